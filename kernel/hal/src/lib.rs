@@ -1,0 +1,2 @@
+//! (tour to be written by the owner of this crate)
+#![no_std]

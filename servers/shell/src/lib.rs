@@ -1,0 +1,3 @@
+//! (tour to be written by the owner of this crate)
+#![no_std]
+#![forbid(unsafe_code)]
