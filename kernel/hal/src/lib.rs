@@ -1,2 +1,25 @@
-//! (tour to be written by the owner of this crate)
+//! `hal`: everything that needs `unsafe`, a CPU register or assembly. The rest of the kernel is safe Rust on top of it.
+//!
+//! A newcomer's tour, in the order things happen:
+//! - [`boot`]: three ways in (PVH, multiboot2, UEFI), one [`kerncore::boot_info::BootInfo`] out; KASLR and the jump to the high half.
+//! - [`cpu`]: CPUID, control registers, GDT/TSS, per-core data, trap stubs and exception reports.
+//! - [`mem`]: page tables whose flags cannot express writable+executable, the direct map, MMIO windows, guarded stacks, the heap.
+//! - [`acpi`]: finds and checks the firmware's tables through the direct map; the parsing itself is pure logic in `kerncore`.
+//! - [`irq`]: 8259 masked, local APIC, IOAPIC, MSI; an interrupt is a stamp, a count and a wake.
+//! - [`time`]: TSC calibration and synchronisation, HPET, the one-shot timer.
+//! - [`smp`]: starting the other cores, inter-processor interrupts.
+//! - [`pci`]: configuration space through ECAM, BARs, MSI/MSI-X.
+//! - [`io`]: port ranges and the register windows that drivers get.
+//!
+//! What must hold: top halves run on their own IST stack with interrupts off, never nest, never allocate, never reschedule.
 #![no_std]
+
+pub mod acpi;
+pub mod boot;
+pub mod cpu;
+pub mod io;
+pub mod irq;
+pub mod mem;
+pub mod pci;
+pub mod smp;
+pub mod time;
