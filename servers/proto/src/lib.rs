@@ -1,3 +1,29 @@
-//! (tour to be written by the owner of this crate)
+//! Contracts between servers and their clients: plain data types and the traits that carry them.
+//!
+//! * [`System`]: what the shell (and later other tools) may ask of the running system.
+//! * [`rows`]: one row type for each table `System` serves: tasks, cores, interrupts, PCI, log.
+//! * [`info`]: the single answers: memory, time, identity.
+//! * [`text`]: [`Text`], a short string stored in place.
+//!
+//! Everything here is owned, of fixed size and free of pointers into the other side, so each
+//! answer can cross a protection boundary as it is. Tables are read in pages: the client brings
+//! the rows to fill and a [`Cursor`] that says where the last page ended. A request for a page is
+//! idempotent (the cursor is the client's copy), so it may be sent again after a server restart.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod info;
+pub mod rows;
+pub mod system;
+pub mod text;
+
+pub use info::{
+    Calibration, DateTime, HeapInfo, KindFrames, MAX_FRAME_KINDS, MemoryInfo, ScreenInfo,
+    SystemInfo, TimeInfo,
+};
+pub use rows::{
+    Bar, CoreRow, CoreState, IrqRow, Level, LogRow, MAX_CORES, PciAddress, PciRow, TaskId, TaskRow,
+    TaskState,
+};
+pub use system::{Cursor, Refused, System};
+pub use text::Text;

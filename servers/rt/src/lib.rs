@@ -1,3 +1,32 @@
-//! (tour to be written by the owner of this crate)
+//! What a server gets from its host.
+//!
+//! A server is a `no_std` library with an async entry. It never touches a port, an interrupt
+//! controller or a clock by itself: it is handed implementations of the traits below, so that the
+//! same crate runs resident (ring 0, the kernel implements the traits on its own objects) or
+//! isolated (ring 3, they are system calls), and under a register-level model in host tests.
+//!
+//! * [`io`]: [`IoPorts`], a range of I/O ports, and [`Interrupt`], a line that delivers once and is
+//!   re-armed by its driver.
+//! * [`clock`]: [`Clock`], the time and sleeping.
+//! * [`stream`]: [`ByteSource`] and [`ByteSink`], bytes with back-pressure.
+//! * [`pipe`]: [`Pipe`], a bounded byte pipe with one writer and one reader, and its counters.
+//! * [`race`]: [`first`], [`first_of_3`] and [`yield_now`], the few combinators servers need.
+//!
+//! What must hold, for every implementation:
+//! * every future is cancel-safe: dropping it before it is ready loses no event and no byte;
+//! * every future is `Send`: a best-effort server may be moved to another core between polls;
+//! * no method allocates, and the ones that are not async never wait.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod io;
+pub mod pipe;
+pub mod race;
+pub mod stream;
+
+pub use clock::Clock;
+pub use io::{Interrupt, IoPorts, IrqEvent};
+pub use pipe::{Pipe, PipeCounters, PipeReader, PipeWriter};
+pub use race::{Either, Either3, first, first_of_3, yield_now};
+pub use stream::{ByteSink, ByteSource, Closed};
