@@ -1,3 +1,30 @@
-//! (tour to be written by the owner of this crate)
+//! `kerncore`: the parts of the kernel that are pure logic, so that they run and are tested on the host.
+//!
+//! Who calls it: `hal` while booting and the kernel binary afterwards. Nothing here touches memory it was not handed,
+//! reads a register, takes a lock or allocates. Firmware tables, memory maps, command lines and symbol blobs
+//! are untrusted: whatever their bytes, these functions return, within a stated amount of work, and do not panic.
+//!
+//! In the order a boot uses them:
+//! - [`boot_info`]: what every way of booting is turned into.
+//! - [`cmdline`]: the kernel command line and the one table of its options.
+//! - [`memory_map`]: the firmware's memory map made sorted, disjoint and page aligned.
+//! - [`entropy`], [`kaslr`]: a seed for choosing base addresses, and the choice.
+//! - [`frames`]: physical frames, with per-core caches in front.
+//! - [`acpi`]: the tables that say which processors, interrupt controllers and registers there are.
+//! - [`tsc_calibration`]: how fast the time-stamp counter runs, and ticks to nanoseconds and back.
+//! - [`log_ring`]: the log that `dmesg` reads.
+//! - [`symbols`]: address to function name, for backtraces.
+//! - [`watchdog`]: tells a long poll from a core that is stuck with interrupts off.
+//!
+//! [`fixed_list`] and [`text`] are the plain `Copy` containers the others are made of.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod boot_info;
+pub mod entropy;
+pub mod fixed_list;
+pub mod kaslr;
+pub mod text;
