@@ -1,2 +1,7 @@
-//! (tour)
-fn main() {}
+//! The tools' program: `xtask run|image|test|bench`, normally called by `scripts/`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xtask::cli::main()
+}
