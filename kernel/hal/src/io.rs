@@ -1,1 +1,82 @@
-//! (owner: platform)
+//! Port ranges: the right to use some I/O ports, as a value. Drivers get one and can reach nothing else.
+
+use x86_64::instructions::port::Port;
+
+/// A window of consecutive I/O ports. Offsets beyond the window read as all ones and ignore writes,
+/// as an empty bus does, so that a driver's mistake stays the driver's.
+#[derive(Debug)]
+pub struct PortRange {
+    base: u16,
+    len: u16,
+}
+
+impl PortRange {
+    /// The ports `base .. base + len`.
+    ///
+    /// # Safety
+    /// The caller decides who owns these ports: reading and writing them must not break anything the
+    /// kernel relies on (interrupt controllers, DMA engines), and no one else may drive the same device.
+    pub const unsafe fn new(base: u16, len: u16) -> Self {
+        Self { base, len }
+    }
+
+    /// First port of the window.
+    pub const fn base(&self) -> u16 {
+        self.base
+    }
+
+    fn port(&self, offset: u16, size: u16) -> Option<u16> {
+        (offset.checked_add(size)? <= self.len).then(|| self.base.wrapping_add(offset))
+    }
+
+    /// Reads one byte at `offset`.
+    pub fn read_u8(&self, offset: u16) -> u8 {
+        match self.port(offset, 1) {
+            // SAFETY: the creator of this range vouched for every port in it.
+            Some(port) => unsafe { Port::<u8>::new(port).read() },
+            None => 0xff,
+        }
+    }
+
+    /// Writes one byte at `offset`.
+    pub fn write_u8(&self, offset: u16, value: u8) {
+        if let Some(port) = self.port(offset, 1) {
+            // SAFETY: as in `read_u8`.
+            unsafe { Port::<u8>::new(port).write(value) }
+        }
+    }
+
+    /// Reads 16 bits at `offset`.
+    pub fn read_u16(&self, offset: u16) -> u16 {
+        match self.port(offset, 2) {
+            // SAFETY: as in `read_u8`.
+            Some(port) => unsafe { Port::<u16>::new(port).read() },
+            None => 0xffff,
+        }
+    }
+
+    /// Writes 16 bits at `offset`.
+    pub fn write_u16(&self, offset: u16, value: u16) {
+        if let Some(port) = self.port(offset, 2) {
+            // SAFETY: as in `read_u8`.
+            unsafe { Port::<u16>::new(port).write(value) }
+        }
+    }
+
+    /// Reads 32 bits at `offset`.
+    pub fn read_u32(&self, offset: u16) -> u32 {
+        match self.port(offset, 4) {
+            // SAFETY: as in `read_u8`.
+            Some(port) => unsafe { Port::<u32>::new(port).read() },
+            None => 0xffff_ffff,
+        }
+    }
+
+    /// Writes 32 bits at `offset`.
+    pub fn write_u32(&self, offset: u16, value: u32) {
+        if let Some(port) = self.port(offset, 4) {
+            // SAFETY: as in `read_u8`.
+            unsafe { Port::<u32>::new(port).write(value) }
+        }
+    }
+}

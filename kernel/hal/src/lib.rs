@@ -21,5 +21,6 @@ pub mod io;
 pub mod irq;
 pub mod mem;
 pub mod pci;
+pub mod platform;
 pub mod smp;
 pub mod time;

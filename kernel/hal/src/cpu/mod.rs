@@ -1,1 +1,50 @@
-//! (owner: see brief)
+//! The processor: what it can do, how each core is set up, how traps come in, how a dying kernel reports.
+//!
+//! Order on every core: [`init_core`] loads descriptor tables, GS and control bits; from then on a trap
+//! is safe and [`percpu::this`] works. [`protection::report`] logs which protections are on.
+
+pub mod backtrace;
+mod exception;
+pub mod features;
+pub mod idt;
+pub mod percpu;
+pub mod protection;
+pub mod report;
+pub mod tables;
+pub mod trap;
+
+use tables::IstTops;
+
+pub use features::features;
+
+/// Sets up the calling core: descriptor tables, interrupt stacks, per-core block, control registers.
+/// Interrupts stay off.
+///
+/// # Safety
+/// Called once on each core, by that core, with interrupts off, on a stack that stays mapped; `block`
+/// belongs to no other core and `tops` are tops of mapped stacks nobody else uses.
+pub unsafe fn init_core(block: &'static percpu::PerCpu, core: u32, apic_id: u32, tops: &IstTops) {
+    // SAFETY: nobody else can reach this core's tables: it is only just being set up.
+    unsafe { (*block.tables.get()).load(tops) };
+    percpu::install(block, core, apic_id);
+    idt::load();
+    protection::enable();
+}
+
+/// Gives the running core other interrupt stacks (the boot core starts on unguarded ones).
+///
+/// # Safety
+/// Interrupts are off; `tops` are tops of mapped stacks nobody else uses.
+pub unsafe fn move_interrupt_stacks(tops: &IstTops) {
+    // SAFETY: the owner core changes its own tables with interrupts off; an NMI meanwhile reads one
+    // aligned word of them.
+    unsafe { (*percpu::this().tables.get()).move_stacks(tops) };
+}
+
+/// Stops this core for good.
+pub fn halt_forever() -> ! {
+    loop {
+        x86_64::instructions::interrupts::disable();
+        x86_64::instructions::hlt();
+    }
+}

@@ -1,0 +1,38 @@
+//! Links the kernel as a static position-independent executable with its own layout.
+//!
+//! The host target is used as it is (stable toolchain, prebuilt core and alloc); all that makes the
+//! result a kernel is here and in `kernel.ld`. `rustc-link-arg-bins` touches only this package.
+
+fn main() {
+    let directory = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    assert!(
+        flags.split('\x1f').any(|flag| flag == "-Cno-redzone=yes"),
+        "the kernel must be built with the flags of .cargo/config.toml, but RUSTFLAGS (or another variable) \
+         in the environment replaces them: unset RUSTFLAGS, CARGO_ENCODED_RUSTFLAGS and CARGO_BUILD_RUSTFLAGS"
+    );
+    // With x86_64-unknown-none the linker is lld itself and takes its own options bare.
+    let bare = std::env::var("TARGET").is_ok_and(|target| target == "x86_64-unknown-none");
+    if !bare {
+        for option in ["-nostartfiles", "-nostdlib", "-static-pie"] {
+            println!("cargo:rustc-link-arg-bins={option}");
+        }
+    }
+    let script = format!("-T{directory}/kernel.ld");
+    for option in [
+        "--build-id=none",
+        "-zmax-page-size=0x1000",
+        "-znorelro",
+        "-ztext", // a relocation in read-only code is a link error
+        "--no-dynamic-linker",
+        "--gc-sections",
+        "--no-undefined",
+        &script,
+    ] {
+        let prefix = if bare { "" } else { "-Wl," };
+        println!("cargo:rustc-link-arg-bins={prefix}{option}");
+    }
+    println!("cargo:rerun-if-changed=kernel.ld");
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+}

@@ -1,0 +1,55 @@
+//! Backtraces by frame pointers, named by the symbol table embedded in the kernel image.
+
+use core::fmt::{self, Write};
+
+use kerncore::symbols::SymbolTable;
+
+use crate::boot::image;
+
+/// More frames than any sane chain has: a damaged chain must not run for ever.
+const MAX_FRAMES: usize = 48;
+
+/// Writes one line per frame to `out`: the given instruction pointer first, then the return addresses
+/// found along the chain of frame pointers that starts at `rbp`.
+///
+/// Reads only mapped memory, so it is safe to call with any values.
+pub fn write(out: &mut dyn Write, rip: u64, mut rbp: u64) -> fmt::Result {
+    write_frame(out, 0, rip)?;
+    for number in 1..MAX_FRAMES {
+        if rbp == 0 || rbp % 8 != 0 || !crate::mem::paging::is_mapped(rbp, 16) {
+            break;
+        }
+        let frame = rbp as *const [u64; 2];
+        // SAFETY: 8-byte aligned and mapped as just checked; a racing unmap of a stack in use would
+        // be a bug of its own.
+        let [next, return_address] = unsafe { frame.read_volatile() };
+        if return_address == 0 {
+            break;
+        }
+        write_frame(out, number, return_address)?;
+        // Chains lead towards higher addresses; anything else is damage.
+        if next <= rbp {
+            break;
+        }
+        rbp = next;
+    }
+    Ok(())
+}
+
+fn write_frame(out: &mut dyn Write, number: usize, address: u64) -> fmt::Result {
+    write!(out, "  #{number:<2} {address:#018x} ")?;
+    write_symbol(out, address)?;
+    writeln!(out)
+}
+
+/// Writes `name+0xoffset` for a code address, or says why it cannot.
+pub fn write_symbol(out: &mut dyn Write, address: u64) -> fmt::Result {
+    let Some(offset) = image::offset_of(address) else {
+        return write!(out, "(outside the kernel)");
+    };
+    // A return address may lie one past its function when the call never returns: look one byte back.
+    match SymbolTable::new(image::symbols()).lookup(offset.saturating_sub(1)) {
+        Some((name, within)) => write!(out, "{name}+{:#x}", within + 1),
+        None => write!(out, "kernel+{offset:#x} (no symbol table in this build: use scripts/run)"),
+    }
+}

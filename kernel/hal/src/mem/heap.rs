@@ -1,0 +1,145 @@
+//! The kernel's heap: TLSF, so that allocating and freeing take bounded time (Masmano et al., "TLSF: a new
+//! dynamic memory allocator for real-time systems", ECRTS 2004), in one range mapped at start-up.
+//!
+//! Top halves never allocate, so the lock needs no interrupts off. After start-up every allocation in the kernel is
+//! made through a fallible path; [`fail_the_nth`] lets a test refuse any single one of them.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use rlsf::Tlsf;
+use spin::Mutex;
+
+use super::paging::{Access, MapError, PageFlags, map_page};
+use super::{frames, vspace};
+
+/// First- and second-level lists: 2^5 sub-classes of 28 powers of two reach 16 GiB blocks.
+type Lists = Tlsf<'static, u32, u32, 28, 32>;
+
+struct Heap {
+    lists: Mutex<Lists>,
+    size_bytes: AtomicUsize,
+    used_bytes: AtomicUsize,
+    peak_bytes: AtomicUsize,
+    allocations: AtomicU64,
+    failures: AtomicU64,
+    /// Allocations still to succeed before one is refused; `u64::MAX`: none is.
+    until_refusal: AtomicU64,
+}
+
+/// What the heap holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapStats {
+    /// All of it.
+    pub size_bytes: usize,
+    /// Asked for and not freed yet (without the allocator's own overhead).
+    pub used_bytes: usize,
+    /// The most ever in use.
+    pub peak_bytes: usize,
+    /// Allocations made since start-up.
+    pub allocations: u64,
+    /// Allocations refused since start-up.
+    pub failures: u64,
+}
+
+#[global_allocator]
+static HEAP: Heap = Heap {
+    lists: Mutex::new(Tlsf::new()),
+    size_bytes: AtomicUsize::new(0),
+    used_bytes: AtomicUsize::new(0),
+    peak_bytes: AtomicUsize::new(0),
+    allocations: AtomicU64::new(0),
+    failures: AtomicU64::new(0),
+    until_refusal: AtomicU64::new(u64::MAX),
+};
+
+/// The heap gets this share of free memory, within the bounds below.
+const SHARE_OF_MEMORY: u64 = 16;
+const LEAST_BYTES: u64 = 2 << 20;
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Maps the heap's range and gives it to the allocator.
+///
+/// # Safety
+/// Once, after the frame allocator has started.
+pub(super) unsafe fn init() -> Result<(), MapError> {
+    let pages = (frames::free_bytes() / SHARE_OF_MEMORY).clamp(LEAST_BYTES, MOST_BYTES) / vspace::PAGE;
+    let start = vspace::reserve(pages)?;
+    for page in 0..pages {
+        let frame = frames::allocate().ok_or(MapError::OutOfFrames)?;
+        map_page(start + page * vspace::PAGE, frame, PageFlags::kernel(Access::ReadWrite))?;
+    }
+    let len = (pages * vspace::PAGE) as usize;
+    let block = core::ptr::slice_from_raw_parts_mut(start as *mut u8, len);
+    let Some(block) = NonNull::new(block) else { return Err(MapError::BadRange) };
+    // SAFETY: the range was just mapped for this and nobody else knows it.
+    unsafe { HEAP.lists.lock().insert_free_block_ptr(block) };
+    HEAP.size_bytes.store(len, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Makes the `n`-th allocation from now fail (0: the next one); `None`: none.
+pub fn fail_the_nth(n: Option<u64>) {
+    HEAP.until_refusal.store(n.unwrap_or(u64::MAX), Ordering::SeqCst);
+}
+
+/// Whether the refusal asked for by [`fail_the_nth`] has happened.
+pub fn refusal_happened() -> bool {
+    HEAP.until_refusal.load(Ordering::SeqCst) == u64::MAX
+}
+
+/// Figures for `mem`.
+pub fn stats() -> HeapStats {
+    HeapStats {
+        size_bytes: HEAP.size_bytes.load(Ordering::Relaxed),
+        used_bytes: HEAP.used_bytes.load(Ordering::Relaxed),
+        peak_bytes: HEAP.peak_bytes.load(Ordering::Relaxed),
+        allocations: HEAP.allocations.load(Ordering::Relaxed),
+        failures: HEAP.failures.load(Ordering::Relaxed),
+    }
+}
+
+impl Heap {
+    fn is_refused(&self) -> bool {
+        if self.until_refusal.load(Ordering::Relaxed) == u64::MAX {
+            return false;
+        }
+        // Counts down; 0 wraps to MAX, which switches the refusal off again.
+        self.until_refusal
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                (left != u64::MAX).then(|| left.wrapping_sub(1))
+            })
+            .is_ok_and(|left| left == 0)
+    }
+
+    fn count_use(&self, bytes: usize) {
+        self.allocations.fetch_add(1, Ordering::Relaxed);
+        let used = self.used_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak_bytes.fetch_max(used, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: TLSF gives out disjoint blocks of the mapped range, aligned as asked; the lock serialises it.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let block = if self.is_refused() { None } else { self.lists.lock().allocate(layout) };
+        match block {
+            Some(block) => {
+                self.count_use(layout.size());
+                block.as_ptr()
+            }
+            None => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                core::ptr::null_mut()
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let Some(block) = NonNull::new(block) else { return };
+        self.used_bytes.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller got this block from `alloc` with this layout.
+        unsafe { self.lists.lock().deallocate(block, layout.align()) }
+    }
+}
