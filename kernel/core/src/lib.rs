@@ -27,4 +27,6 @@ pub mod boot_info;
 pub mod entropy;
 pub mod fixed_list;
 pub mod kaslr;
+pub mod log_ring;
+pub mod symbols;
 pub mod text;
