@@ -296,6 +296,8 @@ impl Interrupt for Model {
 
     fn ack(&self) {
         let mut chip = self.chip();
+        // The moment right before an acknowledgement is one for the wire, too.
+        chip.before_access();
         chip.unacked = false;
         if chip.pending > 0 && let Some(waker) = chip.waker.take() {
             waker.wake();
