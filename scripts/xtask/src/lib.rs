@@ -8,6 +8,7 @@
 //!   clean environment, installing what is missing.
 //! - [`build`]: the kernel with its symbol table, the flat file, the hybrid image.
 //! - [`qemu`]: a machine described, started and spoken to.
+//! - [`suite`]: the checks of `scripts/test`.
 //! - [`cli`]: what a person types.
 //!
 //! Messages for people go to standard error; standard output carries only what was asked for.
@@ -18,3 +19,4 @@ pub mod error;
 pub mod host;
 pub mod packages;
 pub mod qemu;
+pub mod suite;

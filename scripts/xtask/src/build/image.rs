@@ -76,7 +76,7 @@ fn grub_menu(command_line: &str) -> String {
         let words = words.trim();
         let space = if words.is_empty() { "" } else { " " };
         format!(
-            "menuentry '{title}' {{\n  insmod all_video\n  set gfxpayload=1024x768x32,auto\n  multiboot2 /boot/raede{space}{words}\n  boot\n}}\n"
+            "menuentry '{title}' {{\n  insmod all_video\n  set gfxpayload=1280x800x32,1024x768x32,auto\n  multiboot2 /boot/raede{space}{words}\n  boot\n}}\n"
         )
     };
     let words = grub_words(command_line);

@@ -1,17 +1,12 @@
 //! Fills the kernel's symbol section in place, so that the ELF file alone boots with readable
 //! backtraces.
 //!
-//! Layout of section `.ksyms` (all numbers little-endian):
-//!
-//! | bytes | what |
-//! |---|---|
-//! | 0..8 | magic `RAEDESYM`, put there by the kernel |
-//! | 8..12 | capacity: size of the section in bytes, put there by the kernel |
-//! | 12..16 | number of entries |
-//! | 16.. | entries: `u32` offset from the image base, `u32` offset of the name from the section's start; by ascending offset |
-//! | then | names: `u16` length in bytes, then UTF-8 without a terminator |
+//! `kerncore::symbols` holds the layout, the writer and the kernel's reader. Here: which functions
+//! there are, their names, and what to do when they do not fit. Where a function is followed by
+//! something without a name, an entry with an empty name says so.
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error};
+use kerncore::symbols::{ENTRY_BYTES, HEAD_BYTES, MAGIC, write};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -20,14 +15,11 @@ use std::path::Path;
 
 /// The section's name.
 pub const SECTION: &str = ".ksyms";
-/// Its first bytes.
-pub const MAGIC: &[u8; 8] = b"RAEDESYM";
-/// Bytes before the first entry.
-pub const HEAD_BYTES: usize = 16;
-/// Bytes per entry.
-const ENTRY_BYTES: usize = 8;
 /// The kernel symbol that names the address offsets count from.
-const BASE_SYMBOL: &str = "__image_base";
+pub const BASE_SYMBOL: &str = "__image_base";
+
+/// Gaps up to this size between functions are alignment, and not worth an entry.
+const PADDING_BYTES: u32 = 64;
 
 /// What [`encode`] made of the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,16 +41,14 @@ pub type Function = (u32, String);
 ///
 /// Where the names do not fit, the longest are cut to their last path segment; where that is
 /// not enough, the functions with the longest names are left out.
-pub fn encode(mut functions: Vec<Function>, capacity: usize) -> (Vec<u8>, Report) {
+pub fn encode(mut functions: Vec<Function>, capacity: usize) -> Result<(Vec<u8>, Report), String> {
     functions.sort();
     functions.dedup_by_key(|function| function.0);
     let size = |name: &str| ENTRY_BYTES + 2 + name.len();
     let mut total = HEAD_BYTES + functions.iter().map(|(_, name)| size(name)).sum::<usize>();
 
-    let mut by_length: Vec<usize> = (0..functions.len()).collect();
-    by_length.sort_by_key(|&i| std::cmp::Reverse(functions[i].1.len()));
     let mut shortened = 0;
-    for &i in &by_length {
+    for i in longest_first(&functions) {
         if total <= capacity {
             break;
         }
@@ -69,51 +59,49 @@ pub fn encode(mut functions: Vec<Function>, capacity: usize) -> (Vec<u8>, Report
             shortened += 1;
         }
     }
-    by_length.sort_by_key(|&i| std::cmp::Reverse(functions[i].1.len()));
-    let mut drop = vec![false; functions.len()];
-    for &i in &by_length {
+    let mut left_out = 0;
+    for i in longest_first(&functions) {
         if total <= capacity {
             break;
         }
-        total -= size(&functions[i].1);
-        drop[i] = true;
+        // Its range must not be taken for the function before it: the empty name stays.
+        if !functions[i].1.is_empty() {
+            total -= functions[i].1.len();
+            functions[i].1.clear();
+            left_out += 1;
+        }
     }
-    let left_out = drop.iter().filter(|&&dropped| dropped).count();
-    let mut index = 0;
-    functions.retain(|_| {
-        index += 1;
-        !drop[index - 1]
-    });
-
-    let mut blob = Vec::with_capacity(capacity);
-    blob.extend_from_slice(MAGIC);
-    blob.extend_from_slice(&u32_of(capacity).to_le_bytes());
-    blob.extend_from_slice(&u32_of(functions.len()).to_le_bytes());
-    let mut name_at = HEAD_BYTES + functions.len() * ENTRY_BYTES;
-    for (offset, name) in &functions {
-        blob.extend_from_slice(&offset.to_le_bytes());
-        blob.extend_from_slice(&u32_of(name_at).to_le_bytes());
-        name_at += 2 + name.len();
-    }
-    for (_, name) in &functions {
-        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
-        blob.extend_from_slice(&length.to_le_bytes());
-        blob.extend_from_slice(name.as_bytes());
-    }
-    blob.resize(capacity, 0);
-    (
+    let kept = functions
+        .iter()
+        .filter(|(_, name)| !name.is_empty())
+        .count();
+    let mut blob = vec![0; capacity];
+    write(
+        &mut blob,
+        functions
+            .iter()
+            .map(|(offset, name)| (*offset, name.as_str())),
+    )
+    .map_err(|error| error.to_string())?;
+    Ok((
         blob,
         Report {
-            kept: functions.len(),
+            kept,
             shortened,
             left_out,
             capacity,
         },
-    )
+    ))
+}
+
+fn longest_first(functions: &[Function]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..functions.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(functions[i].1.len()));
+    order
 }
 
 /// Fills the section of the ELF file at `path`, unless it is filled like that already.
-pub fn embed(path: &Path) -> Result<Report> {
+pub fn embed(path: &Path) -> crate::error::Result<Report> {
     let data = fs::read(path).doing(|| format!("reading {}", path.display()))?;
     let bad = |problem: String| Error::Format {
         path: path.into(),
@@ -132,7 +120,7 @@ pub fn embed(path: &Path) -> Result<Report> {
     let old = data
         .get(range)
         .ok_or_else(|| bad(format!("section {SECTION} is cut off")))?;
-    if old.len() < HEAD_BYTES || &old[..8] != MAGIC {
+    if old.len() < HEAD_BYTES || old[..8] != MAGIC {
         return Err(bad(format!(
             "section {SECTION} does not start with RAEDESYM"
         )));
@@ -145,7 +133,7 @@ pub fn embed(path: &Path) -> Result<Report> {
         )));
     }
     let functions = functions(&elf).map_err(bad)?;
-    let (blob, report) = encode(functions, capacity);
+    let (blob, report) = encode(functions, capacity).map_err(bad)?;
     if old[..capacity] != blob {
         let mut file = OpenOptions::new()
             .write(true)
@@ -159,12 +147,12 @@ pub fn embed(path: &Path) -> Result<Report> {
 }
 
 /// The functions of the kernel, demangled.
-fn functions(elf: &object::File<'_>) -> std::result::Result<Vec<Function>, String> {
+fn functions(elf: &object::File<'_>) -> Result<Vec<Function>, String> {
     let base = elf
         .symbol_by_name(BASE_SYMBOL)
         .ok_or_else(|| format!("no symbol {BASE_SYMBOL}, from which addresses count"))?
         .address();
-    let mut found: BTreeMap<u32, String> = BTreeMap::new();
+    let mut found: BTreeMap<u32, (String, u32)> = BTreeMap::new();
     for symbol in elf.symbols() {
         if symbol.kind() != SymbolKind::Text || symbol.is_undefined() {
             continue;
@@ -172,18 +160,29 @@ fn functions(elf: &object::File<'_>) -> std::result::Result<Vec<Function>, Strin
         let (Ok(name), Some(offset)) = (symbol.name(), symbol.address().checked_sub(base)) else {
             continue;
         };
-        let Ok(offset) = u32::try_from(offset) else {
+        let (Ok(offset), Ok(size)) = (u32::try_from(offset), u32::try_from(symbol.size())) else {
             continue;
         };
         let name = demangle(name);
         // Identical functions are folded to one address: the shortest name, then the first in
         // the alphabet, so that the outcome does not depend on the symbols' order.
-        let better = |old: &String| (name.len(), &name) < (old.len(), old);
+        let better = |(old, _): &(String, u32)| (name.len(), &name) < (old.len(), old);
         if found.get(&offset).is_none_or(better) {
-            found.insert(offset, name);
+            found.insert(offset, (name, size));
         }
     }
-    Ok(found.into_iter().collect())
+    let mut functions: Vec<Function> = Vec::new();
+    let mut next_starts = found.keys().copied().skip(1).chain([u32::MAX]);
+    for (offset, (name, size)) in &found {
+        functions.push((*offset, name.clone()));
+        let end = offset.saturating_add(*size);
+        let next = next_starts.next().unwrap_or(u32::MAX);
+        // Assembly without a size runs up to the next name.
+        if *size > 0 && end.saturating_add(PADDING_BYTES) < next {
+            functions.push((end, String::new()));
+        }
+    }
+    Ok(functions)
 }
 
 /// The name as a person wrote it, without the compiler's hash.
@@ -208,11 +207,6 @@ fn last_segment(name: &str) -> &str {
     &name[start..]
 }
 
-fn u32_of(value: usize) -> u32 {
-    // Offsets within a section whose capacity is itself a u32.
-    u32::try_from(value).unwrap_or(u32::MAX)
-}
-
 fn usize_of(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
@@ -220,35 +214,40 @@ fn usize_of(value: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(blob: &[u8]) -> Vec<(u32, String)> {
-        let word = |at: usize| u32::from_le_bytes(blob[at..at + 4].try_into().expect("4 bytes"));
-        assert_eq!(&blob[..8], MAGIC);
-        (0..word(12) as usize)
-            .map(|i| {
-                let name = word(HEAD_BYTES + i * 8 + 4) as usize;
-                let length = usize::from(u16::from_le_bytes([blob[name], blob[name + 1]]));
-                let text = &blob[name + 2..name + 2 + length];
-                (
-                    word(HEAD_BYTES + i * 8),
-                    String::from_utf8(text.to_vec()).expect("UTF-8"),
-                )
-            })
-            .collect()
-    }
+    use kerncore::symbols::Symbols;
 
     fn function(offset: u32, name: &str) -> Function {
         (offset, name.to_owned())
     }
 
+    /// The name the kernel finds at each offset.
+    fn read(blob: &[u8], offsets: &[u32]) -> Vec<Option<String>> {
+        let symbols = Symbols::open(blob).expect("a table");
+        offsets
+            .iter()
+            .map(|&at| symbols.look_up(at).map(|found| found.name.to_owned()))
+            .collect()
+    }
+
+    fn some(names: &[&str]) -> Vec<Option<String>> {
+        names
+            .iter()
+            .map(|name| (!name.is_empty()).then(|| (*name).to_owned()))
+            .collect()
+    }
+
     #[test]
-    fn sorts_and_keeps_what_fits() {
-        let given = vec![function(0x2000, "b::two"), function(0x1000, "a::one")];
-        let (blob, report) = encode(given, 128);
+    fn the_kernel_reads_what_fits() {
+        let given = vec![
+            function(0x2000, "b::two"),
+            function(0x1000, "a::one"),
+            function(0x2100, ""),
+        ];
+        let (blob, report) = encode(given, 128).expect("room");
         assert_eq!(blob.len(), 128);
         assert_eq!(
-            names(&blob),
-            [function(0x1000, "a::one"), function(0x2000, "b::two")]
+            read(&blob, &[0xfff, 0x1004, 0x2000, 0x2100]),
+            some(&["", "a::one", "b::two", ""])
         );
         assert_eq!(
             report,
@@ -266,19 +265,23 @@ mod tests {
         let long = "some::very::long::path::to::it";
         let given = vec![function(1, long), function(2, "a::b")];
         let full = HEAD_BYTES + 2 * (ENTRY_BYTES + 2) + long.len() + 4;
-        assert_eq!(encode(given.clone(), full).1.shortened, 0);
-        let (blob, report) = encode(given, full - 1);
-        assert_eq!(names(&blob), [function(1, "it"), function(2, "a::b")]);
+        assert_eq!(encode(given.clone(), full).expect("room").1.shortened, 0);
+        let (blob, report) = encode(given, full - 1).expect("room");
+        assert_eq!(read(&blob, &[1, 2]), some(&["it", "a::b"]));
         assert_eq!((report.shortened, report.left_out), (1, 0));
     }
 
     #[test]
-    fn leaves_out_what_cannot_fit_at_all() {
+    fn leaves_names_out_when_even_short_ones_do_not_fit() {
         let given = vec![function(1, "abcdefgh"), function(2, "ij")];
-        let (blob, report) = encode(given.clone(), HEAD_BYTES + ENTRY_BYTES + 4);
-        assert_eq!(names(&blob), [function(2, "ij")]);
-        assert_eq!(report.left_out, 1);
-        assert_eq!(encode(given, HEAD_BYTES).1.kept, 0);
+        let room = HEAD_BYTES + 2 * (ENTRY_BYTES + 2) + 2;
+        let (blob, report) = encode(given.clone(), room).expect("room");
+        assert_eq!(read(&blob, &[1, 2]), some(&["", "ij"]));
+        assert_eq!((report.kept, report.left_out), (1, 1));
+        assert!(
+            encode(given, HEAD_BYTES).is_err(),
+            "no room for the entries"
+        );
     }
 
     #[test]
@@ -300,10 +303,8 @@ mod tests {
 
     #[test]
     fn demangles_without_the_hash() {
-        assert_eq!(
-            demangle("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE"),
-            "core::fmt::Write::write_fmt"
-        );
+        let mangled = "_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE";
+        assert_eq!(demangle(mangled), "core::fmt::Write::write_fmt");
         assert_eq!(demangle("memcpy"), "memcpy");
     }
 }

@@ -2,6 +2,7 @@
 
 mod image;
 mod run;
+mod test;
 
 use crate::error::{Error, Result};
 use lexopt::Parser;
@@ -20,7 +21,10 @@ pub fn main() -> ExitCode {
     let outcome = match action.as_str() {
         "run" => run::main(&mut parser),
         "image" => image::main(&mut parser),
-        _ => Err(Error::Usage("an action is needed: run or image".into())),
+        "test" => test::main(&mut parser),
+        _ => Err(Error::Usage(
+            "an action is needed: run, test or image".into(),
+        )),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");

@@ -17,5 +17,5 @@ mod vm;
 
 pub use machine::{Boot, Console, Display, Machine, Media, OnReset};
 pub use qmp::{Qmp, keys_of};
-pub use serial::{PANIC_END_MARK, PANIC_MARK, Serial, WaitError};
+pub use serial::{PANIC_END_MARKS, PANIC_MARK, Serial, WaitError};
 pub use vm::Vm;

@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 
 /// The words that open the kernel's panic report.
 pub const PANIC_MARK: &[u8] = b"RAEDE PANIC";
-/// The words of the report's last line. A kernel too broken to reach it is taken to have ended
-/// when it has been silent for [`PANIC_SILENCE`].
-pub const PANIC_END_MARK: &[u8] = b"END OF REPORT";
-/// See [`PANIC_END_MARK`].
+/// Starts of the report's last line. A kernel too broken to reach it is taken to have ended when
+/// it has been silent for [`PANIC_SILENCE`].
+pub const PANIC_END_MARKS: [&[u8]; 3] = [
+    b"\nthe system is stopped",
+    b"\nswitching off",
+    b"\nrebooting",
+];
+/// See [`PANIC_END_MARKS`].
 const PANIC_SILENCE: Duration = Duration::from_secs(3);
 /// How much of the transcript a failure shows.
 const TAIL_BYTES: usize = 3000;
@@ -267,8 +271,14 @@ impl Serial {
             .map_or(0, |n| n + 1);
         let end = loop {
             let report = &received.bytes[from..];
-            if let Some(end) = position(report, PANIC_END_MARK) {
-                break from + end + PANIC_END_MARK.len();
+            let last_line = PANIC_END_MARKS
+                .iter()
+                .filter_map(|mark| position(report, mark))
+                .min();
+            if let Some(start) = last_line
+                && let Some(length) = position(&report[start + 1..], b"\n")
+            {
+                break from + start + 1 + length + 1;
             }
             let before = received.bytes.len();
             if received.closed {
@@ -341,15 +351,18 @@ mod tests {
     fn a_panic_ends_a_wait_with_its_whole_report() {
         let (mut serial, mut guest) = pair();
         guest
-            .write_all(b"fine\n--- RAEDE PANIC core 1\nwhy\nEND OF REPORT\nrest")
+            .write_all(b"fine\n--- RAEDE PANIC core 1\nwhy\nthe system is stopped; so\nrest")
             .expect("write");
         match serial.wait_for("prompt", LATE) {
             Err(WaitError::Panicked { report }) => {
-                assert_eq!(report, "--- RAEDE PANIC core 1\nwhy\nEND OF REPORT");
+                assert_eq!(
+                    report,
+                    "--- RAEDE PANIC core 1\nwhy\nthe system is stopped; so\n"
+                );
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(serial.wait_for("rest", LATE).expect("rest"), "\n");
+        assert_eq!(serial.wait_for("rest", LATE).expect("rest"), "");
     }
 
     #[test]

@@ -1,0 +1,143 @@
+//! Checks of the sources and of what runs on the host: formatting, lints, tests, loom models.
+
+use super::{Outcome, Step, last_lines};
+use crate::error::{Error, Result};
+use crate::host;
+use std::process::Command;
+
+/// How much of a failed tool's output is shown.
+const SHOWN_LINES: usize = 60;
+/// The host's target, named where flags must not reach build scripts.
+pub const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The steps, in the order they run: the quick ones that fail most often first.
+pub fn steps() -> Result<Vec<Step>> {
+    let mut steps = vec![
+        Step::new("host.fmt", || {
+            command(host::cargo().args(["fmt", "--all", "--check"]))
+        }),
+        // One invocation: lints need no separate feature sets, and dependencies are checked once.
+        Step::new("host.clippy", || {
+            let arguments = [
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ];
+            command(host::cargo().args(arguments))
+        }),
+    ];
+    for package in packages()? {
+        // The kernel is a program for the bare machine: it has no host tests.
+        if package == "kernel" {
+            continue;
+        }
+        steps.push(Step::new(format!("host.test.{package}"), move || {
+            command(host::cargo().args(["test", "--quiet", "--package", &package]))
+        }));
+    }
+    steps.push(Step::new("host.loom.executor", loom));
+    steps.push(Step {
+        long: true,
+        ..Step::new("host.asan.executor", address_sanitizer)
+    });
+    Ok(steps)
+}
+
+/// The workspace's packages by name.
+fn packages() -> Result<Vec<String>> {
+    let mut metadata = host::cargo();
+    metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let output = metadata.output().map_err(|source| Error::Io {
+        doing: "starting cargo".into(),
+        source,
+    })?;
+    let bad = |problem: String| Error::Format {
+        path: host::root().join("Cargo.toml"),
+        problem,
+    };
+    if !output.status.success() {
+        return Err(bad(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| bad(error.to_string()))?;
+    let packages = metadata["packages"]
+        .as_array()
+        .ok_or_else(|| bad("cargo lists no packages".into()))?;
+    let mut names: Vec<String> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Runs a tool to its end; its last words explain a failure.
+pub(super) fn command(command: &mut Command) -> Outcome {
+    match host::run_captured(command) {
+        Ok(_) => Outcome::Passed(String::new()),
+        Err(Error::Command {
+            command,
+            status,
+            output,
+        }) => Outcome::Failed(format!(
+            "`{command}`: {status}\n{}",
+            last_lines(&output, SHOWN_LINES)
+        )),
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// The models of the shipped modules, in a target folder of their own: `--cfg loom` would
+/// otherwise rebuild everything each time.
+fn loom() -> Outcome {
+    let mut cargo = host::cargo();
+    // Added to the configured flags, not replacing them.
+    cargo.args([
+        "--config",
+        r#"build.rustflags=["--cfg","loom"]"#,
+        "test",
+        "--quiet",
+        "--release",
+    ]);
+    cargo.args(["--package", "executor", "--test", "loom_*", "--target-dir"]);
+    command(cargo.arg(host::target_dir().join("loom")))
+}
+
+/// The executor's tests under AddressSanitizer, which needs the nightly toolchain.
+fn address_sanitizer() -> Outcome {
+    let nightly = |arguments: &[&str]| {
+        let mut command = Command::new("rustup");
+        command
+            .args(["run", "nightly"])
+            .args(arguments)
+            .current_dir(host::root());
+        for name in host::FLAG_VARIABLES {
+            command.env_remove(name);
+        }
+        command
+    };
+    if host::run_captured(&mut nightly(&["rustc", "--version"])).is_err() {
+        return Outcome::Skipped(
+            "needs the nightly toolchain (rustup toolchain install nightly)".into(),
+        );
+    }
+    let mut cargo = nightly(&[
+        "cargo",
+        "--config",
+        r#"build.rustflags=["-Zsanitizer=address"]"#,
+    ]);
+    cargo.args([
+        "test",
+        "--quiet",
+        "--package",
+        "executor",
+        "--target",
+        HOST_TARGET,
+        "--target-dir",
+    ]);
+    command(cargo.arg(host::target_dir().join("asan")))
+}
