@@ -28,5 +28,6 @@ pub mod entropy;
 pub mod fixed_list;
 pub mod kaslr;
 pub mod log_ring;
+pub mod memory_map;
 pub mod symbols;
 pub mod text;
