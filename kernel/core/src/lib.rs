@@ -24,6 +24,7 @@
 extern crate std;
 
 pub mod boot_info;
+pub mod cmdline;
 pub mod entropy;
 pub mod fixed_list;
 pub mod kaslr;
