@@ -20,8 +20,10 @@ pub struct TaskId {
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text =
-            Text::<32>::format(format_args!("{}.{}.{}", self.core, self.slot, self.generation));
+        let text = Text::<32>::format(format_args!(
+            "{}.{}.{}",
+            self.core, self.slot, self.generation
+        ));
         f.pad(&text)
     }
 }
@@ -238,7 +240,13 @@ pub enum Level {
 
 impl Level {
     /// All levels, gravest first.
-    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
 
     /// The word shown to a person, put in JSON, and understood by [`Level::from_word`].
     #[must_use]

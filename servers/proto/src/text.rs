@@ -18,7 +18,10 @@ impl<const N: usize> Text<N> {
     /// The empty text.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: heapless::String::new(), cut: false }
+        Self {
+            bytes: heapless::String::new(),
+            cut: false,
+        }
     }
 
     /// `text`, cut at the end if it is longer than `N` bytes.
@@ -138,8 +141,14 @@ mod tests {
 
     #[test]
     fn a_path_keeps_its_end() {
-        assert_eq!(Text::<9>::from_end("kernel/src/main.rs").as_str(), "…ain.rs");
-        assert_eq!(Text::<32>::from_end("kernel/src/main.rs").as_str(), "kernel/src/main.rs");
+        assert_eq!(
+            Text::<9>::from_end("kernel/src/main.rs").as_str(),
+            "…ain.rs"
+        );
+        assert_eq!(
+            Text::<32>::from_end("kernel/src/main.rs").as_str(),
+            "kernel/src/main.rs"
+        );
         assert_eq!(Text::<8>::from_end("ääääääää").as_str(), "…ää");
     }
 
@@ -153,6 +162,9 @@ mod tests {
     #[test]
     fn formatting_pads_like_a_string() {
         let text = Text::<8>::format(format_args!("core {}", 3));
-        assert_eq!(Text::<16>::format(format_args!("[{text:<8}]")).as_str(), "[core 3  ]");
+        assert_eq!(
+            Text::<16>::format(format_args!("[{text:<8}]")).as_str(),
+            "[core 3  ]"
+        );
     }
 }

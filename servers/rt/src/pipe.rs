@@ -66,7 +66,10 @@ impl<const CAPACITY: usize> Pipe<CAPACITY> {
     /// If `CAPACITY` is not a power of two; at compile time when used in a static.
     #[must_use]
     pub const fn new() -> Self {
-        assert!(CAPACITY.is_power_of_two(), "the capacity of a pipe is a power of two");
+        assert!(
+            CAPACITY.is_power_of_two(),
+            "the capacity of a pipe is a power of two"
+        );
         Self {
             head: AtomicUsize::new(0),
             tail: AtomicUsize::new(0),
@@ -124,7 +127,10 @@ impl RawPipe {
     }
 
     fn has_room(&self) -> bool {
-        let used = self.tail.load(Ordering::Acquire).wrapping_sub(self.head.load(Ordering::Acquire));
+        let used = self
+            .tail
+            .load(Ordering::Acquire)
+            .wrapping_sub(self.head.load(Ordering::Acquire));
         used < self.ring.len()
     }
 }
@@ -181,7 +187,8 @@ impl ByteSink for PipeWriter<'_> {
             return 0;
         }
         for (offset, byte) in bytes.iter().take(count).enumerate() {
-            pipe.slot(tail.wrapping_add(offset)).store(*byte, Ordering::Relaxed);
+            pipe.slot(tail.wrapping_add(offset))
+                .store(*byte, Ordering::Relaxed);
         }
         pipe.tail.store(tail.wrapping_add(count), Ordering::Release);
         pipe.high_water.fetch_max(used + count, Ordering::Relaxed);
@@ -236,7 +243,11 @@ impl ByteSource for PipeReader<'_> {
             if !pipe.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            if closed { Poll::Ready(Err(Closed)) } else { Poll::Pending }
+            if closed {
+                Poll::Ready(Err(Closed))
+            } else {
+                Poll::Pending
+            }
         })
     }
 }

@@ -67,7 +67,10 @@ impl Clock for SimClock {
         TICKS_PER_SECOND
     }
     fn sleep_until(&self, deadline_ticks: u64) -> impl Future<Output = ()> + Send {
-        let mut armed = Armed { clock: self.clone(), key: None };
+        let mut armed = Armed {
+            clock: self.clone(),
+            key: None,
+        };
         poll_fn(move |cx| {
             let clock = armed.clock.clone();
             let mut timers = clock.lock();
@@ -124,7 +127,11 @@ impl Sim {
     /// Adds a task, due at once.
     pub fn spawn(&mut self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let woken = Arc::new(Flag(AtomicBool::new(true)));
-        self.tasks.push(Task { name, future: Box::pin(future), woken });
+        self.tasks.push(Task {
+            name,
+            future: Box::pin(future),
+            woken,
+        });
     }
 
     /// Polls woken tasks until none is woken; time stands still.
@@ -145,7 +152,12 @@ impl Sim {
                 self.polls += 1;
                 assert!(self.polls < POLL_LIMIT, "task {} busy-waits", task.name);
                 let waker = Waker::from(task.woken.clone());
-                if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                if task
+                    .future
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_ready()
+                {
                     drop(self.tasks.remove(index));
                 } else {
                     index += 1;
@@ -164,7 +176,9 @@ impl Sim {
             self.run_woken();
             let waker = {
                 let mut timers = self.clock.lock();
-                let Some((&key, _)) = timers.sleepers.first_key_value() else { return };
+                let Some((&key, _)) = timers.sleepers.first_key_value() else {
+                    return;
+                };
                 if key.0 > until_ticks {
                     timers.now_ticks = timers.now_ticks.max(until_ticks);
                     return;

@@ -44,7 +44,8 @@ pub(crate) struct Count(AtomicU64);
 
 impl Count {
     pub fn add(&self, more: u64) {
-        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+        self.0
+            .store(self.get().wrapping_add(more), Ordering::Relaxed);
     }
 
     pub fn get(&self) -> u64 {

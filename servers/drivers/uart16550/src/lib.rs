@@ -100,7 +100,9 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
         for value in [0x5a, 0xa5] {
             ports.write_u8(SCR, value);
             if ports.read_u8(SCR) != value {
-                return Err(UartError::Absent { base_port: config.base_port });
+                return Err(UartError::Absent {
+                    base_port: config.base_port,
+                });
             }
         }
         ports.write_u8(IER, 0);
@@ -150,7 +152,11 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
     }
 
     fn enable_interrupts(&self, receive: bool) {
-        let receive_bits = if receive { ier::RECEIVED | ier::LINE_STATUS } else { 0 };
+        let receive_bits = if receive {
+            ier::RECEIVED | ier::LINE_STATUS
+        } else {
+            0
+        };
         self.ports.write_u8(IER, ier::TRANSMIT_EMPTY | receive_bits);
     }
 }

@@ -98,7 +98,10 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
             let event = first_of_3(
                 self.irq.wait(),
                 only_if(transfer.stalled, received.writable()),
-                only_if(transfer.transmit_idle && !transfer.transmit_closed, to_send.readable()),
+                only_if(
+                    transfer.transmit_idle && !transfer.transmit_closed,
+                    to_send.readable(),
+                ),
             )
             .await;
             match event {
@@ -123,7 +126,11 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
         let sending = self.transmit(transfer, to_send)?;
         // Clears a modem status cause; it is not enabled, but some firmware leaves it latched.
         self.ports.read_u8(MSR);
-        Ok(if receiving || sending { Progress::Some } else { Progress::None })
+        Ok(if receiving || sending {
+            Progress::Some
+        } else {
+            Progress::None
+        })
     }
 
     /// Whether a byte came off the chip.

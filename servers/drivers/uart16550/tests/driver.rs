@@ -10,7 +10,10 @@ use rt::{ByteSink, ByteSource, Clock, Pipe, PipeReader, PipeWriter};
 use testkit::Sim;
 use uart16550::{Config, RunEnd, Uart, UartError};
 
-const CONFIG: Config = Config { base_port: 0x3f8, baud: 115_200 };
+const CONFIG: Config = Config {
+    base_port: 0x3f8,
+    baud: 115_200,
+};
 /// One byte on the wire at 115 200 bits/s: ten bits.
 const BYTE_TIME_TICKS: u64 = 86_805;
 
@@ -37,7 +40,14 @@ fn bench<const CAPACITY: usize>(model: Model) -> Bench {
         let why = driver.run(&received, &to_send).await;
         *result.lock().expect("not poisoned") = Some(why);
     });
-    Bench { sim, model, uart, from_wire: Some(from_wire), to_wire: Some(to_wire), end }
+    Bench {
+        sim,
+        model,
+        uart,
+        from_wire: Some(from_wire),
+        to_wire: Some(to_wire),
+        end,
+    }
 }
 
 impl Bench {
@@ -52,7 +62,9 @@ impl Bench {
                 if count == 0 {
                     return;
                 }
-                copy.lock().expect("not poisoned").extend_from_slice(&buffer[..count]);
+                copy.lock()
+                    .expect("not poisoned")
+                    .extend_from_slice(&buffer[..count]);
             }
         });
         collected
@@ -74,7 +86,9 @@ impl Bench {
         let (clock, model) = (self.sim.clock(), self.model.clone());
         self.sim.spawn("wire out", async move {
             loop {
-                clock.sleep_until(clock.now_ticks() + 16 * BYTE_TIME_TICKS).await;
+                clock
+                    .sleep_until(clock.now_ticks() + 16 * BYTE_TIME_TICKS)
+                    .await;
                 model.chip().happen(Wire::Sent);
             }
         });
@@ -82,16 +96,24 @@ impl Bench {
 }
 
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
+    (0..length)
+        .map(|index| (index * 7 + index / 251) as u8)
+        .collect()
 }
 
 #[test]
 fn no_chip_is_a_clear_error() {
     let model = Model::new(Masking::Remember);
     model.chip().present = false;
-    let error = Uart::probe(model.clone(), model, CONFIG).err().expect("nothing answers");
+    let error = Uart::probe(model.clone(), model, CONFIG)
+        .err()
+        .expect("nothing answers");
     assert_eq!(error, UartError::Absent { base_port: 0x3f8 });
-    assert!(error.to_string().starts_with("no serial port answers at port 0x3f8"));
+    assert!(
+        error
+            .to_string()
+            .starts_with("no serial port answers at port 0x3f8")
+    );
 }
 
 #[test]
@@ -99,14 +121,20 @@ fn an_impossible_rate_is_a_clear_error() {
     for baud in [0, 1, 3_000_000, 100_000] {
         let model = Model::new(Masking::Remember);
         let config = Config { baud, ..CONFIG };
-        assert_eq!(Uart::probe(model.clone(), model, config).err(), Some(UartError::Baud { baud }));
+        assert_eq!(
+            Uart::probe(model.clone(), model, config).err(),
+            Some(UartError::Baud { baud })
+        );
     }
 }
 
 #[test]
 fn the_divisor_is_set() {
     let model = Model::new(Masking::Remember);
-    let config = Config { baud: 9600, ..CONFIG };
+    let config = Config {
+        baud: 9600,
+        ..CONFIG
+    };
     assert!(Uart::probe(model.clone(), model.clone(), config).is_ok());
     assert_eq!(model.chip().divisor, [12, 0]);
 }
@@ -120,7 +148,10 @@ fn a_burst_of_500_bytes_arrives_complete_and_in_order() {
         bench.sim.run();
         assert_eq!(*collected.lock().expect("not poisoned"), pattern(500));
         let counters = bench.uart.counters();
-        assert_eq!((counters.received, counters.overruns, counters.stalls), (500, 0, 0));
+        assert_eq!(
+            (counters.received, counters.overruns, counters.stalls),
+            (500, 0, 0)
+        );
         assert!(counters.spurious <= 1, "{counters:?}");
     }
 }
@@ -137,7 +168,11 @@ fn a_long_message_is_sent_complete_and_in_order() {
     bench.sim.run_until(10_000_000_000);
     assert_eq!(bench.model.chip().sent, pattern(1000));
     assert_eq!(bench.uart.counters().sent, 1000);
-    assert!(bench.uart.counters().interrupts <= 1000 / 16 + 3, "{:?}", bench.uart.counters());
+    assert!(
+        bench.uart.counters().interrupts <= 1000 / 16 + 3,
+        "{:?}",
+        bench.uart.counters()
+    );
 }
 
 #[test]
@@ -187,13 +222,25 @@ fn line_errors_are_counted_and_a_break_is_no_byte() {
     let mut bench = bench::<64>(Model::new(Masking::Remember));
     let collected = bench.collect();
     bench.sim.run();
-    for event in [Wire::Bad(1, 1 << 2), Wire::Bad(2, 1 << 3), Wire::Bad(0, 1 << 4), Wire::Byte(3)] {
+    for event in [
+        Wire::Bad(1, 1 << 2),
+        Wire::Bad(2, 1 << 3),
+        Wire::Bad(0, 1 << 4),
+        Wire::Byte(3),
+    ] {
         bench.model.chip().happen(event);
     }
     bench.sim.run();
     assert_eq!(*collected.lock().expect("not poisoned"), [1, 2, 3]);
     let counters = bench.uart.counters();
-    assert_eq!((counters.parity_errors, counters.framing_errors, counters.breaks), (1, 1, 1));
+    assert_eq!(
+        (
+            counters.parity_errors,
+            counters.framing_errors,
+            counters.breaks
+        ),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -219,7 +266,10 @@ fn a_chip_that_vanishes_ends_the_task() {
     bench.model.chip().happen(Wire::Byte(1));
     bench.model.chip().present = false;
     bench.sim.run();
-    assert_eq!(*bench.end.lock().expect("not poisoned"), Some(RunEnd::Vanished));
+    assert_eq!(
+        *bench.end.lock().expect("not poisoned"),
+        Some(RunEnd::Vanished)
+    );
 }
 
 #[test]
@@ -235,12 +285,18 @@ fn closed_streams_end_the_task_and_a_second_task_is_refused() {
         *result.lock().expect("not poisoned") = Some(uart.run(&sink, &source).await);
     });
     bench.sim.run();
-    assert_eq!(*second.lock().expect("not poisoned"), Some(RunEnd::AlreadyRunning));
+    assert_eq!(
+        *second.lock().expect("not poisoned"),
+        Some(RunEnd::AlreadyRunning)
+    );
     bench.from_wire.take();
     bench.to_wire.take();
     bench.model.chip().happen(Wire::Byte(1));
     bench.sim.run();
-    assert_eq!(*bench.end.lock().expect("not poisoned"), Some(RunEnd::StreamsClosed));
+    assert_eq!(
+        *bench.end.lock().expect("not poisoned"),
+        Some(RunEnd::StreamsClosed)
+    );
 }
 
 /// Runs a script of wire events at given register accesses; afterwards everything must have moved.
@@ -256,13 +312,23 @@ fn run_script(masking: Masking, mut at: Vec<usize>, to_send: usize) {
     let base = bench.model.chip().accesses;
     let mut bytes = pattern(at.len()).into_iter();
     let script = at.iter().enumerate().map(|(index, at)| {
-        let event = if index % 3 == 2 { Wire::Sent } else { Wire::Byte(bytes.next().unwrap_or(0)) };
+        let event = if index % 3 == 2 {
+            Wire::Sent
+        } else {
+            Wire::Byte(bytes.next().unwrap_or(0))
+        };
         (base + at, event)
     });
     let script: Vec<_> = script.collect();
     let expected: Vec<u8> = script
         .iter()
-        .filter_map(|(_, event)| if let Wire::Byte(byte) = event { Some(*byte) } else { None })
+        .filter_map(|(_, event)| {
+            if let Wire::Byte(byte) = event {
+                Some(*byte)
+            } else {
+                None
+            }
+        })
         .collect();
     bench.model.chip().script = script.into();
     // Time passes: what is left of the script happens while the driver waits.
@@ -276,7 +342,11 @@ fn run_script(masking: Masking, mut at: Vec<usize>, to_send: usize) {
             None => break,
         }
     }
-    assert_eq!(bench.model.chip().overran, 0, "the script keeps within the FIFO");
+    assert_eq!(
+        bench.model.chip().overran,
+        0,
+        "the script keeps within the FIFO"
+    );
     assert_eq!(*collected.lock().expect("not poisoned"), expected);
     assert_eq!(bench.model.chip().sent, pattern(to_send));
 }

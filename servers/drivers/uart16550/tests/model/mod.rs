@@ -142,7 +142,11 @@ impl Chip {
 
     fn before_access(&mut self) {
         self.accesses += 1;
-        while self.script.front().is_some_and(|(at, _)| *at <= self.accesses) {
+        while self
+            .script
+            .front()
+            .is_some_and(|(at, _)| *at <= self.accesses)
+        {
             if let Some((_, event)) = self.script.pop_front() {
                 self.happen(event);
             }
@@ -192,7 +196,10 @@ impl Chip {
             1 if dlab => self.divisor[1] = value,
             0 => {
                 let depth = if self.fifo_enabled { FIFO_BYTES } else { 1 };
-                assert!(self.transmit.len() < depth, "the driver overfills the transmitter");
+                assert!(
+                    self.transmit.len() < depth,
+                    "the driver overfills the transmitter"
+                );
                 self.transmit_empty_cause = false;
                 self.transmit.push_back(value);
                 if self.instant_transmit {
@@ -290,7 +297,10 @@ impl Interrupt for Model {
             }
             chip.unacked = true;
             let count = std::mem::take(&mut chip.pending);
-            Poll::Ready(IrqEvent { stamp_ticks: 0, count })
+            Poll::Ready(IrqEvent {
+                stamp_ticks: 0,
+                count,
+            })
         })
     }
 
@@ -299,7 +309,9 @@ impl Interrupt for Model {
         // The moment right before an acknowledgement is one for the wire, too.
         chip.before_access();
         chip.unacked = false;
-        if chip.pending > 0 && let Some(waker) = chip.waker.take() {
+        if chip.pending > 0
+            && let Some(waker) = chip.waker.take()
+        {
             waker.wake();
         }
     }
