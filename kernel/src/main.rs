@@ -1,2 +1,30 @@
-//! (tour)
-fn main() {}
+//! The Raede kernel: what happens after `hal` has reached the high half.
+//!
+//! A newcomer's tour, in the order of a boot:
+//! - [`start`]: one-time set-up on the boot core (memory, tables, interrupts, time, the other cores), each step logged
+//!   with its time; then the core becomes an executor and all that follows is tasks.
+//! - [`log`]: the ring that `dmesg` reads, and who follows it.
+//! - [`serial`], [`keyboard`], [`screen`]: the devices a person uses, each a few tasks around a server library.
+//! - [`system`]: what the shell may ask, answered from the kernel's own tables.
+//! - [`selftest`]: faults and races provoked on purpose (`selftest=` on the command line), for the test suite.
+//!
+//! What must hold: after start-up nothing polls and nothing allocates infallibly; no lock is held over an await; nothing
+//! here needs `unsafe` but the entry point's name.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod log;
+mod start;
+
+/// Called by `hal` on the boot core: final page tables, interrupts off.
+#[unsafe(no_mangle)]
+extern "C" fn kernel_main() -> ! {
+    start::boot_core()
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    hal::cpu::report::panic(info)
+}

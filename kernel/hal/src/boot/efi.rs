@@ -153,9 +153,10 @@ unsafe fn read_config_file(boot: &mut BootInfo, volume: &mut SimpleFileSystemPro
                 }
                 boot.command_line.push(text.get(..len).unwrap_or(&[]));
             }
-            firmware(|| ((*file).close)(file));
+            // Nothing was written: a failing close loses nothing.
+            let _ = firmware(|| ((*file).close)(file));
         }
-        firmware(|| ((*root).close)(root));
+        let _ = firmware(|| ((*root).close)(root));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use kerncore::symbols::SymbolTable;
+use kerncore::symbols::{BlobError, Symbols};
 
 use crate::boot::image;
 
@@ -14,6 +14,9 @@ const MAX_FRAMES: usize = 48;
 ///
 /// Reads only mapped memory, so it is safe to call with any values.
 pub fn write(out: &mut dyn Write, rip: u64, mut rbp: u64) -> fmt::Result {
+    if let Err(why) = Symbols::open(image::symbols()) {
+        writeln!(out, "  ({why})")?;
+    }
     write_frame(out, 0, rip)?;
     for number in 1..MAX_FRAMES {
         if rbp == 0 || rbp % 8 != 0 || !crate::mem::paging::is_mapped(rbp, 16) {
@@ -47,9 +50,13 @@ pub fn write_symbol(out: &mut dyn Write, address: u64) -> fmt::Result {
     let Some(offset) = image::offset_of(address) else {
         return write!(out, "(outside the kernel)");
     };
-    // A return address may lie one past its function when the call never returns: look one byte back.
-    match SymbolTable::new(image::symbols()).lookup(offset.saturating_sub(1)) {
-        Some((name, within)) => write!(out, "{name}+{:#x}", within + 1),
-        None => write!(out, "kernel+{offset:#x} (no symbol table in this build: use scripts/run)"),
+    let named = Symbols::open(image::symbols()).and_then(|symbols| {
+        // A return address lies one past the call: after a call that never returns, that is another function.
+        let inside = u32::try_from(offset.saturating_sub(1)).unwrap_or(u32::MAX);
+        symbols.look_up(inside).ok_or(BlobError::Empty)
+    });
+    match named {
+        Ok(symbol) => write!(out, "{}+{:#x}", symbol.name, symbol.offset + 1),
+        Err(_) => write!(out, "kernel+{offset:#x}"),
     }
 }

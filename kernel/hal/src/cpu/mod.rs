@@ -10,6 +10,7 @@ pub mod idt;
 pub mod percpu;
 pub mod protection;
 pub mod report;
+pub mod stack_switch;
 pub mod tables;
 pub mod trap;
 
@@ -39,6 +40,17 @@ pub unsafe fn move_interrupt_stacks(tops: &IstTops) {
     // SAFETY: the owner core changes its own tables with interrupts off; an NMI meanwhile reads one
     // aligned word of them.
     unsafe { (*percpu::this().tables.get()).move_stacks(tops) };
+}
+
+/// The calling core's APIC id by CPUID (leaf 0xb's 32 bits where there, else leaf 1's 8).
+pub fn initial_apic_id() -> u32 {
+    let cpuid = raw_cpuid::CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative);
+    let wide = cpuid
+        .get_extended_topology_info()
+        .and_then(|mut levels| levels.find(|level| level.processors() > 0))
+        .map(|level| level.x2apic_id());
+    let narrow = || cpuid.get_feature_info().map_or(0, |info| u32::from(info.initial_local_apic_id()));
+    wide.unwrap_or_else(narrow)
 }
 
 /// Stops this core for good.

@@ -46,9 +46,12 @@ impl CoreTables {
     }
 
     fn set_stacks(&mut self, tops: &IstTops) {
-        for (slot, top) in self.tss.interrupt_stack_table.iter_mut().zip(tops.0) {
+        // The TSS is packed: no references into it.
+        let mut table = self.tss.interrupt_stack_table;
+        for (slot, top) in table.iter_mut().zip(tops.0) {
             *slot = VirtAddr::new_truncate(top);
         }
+        self.tss.interrupt_stack_table = table;
     }
 
     /// Fills the tables and makes the calling core use them.

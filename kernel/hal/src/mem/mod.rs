@@ -29,8 +29,8 @@ use kerncore::boot_info::BootInfo;
 /// # Safety
 /// Once, on the boot core, on the final page tables, before anything allocates.
 pub unsafe fn init(boot: &BootInfo) -> Result<(), MapError> {
-    direct::init(boot.kaslr.direct_map_base, boot.kaslr.direct_map_size);
-    vspace::init(boot.kaslr.heap_base, boot.kaslr.heap_size);
+    direct::init(boot.placement.direct_map.address, boot.placement.direct_map.len);
+    vspace::init(boot.placement.heap.address, boot.placement.heap.len);
     // SAFETY: passed on to the caller.
     unsafe {
         frames::init(boot)?;
