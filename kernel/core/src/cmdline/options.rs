@@ -59,6 +59,8 @@ pub struct KnownOption {
 pub const LOG_LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 /// What `panic=` can be.
 pub const PANIC_ACTIONS: &[&str] = &["halt", "reboot", "poweroff"];
+/// What `shell.serial=` can be. `script` is what `scripts/run --exec` talks to.
+pub const SERIAL_SHELLS: &[&str] = &["on", "off", "script"];
 
 const fn option(
     name: &'static str,
@@ -131,9 +133,9 @@ pub const OPTIONS: &[KnownOption] = {
         option("selftest", Text, Repeated, "run the named test after boot"),
         option(
             "shell.serial",
-            Flag,
+            OneOf(SERIAL_SHELLS),
             Once,
-            "offer a shell on the first serial port",
+            "the shell on the first serial port; script: no echo, no prompt, no log, statuses marked for programs",
         ),
         option("smp", Number, Once, "cores to use at most"),
         option(
