@@ -1,2 +1,96 @@
-//! (tour)
-fn main() {}
+//! Scenarios: Raede booted in QEMU and watched from outside.
+//!
+//! `scripts/test` runs this program; by hand it is `scripts/test qemu.`, or with a longer name.
+//! One module per theme, each with a `scenarios()` that lists them:
+//!
+//! - [`boot`]: every way of booting, every size of machine, and how long it takes.
+//! - [`commands`]: each command of the shell, with its help and its JSON.
+//! - [`power`]: poweroff, reboot, panic, and the exit statuses of `scripts/run --exec`.
+//! - [`input`]: keys and serial bursts arrive complete and in order.
+//! - [`interrupts`]: no timer interrupts while idle, wakes of halted cores, NMI storms.
+//! - [`faults`]: provoked faults end in readable reports.
+//! - [`hardening`]: random addresses, W^X, failing allocations.
+//! - [`bad_input`]: nonsense from people, hosts and firmware.
+//! - [`screen`]: what the framebuffer shows.
+//!
+//! Around them: [`lab`] builds what boots, [`scenario`] shares boots between checks and runs two
+//! machines at a time, [`session`] is one booted machine, [`json`] reads tables.
+
+mod acpi;
+mod bad_input;
+mod boot;
+mod commands;
+mod faults;
+mod hardening;
+mod input;
+mod interrupts;
+mod json;
+mod lab;
+mod picture;
+mod power;
+mod scenario;
+mod screen;
+mod session;
+
+use lexopt::prelude::*;
+use scenario::Scenario;
+use std::process::ExitCode;
+use xtask::suite::Selection;
+
+fn scenarios() -> Vec<Scenario> {
+    [
+        boot::scenarios(),
+        commands::scenarios(),
+        power::scenarios(),
+        input::scenarios(),
+        interrupts::scenarios(),
+        faults::scenarios(),
+        hardening::scenarios(),
+        bad_input::scenarios(),
+        screen::scenarios(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn main() -> ExitCode {
+    let mut selection = Selection::default();
+    let mut list = false;
+    let mut parser = lexopt::Parser::from_env();
+    loop {
+        match parser.next() {
+            Ok(None) => break,
+            Ok(Some(Long("long"))) => selection.long = true,
+            Ok(Some(Long("list"))) => list = true,
+            Ok(Some(Value(filter))) => selection
+                .filters
+                .push(filter.to_string_lossy().into_owned()),
+            Ok(Some(other)) => {
+                eprintln!("error: {}", other.unexpected());
+                return ExitCode::from(2);
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let scenarios = scenarios();
+    if list {
+        for (name, long) in scenarios.iter().flat_map(Scenario::names) {
+            println!("{}{name}", if long { "long: " } else { "" });
+        }
+        return ExitCode::SUCCESS;
+    }
+    match scenario::run(scenarios, &selection) {
+        Ok(totals) => {
+            println!("{totals}");
+            ExitCode::from(u8::from(totals.failed > 0))
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

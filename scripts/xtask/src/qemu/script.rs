@@ -81,8 +81,12 @@ pub fn run_bytes(
     serial
         .send(&line)
         .map_err(|error| ScriptError::Send(error.to_string()))?;
-    let awaited = format!("the end of `{}`", String::from_utf8_lossy(command));
-    let (output, status) = marked(serial, &awaited, limit)?;
+    answer(serial, &format!("the end of `{}`", String::from_utf8_lossy(command)), limit)
+}
+
+/// Waits for the answer to a command that was sent before.
+pub fn answer(serial: &mut Serial, awaited: &str, limit: Duration) -> Result<Reply, ScriptError> {
+    let (output, status) = marked(serial, awaited, limit)?;
     let status = status
         .parse()
         .map_err(|_| ScriptError::Protocol(format!("{status:?} instead of a status")))?;

@@ -80,7 +80,7 @@ fn make_sysroot() -> Result<PathBuf> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let of_crate = |allowed: &&str| name.starts_with(&format!("lib{allowed}-"));
-        if CRATES.iter().any(|allowed| of_crate(allowed)) {
+        if CRATES.iter().any(of_crate) {
             fs::copy(entry.path(), to.join(&*name)).doing(|| format!("copying {name}"))?;
         }
     }

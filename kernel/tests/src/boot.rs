@@ -1,0 +1,111 @@
+//! Every way of booting and every size of machine reaches the shell.
+
+use crate::json;
+use crate::lab::{Firmware, Lab};
+use crate::scenario::{Scenario, Verdict};
+use crate::session::{Prompt, Session};
+use xtask::qemu::{Machine, Media};
+
+pub fn scenarios() -> Vec<Scenario> {
+    let image = |name: &str, firmware, media| {
+        Scenario::alone(name, move |lab| {
+            prompt(&lab.image_machine(firmware, media, "")?)
+        })
+    };
+    let mut scenarios = vec![
+        Scenario::alone("qemu.boot.kernel", |lab| prompt(&lab.machine(""))),
+        Scenario::alone("qemu.boot.phases", phases),
+        image("qemu.boot.bios_cd", Firmware::Bios, Media::Cd),
+        image("qemu.boot.bios_usb", Firmware::Bios, Media::Usb),
+        image("qemu.boot.uefi_cd", Firmware::Uefi, Media::Cd),
+        image("qemu.boot.uefi_usb", Firmware::Uefi, Media::Usb),
+        Scenario::alone("qemu.boot.command_line_bios", |lab| {
+            image_command_line(lab, Firmware::Bios)
+        }),
+        Scenario::alone("qemu.boot.command_line_uefi", |lab| {
+            image_command_line(lab, Firmware::Uefi)
+        }),
+    ];
+    for cpus in [1, 2, 4, 8] {
+        scenarios.push(Scenario::alone(
+            format!("qemu.boot.smp_{cpus}"),
+            move |lab| all_cores_run(lab, cpus),
+        ));
+    }
+    for cpu in ["max", "qemu64"] {
+        scenarios.push(Scenario::alone(
+            format!("qemu.boot.cpu_{cpu}"),
+            move |lab| {
+                let mut machine = lab.machine("");
+                machine.cpu = cpu.into();
+                prompt(&machine)
+            },
+        ));
+    }
+    for memory in ["64M", "128M", "1G", "4G"] {
+        scenarios.push(Scenario::alone(
+            format!("qemu.boot.memory_{memory}"),
+            move |lab| {
+                let mut machine = lab.machine("");
+                machine.memory = memory.into();
+                prompt(&machine)
+            },
+        ));
+    }
+    scenarios
+}
+
+/// Boots to the serial prompt and tries the shell.
+fn prompt(machine: &Machine) -> Verdict {
+    let mut prompt = Prompt::boot(machine)?;
+    let text = prompt.type_line("echo up and running")?;
+    // Once as the echo of what was typed, once as the answer.
+    if text.matches("up and running").count() < 2 {
+        return Err(format!("the shell's answer to `echo up and running` was {text:?}").into());
+    }
+    Ok(prompt.boot_note())
+}
+
+/// The log has `boot` lines with milliseconds.
+fn phases(lab: &Lab) -> Verdict {
+    let mut session = Session::boot(&lab.script_machine(""))?;
+    let log = session.ok("dmesg")?;
+    let phases: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("boot") && line.contains(" ms"))
+        .collect();
+    match phases.last() {
+        Some(last) if phases.len() >= 3 => Ok((*last).to_owned()),
+        _ => Err(format!("dmesg should show at least 3 boot phases with ms:\n{log}").into()),
+    }
+}
+
+/// Each processor of the machine runs an executor.
+fn all_cores_run(lab: &Lab, cpus: u32) -> Verdict {
+    let mut machine = lab.script_machine("");
+    machine.cpus = cpus;
+    let mut session = Session::boot(&machine)?;
+    let table = session.json("cores --json")?;
+    let rows = json::rows(&table)?;
+    let online = rows.iter().filter(|row| row["state"] != "offline").count();
+    if online != cpus as usize {
+        return Err(format!("{online} of {cpus} cores are online:\n{table}").into());
+    }
+    for row in rows {
+        if json::count(row, "dispatches")? == 0 {
+            return Err(format!("a core has never polled a task: {row}").into());
+        }
+    }
+    Ok(format!("{online} cores"))
+}
+
+/// The command line inside the image reaches the kernel: script mode works, and a word of ours shows.
+fn image_command_line(lab: &Lab, firmware: Firmware) -> Verdict {
+    let words = "shell.serial=script bench.marker=\"from the image\"";
+    let mut session = Session::boot(&lab.image_machine(firmware, Media::Cd, words)?)?;
+    let log = session.ok("dmesg")?;
+    if log.contains("bench.marker=\"from the image\"") {
+        return Ok(String::new());
+    }
+    Err(format!("dmesg does not show the image's command line:\n{log}").into())
+}
