@@ -23,6 +23,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod acpi;
 pub mod boot_info;
 pub mod cmdline;
 pub mod entropy;
