@@ -1,2 +1,39 @@
-//! (tour to be written by the owner of this crate)
+//! A per-core, earliest-deadline-first executor with budgets, for kernels, processes, hosts and microcontrollers.
 #![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod admission;
+mod atomics;
+mod config;
+mod current;
+mod event;
+mod fleet;
+mod ident;
+pub mod inbox;
+mod platform;
+mod pool;
+mod published;
+#[allow(unsafe_code)]
+mod raw;
+pub mod sched;
+mod slot;
+mod spawn;
+pub mod stats;
+pub mod sync;
+pub mod time;
+mod timers;
+
+pub use config::{CoreConfig, StartError};
+pub use current::{YieldNow, checkpoint, current_task, deadline, need_resched, set_deadline, yield_now};
+pub use event::{Event, Late};
+pub use fleet::{Fleet, RunError, Step};
+pub use ident::{CoreId, TaskId};
+pub use platform::Platform;
+pub use raw::{
+    here::Here,
+    join::{JoinError, JoinHandle},
+};
+pub use slot::State;
+pub use spawn::{SpawnError, Task};

@@ -1,0 +1,68 @@
+//! What a task asks about itself.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use crate::{Platform, TaskId};
+
+/// Lets others run, and comes back behind those of the same deadline.
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// See [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// A place where a long computation can stop: yields if something more urgent waits, or if the poll has lasted as
+/// long as it may; else goes on at once. See [`need_resched`].
+pub async fn checkpoint<P: Platform>() {
+    if need_resched::<P>() {
+        yield_now().await;
+    }
+}
+
+/// Whether the running task should yield: something with an earlier deadline waits, in the queue or in the inbox,
+/// a timer is due, or the budget or the longest allowed poll is used up. Reads memory and the clock; cheap enough for
+/// every loop of a microsecond.
+pub fn need_resched<P: Platform>() -> bool {
+    P::fleet().here().is_some_and(|core| core.need_resched())
+}
+
+/// The running task, if the caller is one.
+pub fn current_task<P: Platform>() -> Option<TaskId> {
+    P::fleet().here()?.current()
+}
+
+/// The deadline under which the running task runs (ticks): its own, or a shorter one that was lent to it. `None` for
+/// best effort and outside of tasks.
+pub fn deadline<P: Platform>() -> Option<u64> {
+    P::fleet().here()?.current_deadline()
+}
+
+/// Gives the running task another absolute deadline (ticks), for the rest of this job; a task without a relative
+/// deadline keeps it. `false` if the caller is no task, or one with a reservation (whose deadlines follow from it). A
+/// best-effort task becomes a task with a deadline.
+pub fn set_deadline<P: Platform>(ticks: u64) -> bool {
+    P::fleet().here().is_some_and(|core| core.set_current_deadline(ticks))
+}

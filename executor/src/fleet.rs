@@ -1,0 +1,155 @@
+//! All cores of a machine under one name.
+
+use alloc::boxed::Box;
+use core::{
+    fmt,
+    ptr::null_mut,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+use crate::{
+    config::{CoreConfig, StartError},
+    ident::{CoreId, TaskId},
+    platform::Platform,
+    raw::{core::Core, sites::Sites},
+};
+
+/// The cores of one platform: a `static`, filled by [`Fleet::start_core`].
+pub struct Fleet<P: Platform> {
+    cores: [AtomicPtr<Core<P>>; CoreId::MAX],
+    pub(crate) sites: Sites,
+}
+
+impl<P: Platform> fmt::Debug for Fleet<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.cores()).finish()
+    }
+}
+
+/// What [`Fleet::step`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Polled one task.
+    Ran,
+    /// Nothing is ready. The next timer or replenishment is due at this tick, if there is one.
+    Idle(Option<u64>),
+}
+
+/// Why a core cannot be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunError {
+    /// The core was not started.
+    NotStarted(CoreId),
+    /// The caller is not the core's task context: `Platform::here` says otherwise.
+    NotHere(CoreId),
+    /// Called from within a task that the core is polling.
+    Nested(CoreId),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::NotStarted(core) => write!(f, "core {core} was not started: call Fleet::start_core first"),
+            RunError::NotHere(core) => write!(f, "this is not the task context of core {core}"),
+            RunError::Nested(core) => write!(f, "core {core} is polling a task: its executor cannot be run inside"),
+        }
+    }
+}
+
+impl core::error::Error for RunError {}
+
+impl<P: Platform> Fleet<P> {
+    /// A fleet without cores.
+    #[expect(clippy::new_without_default, reason = "a fleet is a static")]
+    pub const fn new() -> Fleet<P> {
+        Fleet { cores: [const { AtomicPtr::new(null_mut()) }; CoreId::MAX], sites: Sites::new() }
+    }
+
+    /// Makes room for a core. From anywhere; the core takes tasks from now on and runs them once it is run.
+    ///
+    /// # Errors
+    /// If it was started before, the configuration is bad, or memory is short.
+    pub fn start_core(&'static self, core: CoreId, config: CoreConfig) -> Result<(), StartError> {
+        if self.core(core).is_some() {
+            return Err(StartError::AlreadyStarted(core));
+        }
+        let fresh = crate::raw::try_box(Core::new(core, config)?).ok_or(StartError::NoMemory)?;
+        crate::raw::publish(&self.cores[core.index()], fresh).map_err(|_: Box<Core<P>>| StartError::AlreadyStarted(core))
+    }
+
+    /// The core of that number, if started.
+    #[inline(always)]
+    pub(crate) fn core(&self, core: CoreId) -> Option<&'static Core<P>> {
+        crate::raw::published(&self.cores[core.index()])
+    }
+
+    /// The cores that were started, in order.
+    pub fn cores(&self) -> impl Iterator<Item = CoreId> + '_ {
+        (0..CoreId::MAX).filter_map(CoreId::new).filter(|core| !self.cores[core.index()].load(Ordering::Relaxed).is_null())
+    }
+
+    /// Wakes a task, from anywhere: task, interrupt handler, another core, any thread. A task that is gone is not
+    /// there to be woken; nothing happens.
+    #[inline(always)]
+    pub fn wake(&self, task: TaskId) {
+        if let Some(core) = self.core(task.core()) {
+            core.wake(task.slot(), task.generation());
+        }
+    }
+
+    /// Cancels a task, from anywhere: its future is dropped, on its own core, instead of being polled again.
+    /// `false` if it is gone already.
+    pub fn cancel(&self, task: TaskId) -> bool {
+        self.core(task.core()).is_some_and(|core| core.cancel(task.slot(), task.generation()))
+    }
+
+    fn runnable(&self, core: CoreId) -> Result<&'static Core<P>, RunError> {
+        let core_ref = self.core(core).ok_or(RunError::NotStarted(core))?;
+        if !core_ref.is_here() {
+            return Err(RunError::NotHere(core));
+        }
+        if core_ref.is_polling() {
+            return Err(RunError::Nested(core));
+        }
+        core_ref.refresh_clock();
+        Ok(core_ref)
+    }
+
+    /// Runs `core` for ever: polls what is ready in deadline order, idles when nothing is.
+    ///
+    /// # Errors
+    /// If the core cannot be run here; else it does not return.
+    pub fn run(&self, core: CoreId) -> Result<core::convert::Infallible, RunError> {
+        let core = self.runnable(core)?;
+        loop {
+            crate::raw::step_or_idle(core);
+        }
+    }
+
+    /// Runs `core` until `done` says so; asked after each poll and each halt.
+    ///
+    /// # Errors
+    /// If the core cannot be run here.
+    pub fn run_until(&self, core: CoreId, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
+        let core = self.runnable(core)?;
+        while !done() {
+            crate::raw::step_or_idle(core);
+        }
+        Ok(())
+    }
+
+    /// Polls at most one task of `core` and does not idle.
+    ///
+    /// # Errors
+    /// If the core cannot be run here.
+    pub fn step(&self, core: CoreId) -> Result<Step, RunError> {
+        let core = self.runnable(core)?;
+        Ok(crate::raw::step(core))
+    }
+
+    /// The core this is the task context of.
+    #[inline(always)]
+    pub(crate) fn here(&self) -> Option<&'static Core<P>> {
+        self.core(P::here().task_core()?)
+    }
+}

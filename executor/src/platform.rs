@@ -1,0 +1,44 @@
+//! The seams: everything the executor asks of the world around it.
+
+use crate::{CoreId, Event, Fleet, Here};
+
+/// Clock, place, wake interrupt and idle: all that differs between ring 0, ring 3, a host thread and
+/// a microcontroller. All functions are static so that they inline into the executor.
+pub trait Platform: Sized + 'static {
+    /// Whether statistics are kept: counters, CPU time, histograms, why-late accounting. When
+    /// `false` their code is not compiled in, and the clock is read only where time decides
+    /// something (timers, reservations).
+    const STATS: bool = true;
+
+    /// The one fleet of this platform.
+    fn fleet() -> &'static Fleet<Self>;
+
+    /// The clock in ticks: never goes backwards on one core, and is synchronised across cores to
+    /// much better than a deadline's precision.
+    fn now() -> u64;
+
+    /// Ticks a second; constant once the first core has started.
+    fn ticks_per_second() -> u64;
+
+    /// Which core this is and whether it is serving an interrupt. Called at every wake: should be one
+    /// load.
+    fn here() -> Here;
+
+    /// Makes `core` leave [`Platform::idle`] or, when it runs preemptible code, enter its kernel: an
+    /// inter-processor interrupt, or `unpark`. Sticky: a kick that comes between `still_idle` and the
+    /// halt must end the halt.
+    fn kick(core: CoreId);
+
+    /// Halts until an interrupt, a [`Platform::kick`], or the clock reaches `until`. In a kernel:
+    /// disable interrupts; if `still_idle()`, arm the one-shot timer for `until` (disarm it for
+    /// `None`), then enable interrupts and halt as one step; else enable interrupts. `still_idle` must
+    /// be called with interrupts off and exactly once. Returning early is harmless.
+    fn idle(core: CoreId, until: Option<u64>, still_idle: impl FnOnce() -> bool);
+
+    /// Called on rare events worth a log line or a trace record. In task context of the core named
+    /// in the event; must not call back into the executor except to wake. Does nothing by default.
+    #[inline(always)]
+    fn event(event: Event) {
+        let _ = event;
+    }
+}

@@ -1,0 +1,134 @@
+//! The typed end of a task: its handle.
+
+use core::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    ptr::NonNull,
+    task::{Context, Poll},
+};
+
+use super::{block::{self, Head}, core::free_block};
+use crate::{ident::TaskId, platform::Platform};
+
+/// Why there is no output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinError {
+    /// The task was cancelled before it finished.
+    Cancelled,
+    /// The output was taken by an earlier poll of the handle.
+    Taken,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            JoinError::Cancelled => "the task was cancelled",
+            JoinError::Taken => "the task's output was taken already",
+        })
+    }
+}
+
+impl core::error::Error for JoinError {}
+
+/// Awaits a task's output. Dropping the handle detaches the task, which runs on.
+#[must_use = "dropping a handle detaches the task; say so with `detach`"]
+pub struct JoinHandle<P: Platform, T> {
+    id: TaskId,
+    head: Option<NonNull<Head>>,
+    output: PhantomData<(fn() -> P, T)>,
+}
+
+// SAFETY: the handle gives away the output, if that may cross threads; the join cell is made for that. The future
+// itself is never touched through it.
+unsafe impl<P: Platform, T: Send> Send for JoinHandle<P, T> {}
+// SAFETY: `&JoinHandle` gives nothing but the id and cancellation.
+unsafe impl<P: Platform, T: Send> Sync for JoinHandle<P, T> {}
+
+impl<P: Platform, T> Unpin for JoinHandle<P, T> {}
+
+impl<P: Platform, T> fmt::Debug for JoinHandle<P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("JoinHandle").field(&self.id).finish()
+    }
+}
+
+/// The handle of a block that was just spawned, whose future's output is `T`.
+pub(crate) fn handle<P: Platform, T>(id: TaskId, head: NonNull<Head>) -> JoinHandle<P, T> {
+    JoinHandle { id, head: Some(head), output: PhantomData }
+}
+
+impl<P: Platform, T> JoinHandle<P, T> {
+    /// The task's id.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Whether the task has finished or was dropped.
+    pub fn is_finished(&self) -> bool {
+        // SAFETY: the block lives at least until the handle lets go of it.
+        self.head.is_none_or(|head| unsafe { head.as_ref() }.join.is_done())
+    }
+
+    /// Asks that the task be dropped instead of polled again. The handle then gives [`JoinError::Cancelled`], unless
+    /// the task had finished. `false` if it is gone already.
+    pub fn cancel(&self) -> bool {
+        P::fleet().cancel(self.id)
+    }
+
+    /// Cancels the task and forgets it.
+    pub fn abort(self) {
+        self.cancel();
+    }
+
+    /// Lets the task run on by itself; its output is dropped.
+    #[inline(always)]
+    pub fn detach(self) {}
+
+    /// # Safety
+    /// The task is done.
+    unsafe fn take(&mut self, head: NonNull<Head>) -> Result<T, JoinError> {
+        self.head = None;
+        // SAFETY: done, and the handle is the only one left: output and memory are its own. The block's type was
+        // that of the spawn which made the handle.
+        unsafe {
+            let output = if head.as_ref().join.is_empty() { Err(JoinError::Cancelled) } else { Ok(block::take_output::<T>(head)) };
+            free_block::<P>(head);
+            output
+        }
+    }
+}
+
+impl<P: Platform, T> Future for JoinHandle<P, T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(head) = self.head else { return Poll::Ready(Err(JoinError::Taken)) };
+        // SAFETY: the block lives at least until the handle lets go of it.
+        if unsafe { head.as_ref() }.join.register(context.waker()) {
+            // SAFETY: done.
+            return Poll::Ready(unsafe { self.take(head) });
+        }
+        Poll::Pending
+    }
+}
+
+impl<P: Platform, T> Drop for JoinHandle<P, T> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(head) = self.head.take() else { return };
+        // SAFETY: the block lives at least until the handle lets go of it.
+        let join = unsafe { &head.as_ref().join };
+        let done = if P::here().is_home_of(self.id.core()) { join.abandon_at_home() } else { join.abandon() };
+        if done {
+            // SAFETY: done, and the handle came last: output and memory are its own.
+            unsafe {
+                if !join.is_empty() {
+                    block::drop_output_of(head);
+                }
+                free_block::<P>(head);
+            }
+        }
+    }
+}

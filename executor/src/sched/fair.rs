@@ -1,0 +1,109 @@
+//! Best effort: who is next among the tasks without a deadline.
+//!
+//! Start-time fair queueing (P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", SIGCOMM 1996) with
+//! virtual time cut into bands. A task's virtual time grows by CPU time ÷ weight; tasks within the
+//! current band take turns, poll by poll; one whose virtual time leaves the band waits until all others
+//! of the band have used theirs or blocked. So every step is O(1) at any number of tasks, short polls
+//! share like round robin, and no task gets more than one band ahead of its fair share (plus one poll).
+//! A task that slept resumes at the current band: sleeping earns nothing.
+
+use super::list::List;
+use crate::slot::Slot;
+
+const BANDS: u64 = 64;
+/// The weight of a task that does not say.
+pub const DEFAULT_WEIGHT: u32 = 1024;
+
+/// 2¹⁶ × default weight ÷ weight: what a tick costs a task of this weight, in 1/2¹⁶ virtual ticks.
+pub(crate) fn tick_cost(weight: u32) -> u64 {
+    ((DEFAULT_WEIGHT as u64) << 16) / weight.clamp(1, 1 << 20) as u64
+}
+
+const COST_MASK: u64 = (1 << 32) - 1;
+
+/// The best-effort queue. A slot's `deadline` is its virtual time; its `relative` holds the tick cost
+/// below the number of the list it is in.
+#[derive(Debug)]
+pub(crate) struct Fair {
+    lists: [List; BANDS as usize],
+    occupied: u64,
+    band: u64,
+    shift: u32,
+    ready: usize,
+}
+
+impl Fair {
+    /// `band_ticks` is rounded down to a power of two.
+    pub(crate) fn new(band_ticks: u64) -> Fair {
+        Fair { lists: [List::new(); BANDS as usize], occupied: 0, band: 0, shift: band_ticks.max(2).ilog2(), ready: 0 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.ready
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ready == 0
+    }
+
+    /// The virtual time at which a new task starts.
+    pub(crate) fn virtual_now(&self) -> u64 {
+        self.band << self.shift
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, slots: &[Slot], slot: u32) {
+        let record = &slots[slot as usize];
+        let start = self.band << self.shift;
+        let mut band = self.band;
+        let time = record.deadline.get();
+        if time < start {
+            record.deadline.set(start);
+        } else {
+            band = (time >> self.shift).min(band + BANDS - 1);
+        }
+        let list = band % BANDS;
+        record.relative.set(record.relative.get() & COST_MASK | list << 32);
+        self.lists[list as usize].push(slots, slot);
+        self.occupied |= 1 << list;
+        self.ready += 1;
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32) {
+        let list = (slots[slot as usize].relative.get() >> 32) % BANDS;
+        self.lists[list as usize].remove(slots, slot);
+        if self.lists[list as usize].is_empty() {
+            self.occupied &= !(1 << list);
+        }
+        self.ready -= 1;
+    }
+
+    /// Whose turn it is.
+    #[inline]
+    pub(crate) fn first(&mut self) -> Option<u32> {
+        match self.lists[(self.band % BANDS) as usize].first() {
+            Some(slot) => Some(slot),
+            None => self.next_band(),
+        }
+    }
+
+    fn next_band(&mut self) -> Option<u32> {
+        if self.occupied == 0 {
+            return None;
+        }
+        let ahead = self.occupied.rotate_right((self.band % BANDS) as u32).trailing_zeros();
+        self.band += ahead as u64;
+        self.lists[(self.band % BANDS) as usize].first()
+    }
+
+    /// Charges CPU time against a task's virtual time.
+    #[inline]
+    pub(crate) fn charge(&self, slots: &[Slot], slot: u32, ticks: u64) {
+        let record = &slots[slot as usize];
+        let cost = (record.relative.get() & COST_MASK) as u128;
+        record.deadline.set(record.deadline.get().saturating_add(((ticks as u128 * cost) >> 16) as u64));
+    }
+}

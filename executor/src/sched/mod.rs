@@ -1,0 +1,557 @@
+//! Which task runs next on one core: pure logic under any clock, without `unsafe` and without
+//! allocation after start.
+//!
+//! Two levels. The upper queue holds *servers* by CBS deadline: the reservations that are ready, and
+//! two that every core has: [`OPEN`], in which tasks with a deadline but no reservation run in EDF
+//! order among themselves, and [`FAIR`], in which best effort shares by weight. The lower level is each
+//! server's own queue. `OPEN` holds all bandwidth that nobody reserved, softly: it is postponed when it
+//! used its part, and so can never make an admitted reservation late, whatever deadlines its tasks ask
+//! for. `FAIR` is throttled when its small part is used up, but runs whenever nothing else is ready.
+//!
+//! The running task keeps its place in its queue while it is polled (*lazy pop*): a task that yields
+//! costs one step in place, not a removal and an insertion.
+
+pub mod cbs;
+pub mod fair;
+pub mod heap;
+pub(crate) mod list;
+
+use alloc::{collections::TryReserveError, vec::Vec};
+
+use self::{cbs::{Account, Params, Wake}, fair::Fair, heap::Heap, list::List};
+use crate::slot::{NONE, Slot, State, flag};
+
+/// The server of tasks with a deadline and no reservation.
+pub const OPEN: u32 = 0;
+/// The server of best effort.
+pub const FAIR: u32 = 1;
+/// Numbers from here on are admitted reservations.
+pub const FIRST_RESERVED: u32 = 2;
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Pending, nobody woke it.
+    Blocked,
+    /// Pending, and woken meanwhile.
+    Yielded,
+    /// Ready, or dropped.
+    Finished,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No reservation here.
+    Vacant,
+    /// Not ready, bandwidth free for reclaiming.
+    Inactive,
+    /// Not ready, but its bandwidth is in use until its 0-lag time (an event).
+    Lingering,
+    /// In the upper queue.
+    Ready,
+    /// Ready, but out of budget until its replenishment (an event).
+    Throttled,
+}
+
+#[derive(Debug)]
+struct Server {
+    params: Params,
+    account: Account,
+    bandwidth: u64,
+    /// Ready members of a reservation, oldest first.
+    members: List,
+    phase: Phase,
+    hard: bool,
+    reclaims: bool,
+    /// Given up: becomes vacant at its 0-lag time.
+    leaving: bool,
+}
+
+/// What a reservation asks of the scheduler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) params: Params,
+    pub(crate) hard: bool,
+    pub(crate) reclaims: bool,
+}
+
+/// Something the owner must act upon after [`Scheduler::advance`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A reservation that was given up has reached its 0-lag time: its bandwidth may be given out.
+    Released(u32),
+}
+
+/// One core's scheduler.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    upper: Heap,
+    servers: Vec<Server>,
+    open: Heap,
+    fair: Fair,
+    /// Replenishments and 0-lag times, by server.
+    events: Heap,
+    active: u64,
+    limit: u64,
+    ready: usize,
+    high_water: usize,
+}
+
+impl Scheduler {
+    pub(crate) fn new(slots: usize, servers: usize, band_ticks: u64, limit: u64) -> Result<Scheduler, TryReserveError> {
+        let servers = servers + FIRST_RESERVED as usize;
+        let mut table = Vec::new();
+        table.try_reserve_exact(servers)?;
+        for _ in 0..servers {
+            table.push(Server {
+                params: Params { budget: 1, period: 1, deadline: 1 },
+                account: Account::new(),
+                bandwidth: 0,
+                members: List::new(),
+                phase: Phase::Vacant,
+                hard: false,
+                reclaims: false,
+                leaving: false,
+            });
+        }
+        Ok(Scheduler {
+            upper: Heap::with_capacity(servers)?,
+            servers: table,
+            open: Heap::with_capacity(slots)?,
+            fair: Fair::new(band_ticks),
+            events: Heap::with_capacity(servers)?,
+            active: 0,
+            limit,
+            ready: 0,
+            high_water: 0,
+        })
+    }
+
+    /// Installs or changes server `server`.
+    pub(crate) fn install(&mut self, server: u32, terms: Terms, now: u64) {
+        let entry = &mut self.servers[server as usize];
+        let old = entry.bandwidth;
+        entry.params = terms.params;
+        entry.bandwidth = terms.params.bandwidth();
+        entry.hard = terms.hard;
+        entry.reclaims = terms.reclaims;
+        entry.leaving = false;
+        match entry.phase {
+            Phase::Vacant => {
+                entry.account = Account::new();
+                entry.phase = Phase::Inactive;
+            }
+            Phase::Inactive => {}
+            Phase::Lingering | Phase::Ready | Phase::Throttled => {
+                self.active = self.active - old + entry.bandwidth;
+                // The new terms start a period of their own; the debt comes along.
+                entry.account.left = entry.account.left.min(0);
+                if entry.phase == Phase::Ready {
+                    entry.account.begin(&entry.params, now);
+                    if entry.account.is_exhausted() {
+                        entry.account.postpone(&entry.params);
+                    }
+                    let deadline = entry.account.deadline;
+                    self.upper.set(server, deadline);
+                }
+            }
+        }
+    }
+
+    /// Gives server `server` up. Its bandwidth is free at once if it is inactive (returns `true`), else
+    /// at its 0-lag time ([`Due::Released`]). Its members must have left.
+    pub(crate) fn retire(&mut self, server: u32) -> bool {
+        let entry = &mut self.servers[server as usize];
+        if entry.phase == Phase::Inactive {
+            entry.phase = Phase::Vacant;
+            return true;
+        }
+        entry.leaving = true;
+        false
+    }
+
+    #[inline(always)]
+    pub(crate) fn ready(&self) -> usize {
+        self.ready
+    }
+
+    pub(crate) fn high_water(&self) -> usize {
+        self.high_water
+    }
+
+    /// When [`Scheduler::advance`] is next due; `u64::MAX` for never.
+    #[inline(always)]
+    pub(crate) fn next_event(&self) -> u64 {
+        self.events.first_time()
+    }
+
+    /// Whether the end of the running task's poll must be timed even without statistics.
+    #[inline(always)]
+    pub(crate) fn needs_clock(&self) -> bool {
+        self.upper.len() > 1 || !self.events.is_empty() || self.upper.first().is_some_and(|server| server >= FIRST_RESERVED)
+    }
+
+    /// The virtual time at which a new best-effort task starts.
+    pub(crate) fn virtual_now(&self) -> u64 {
+        self.fair.virtual_now()
+    }
+
+    /// The scheduling deadline of `slot`'s server; for tasks of [`OPEN`] their own; none for best effort.
+    pub(crate) fn deadline_of(&self, slots: &[Slot], slot: u32) -> u64 {
+        let record = &slots[slot as usize];
+        match record.server.get() as u32 {
+            OPEN => record.deadline.get(),
+            FAIR => u64::MAX,
+            server => self.servers[server as usize].account.deadline,
+        }
+    }
+
+    /// What is left of the budget under which `slot` runs, if that is limited now.
+    pub(crate) fn budget_left(&self, slots: &[Slot], slot: u32) -> Option<u64> {
+        let server = slots[slot as usize].server.get() as u32;
+        (server >= FIRST_RESERVED || self.upper.len() > 1).then(|| self.servers[server as usize].account.left.max(0) as u64)
+    }
+
+    /// Queues an idle slot at `now`.
+    #[inline]
+    pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, now: u64) {
+        let record = &slots[slot as usize];
+        record.set_state(State::Queued);
+        record.woken_at.set(now);
+        record.lower(flag::MISSED | flag::THROTTLED);
+        if record.has(flag::RELATIVE) {
+            record.deadline.set(now.saturating_add(record.relative.get()));
+        }
+        self.enqueue(slots, slot, now);
+    }
+
+    #[inline]
+    fn enqueue(&mut self, slots: &[Slot], slot: u32, now: u64) {
+        let record = &slots[slot as usize];
+        self.ready += 1;
+        if self.ready > self.high_water {
+            self.high_water = self.ready;
+        }
+        match record.server.get() as u32 {
+            OPEN => {
+                self.open.set(slot, record.deadline.get());
+                if self.open.len() == 1 {
+                    self.activate(OPEN, now);
+                }
+            }
+            FAIR => {
+                self.fair.push(slots, slot);
+                if self.fair.len() == 1 && !self.upper.is_empty() {
+                    self.activate(FAIR, now);
+                }
+            }
+            server => {
+                let entry = &mut self.servers[server as usize];
+                let first = entry.members.is_empty();
+                entry.members.push(slots, slot);
+                if first {
+                    self.activate(server, now);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn dequeue(&mut self, slots: &[Slot], slot: u32, now: u64) {
+        self.ready -= 1;
+        match slots[slot as usize].server.get() as u32 {
+            OPEN => {
+                self.open.remove(slot);
+                if self.open.is_empty() {
+                    self.deactivate(OPEN, now);
+                }
+            }
+            FAIR => {
+                self.fair.remove(slots, slot);
+                if self.fair.is_empty() {
+                    self.deactivate(FAIR, now);
+                }
+            }
+            server => {
+                let entry = &mut self.servers[server as usize];
+                entry.members.remove(slots, slot);
+                if entry.members.is_empty() {
+                    self.deactivate(server, now);
+                }
+            }
+        }
+    }
+
+    /// A server got its first ready task.
+    fn activate(&mut self, server: u32, now: u64) {
+        let entry = &mut self.servers[server as usize];
+        match entry.phase {
+            Phase::Ready | Phase::Throttled | Phase::Vacant => return,
+            Phase::Inactive if server >= FIRST_RESERVED => self.active += entry.bandwidth,
+            Phase::Inactive => {
+                if self.upper.is_empty() {
+                    // Nobody to compare with: the account is brought up to date when somebody comes.
+                    entry.phase = Phase::Ready;
+                    let deadline = entry.account.deadline;
+                    self.upper.set(server, deadline);
+                    return;
+                }
+            }
+            Phase::Lingering => {
+                self.events.remove(server);
+            }
+        }
+        self.admit(server, now);
+    }
+
+    /// Applies the wake rule to a server with ready tasks and queues or throttles it.
+    fn admit(&mut self, server: u32, now: u64) {
+        self.end_solitude(now);
+        let entry = &mut self.servers[server as usize];
+        match entry.account.wake(&entry.params, now) {
+            Wake::Run => self.queue(server),
+            Wake::Wait(_) => {
+                entry.account.left = entry.account.left.min(0);
+                self.exhausted(server, now);
+            }
+        }
+    }
+
+    fn queue(&mut self, server: u32) {
+        let entry = &mut self.servers[server as usize];
+        entry.phase = Phase::Ready;
+        let deadline = entry.account.deadline;
+        self.upper.set(server, deadline);
+    }
+
+    /// `OPEN` and `FAIR` are not charged while they have the core to themselves. Before another server
+    /// joins, their account is made to look as if they had just become ready.
+    fn end_solitude(&mut self, now: u64) {
+        if self.upper.len() != 1 {
+            return;
+        }
+        let Some(server @ (OPEN | FAIR)) = self.upper.first() else { return };
+        let entry = &mut self.servers[server as usize];
+        if entry.account.wake(&entry.params, now) != Wake::Run {
+            entry.account.left = entry.account.left.min(0);
+            entry.account.postpone(&entry.params);
+        }
+        let deadline = entry.account.deadline;
+        self.upper.advance(server, deadline);
+    }
+
+    /// A ready server has no budget left.
+    fn exhausted(&mut self, server: u32, now: u64) {
+        let entry = &mut self.servers[server as usize];
+        if !entry.hard {
+            entry.account.postpone(&entry.params);
+            self.queue(server);
+            return;
+        }
+        let resume = entry.account.throttle(&entry.params);
+        if resume <= now {
+            self.queue(server);
+            return;
+        }
+        entry.phase = Phase::Throttled;
+        self.upper.remove(server);
+        self.events.set(server, resume);
+    }
+
+    /// A server's last ready task left.
+    fn deactivate(&mut self, server: u32, now: u64) {
+        let entry = &mut self.servers[server as usize];
+        if entry.phase == Phase::Ready {
+            self.upper.remove(server);
+        }
+        if server < FIRST_RESERVED {
+            if entry.phase == Phase::Ready {
+                entry.phase = Phase::Inactive;
+            }
+            return;
+        }
+        // A throttled server has used what its bandwidth allows up to its replenishment.
+        let lag = if entry.phase == Phase::Throttled {
+            self.events.time(server).unwrap_or(now)
+        } else {
+            entry.account.zero_lag(&entry.params)
+        };
+        if lag <= now {
+            self.events.remove(server);
+            self.end_lingering(server);
+        } else {
+            entry.phase = Phase::Lingering;
+            self.events.set(server, lag);
+        }
+    }
+
+    fn end_lingering(&mut self, server: u32) -> Option<Due> {
+        let entry = &mut self.servers[server as usize];
+        self.active -= entry.bandwidth;
+        if entry.leaving {
+            entry.phase = Phase::Vacant;
+            return Some(Due::Released(server));
+        }
+        entry.phase = Phase::Inactive;
+        None
+    }
+
+    /// Handles what is due at `now`: replenishments and 0-lag times. Call until it returns `None`.
+    pub(crate) fn advance(&mut self, now: u64) -> Option<Due> {
+        while self.events.first_time() <= now {
+            let server = self.events.pop()?;
+            let due = match self.servers[server as usize].phase {
+                Phase::Throttled => {
+                    self.replenish(server, now);
+                    None
+                }
+                Phase::Lingering => self.end_lingering(server),
+                _ => None,
+            };
+            if due.is_some() {
+                return due;
+            }
+        }
+        None
+    }
+
+    fn replenish(&mut self, server: u32, now: u64) {
+        if server == FAIR && self.fair.is_empty() {
+            self.servers[server as usize].phase = Phase::Inactive;
+            return;
+        }
+        self.end_solitude(now);
+        self.queue(server);
+    }
+
+    /// Whose turn it is: the earliest deadline's.
+    #[inline]
+    pub(crate) fn pick(&mut self) -> Option<u32> {
+        match self.upper.first() {
+            Some(OPEN) => self.open.first(),
+            // With nothing else ready best effort runs on slack, throttled or not.
+            Some(FAIR) | None => self.fair.first(),
+            Some(server) => self.servers[server as usize].members.first(),
+        }
+    }
+
+    /// The picked task is being polled. It stays where it is.
+    #[inline(always)]
+    pub(crate) fn start(&mut self, slots: &[Slot], slot: u32) {
+        slots[slot as usize].set_state(State::Polling);
+    }
+
+    /// The poll ended at `now` after `used` ticks (0 when not timed).
+    #[inline]
+    pub(crate) fn finish(&mut self, slots: &[Slot], slot: u32, end: End, used: u64, now: u64) {
+        let record = &slots[slot as usize];
+        let server = record.server.get() as u32;
+        match end {
+            End::Yielded => {
+                record.set_state(State::Queued);
+                match server {
+                    OPEN => self.open.set(slot, record.deadline.get()),
+                    FAIR => {
+                        self.fair.remove(slots, slot);
+                        self.fair.charge(slots, slot, used);
+                        self.fair.push(slots, slot);
+                    }
+                    server => {
+                        let members = &mut self.servers[server as usize].members;
+                        members.remove(slots, slot);
+                        members.push(slots, slot);
+                    }
+                }
+                self.charge(slots, server, used, now);
+            }
+            End::Blocked | End::Finished => {
+                record.set_state(if end == End::Blocked { State::Idle } else { State::Free });
+                if server == FAIR {
+                    self.fair.charge(slots, slot, used);
+                }
+                self.charge(slots, server, used, now);
+                self.dequeue(slots, slot, now);
+            }
+        }
+    }
+
+    /// Charges a server that just ran.
+    #[inline]
+    fn charge(&mut self, slots: &[Slot], server: u32, used: u64, now: u64) {
+        if server < FIRST_RESERVED && self.upper.len() <= 1 {
+            return;
+        }
+        self.charge_contended(slots, server, used, now);
+    }
+
+    fn charge_contended(&mut self, slots: &[Slot], server: u32, used: u64, now: u64) {
+        let reclaimable = self.reclaimable(now);
+        let entry = &mut self.servers[server as usize];
+        if entry.phase != Phase::Ready {
+            return;
+        }
+        let cost = if entry.reclaims {
+            cbs::reclaimed_cost(used, entry.bandwidth, self.limit - reclaimable.min(self.limit), self.limit)
+        } else {
+            used
+        };
+        entry.account.charge(cost);
+        if entry.account.is_exhausted() {
+            if entry.hard {
+                let mut next = entry.members.first();
+                while let Some(slot) = next {
+                    slots[slot as usize].raise(flag::THROTTLED);
+                    let following = slots[slot as usize].next.get();
+                    next = (following != NONE).then_some(following);
+                }
+            }
+            self.exhausted(server, now);
+        }
+    }
+
+    /// Bandwidth that nobody can claim before its 0-lag time has passed.
+    fn reclaimable(&self, now: u64) -> u64 {
+        let mut busy = self.active;
+        for server in [OPEN, FAIR] {
+            let entry = &self.servers[server as usize];
+            if entry.phase != Phase::Inactive || entry.account.zero_lag(&entry.params) > now {
+                busy += entry.bandwidth;
+            }
+        }
+        self.limit.saturating_sub(busy)
+    }
+
+    /// Gives `slot` another absolute deadline, whatever it is doing. For tasks of [`OPEN`].
+    pub(crate) fn set_deadline(&mut self, slots: &[Slot], slot: u32, deadline: u64) {
+        let record = &slots[slot as usize];
+        if record.server.get() as u32 != OPEN {
+            return;
+        }
+        record.deadline.set(deadline);
+        if record.state() == State::Queued {
+            self.open.set(slot, deadline);
+        }
+    }
+
+    /// Moves `slot` to another server, whatever it is doing; `deadline` is the task's own, or its virtual
+    /// time when it joins [`FAIR`].
+    pub(crate) fn rebind(&mut self, slots: &[Slot], slot: u32, server: u32, deadline: u64, now: u64) {
+        let record = &slots[slot as usize];
+        let queued = matches!(record.state(), State::Queued | State::Polling);
+        if queued {
+            self.dequeue(slots, slot, now);
+        }
+        record.server.set(server as u16);
+        record.deadline.set(deadline);
+        if queued {
+            self.enqueue(slots, slot, now);
+        }
+    }
+
+    /// Takes a queued slot out of its queue, as for a task that leaves the core.
+    pub(crate) fn withdraw(&mut self, slots: &[Slot], slot: u32, now: u64) {
+        if slots[slot as usize].state() == State::Queued {
+            self.dequeue(slots, slot, now);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A task's record: one cache line, type-stable for the life of the fleet.
+//!
+//! Only the home core writes it, except for the [`Link`], which wakers elsewhere claim, and for the
+//! fields of a slot that was just taken from the [remote pool](crate::fleet) and is not born yet. All of it may be
+//! read from anywhere, which is what introspection does and why the words are published ones.
+
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::{
+    inbox::Link,
+    published::{P8, P16, P32, P64},
+    raw::block::Head,
+};
+
+/// No slot: the end of a list, nobody.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// What a slot's occupant is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// No occupant.
+    Free = 0,
+    /// Spawned from elsewhere; the home core has not taken it over yet.
+    Born = 1,
+    /// Waits for a wake.
+    Idle = 2,
+    /// Ready: in a queue.
+    Queued = 3,
+    /// Being polled (it keeps its place in the queue meanwhile).
+    Polling = 4,
+    /// Moved to another core: the slot forwards wakes until the task dies.
+    Moved = 5,
+}
+
+impl State {
+    fn from_byte(byte: u8) -> State {
+        match byte {
+            1 => State::Born,
+            2 => State::Idle,
+            3 => State::Queued,
+            4 => State::Polling,
+            5 => State::Moved,
+            _ => State::Free,
+        }
+    }
+}
+
+/// Flags of a slot.
+pub(crate) mod flag {
+    /// Cancelled: dropped instead of polled at its next dispatch.
+    pub(crate) const CANCEL: u8 = 1;
+    /// The future is not `Send`: it never leaves its core.
+    pub(crate) const PINNED: u8 = 2;
+    /// The slot came from the remote pool and returns there.
+    pub(crate) const POOLED: u8 = 4;
+    /// The present job's deadline miss has been counted.
+    pub(crate) const MISSED: u8 = 8;
+    /// The deadline is set per job from `relative`.
+    pub(crate) const RELATIVE: u8 = 16;
+    /// The job's deadline was lent by a waiting task.
+    pub(crate) const LENT: u8 = 32;
+    /// The task's reservation was throttled during the present job.
+    pub(crate) const THROTTLED: u8 = 64;
+    /// Never polled yet.
+    pub(crate) const NEW: u8 = 128;
+}
+
+/// A task's record.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Slot {
+    pub(crate) block: AtomicPtr<Head>,
+    pub(crate) generation: P64,
+    /// Absolute deadline of the present job (ticks); for best effort its virtual time.
+    pub(crate) deadline: P64,
+    /// Relative deadline (ticks) with [`flag::RELATIVE`]; for best effort 2¹⁶ ÷ weight.
+    pub(crate) relative: P64,
+    pub(crate) woken_at: P64,
+    pub(crate) link: Link,
+    pub(crate) next: P32,
+    pub(crate) previous: P32,
+    pub(crate) server: P16,
+    pub(crate) lends: P16,
+    pub(crate) borrows: P16,
+    /// Where it was spawned: an index into the fleet's sites.
+    pub(crate) site: P16,
+    pub(crate) state: P8,
+    pub(crate) flags: P8,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Slot>() == 64, "a slot is one cache line");
+
+impl Slot {
+    pub(crate) fn new() -> Slot {
+        Slot {
+            block: AtomicPtr::new(core::ptr::null_mut()),
+            generation: P64::new(1),
+            deadline: P64::new(u64::MAX),
+            relative: P64::new(0),
+            woken_at: P64::new(0),
+            link: Link::new(),
+            next: P32::new(NONE),
+            previous: P32::new(NONE),
+            server: P16::new(0),
+            lends: P16::new(0),
+            borrows: P16::new(0),
+            site: P16::new(0),
+            state: P8::new(State::Free as u8),
+            flags: P8::new(0),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn state(&self) -> State {
+        State::from_byte(self.state.get())
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.set(state as u8);
+    }
+
+    #[inline(always)]
+    pub(crate) fn has(&self, flags: u8) -> bool {
+        self.flags.get() & flags != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn raise(&self, flags: u8) {
+        self.flags.set(self.flags.get() | flags);
+    }
+
+    #[inline(always)]
+    pub(crate) fn lower(&self, flags: u8) {
+        self.flags.set(self.flags.get() & !flags);
+    }
+
+    #[inline(always)]
+    pub(crate) fn block(&self) -> *mut Head {
+        self.block.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_block(&self, block: *mut Head) {
+        self.block.store(block, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,111 @@
+//! A core's timers: a heap by time whose entries wake wakers.
+//!
+//! Owned by the core; cancelled through it. A timer is a number and a generation, so that a late
+//! cancel hits nobody else. A future that was moved to another core since it armed a timer cancels
+//! through that timer's [`Link`], which travels in the core's timer inbox.
+
+use alloc::{collections::TryReserveError, vec::Vec};
+use core::task::Waker;
+
+use crate::sched::heap::Heap;
+
+/// An armed timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+#[derive(Debug)]
+struct Timer {
+    waker: Option<Waker>,
+    generation: u32,
+    next_free: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// The timers of one core.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    heap: Heap,
+    table: Vec<Timer>,
+    free: u32,
+}
+
+impl Timers {
+    pub(crate) fn with_capacity(capacity: usize) -> Result<Timers, TryReserveError> {
+        let heap = Heap::with_capacity(capacity)?;
+        let mut table = Vec::new();
+        table.try_reserve_exact(capacity)?;
+        for index in 0..capacity as u32 {
+            let next_free = if index + 1 < capacity as u32 { index + 1 } else { NONE };
+            table.push(Timer { waker: None, generation: 0, next_free });
+        }
+        Ok(Timers { heap, table, free: if capacity == 0 { NONE } else { 0 } })
+    }
+
+    /// The earliest due time; `u64::MAX` when none is armed.
+    #[inline(always)]
+    pub(crate) fn first_time(&self) -> u64 {
+        self.heap.first_time()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Arms a timer; `None` when all are in use.
+    pub(crate) fn arm(&mut self, time: u64, waker: Waker) -> Option<TimerId> {
+        let index = self.free;
+        let timer = self.table.get_mut(index as usize)?;
+        self.free = timer.next_free;
+        timer.waker = Some(waker);
+        let generation = timer.generation;
+        self.heap.set(index, time);
+        Some(TimerId { index, generation })
+    }
+
+    /// Whether the timer is still armed with a waker that wakes the same task; else puts `waker` there.
+    /// `false` when the timer has fired.
+    pub(crate) fn refresh(&mut self, id: TimerId, waker: &Waker) -> Result<Option<Waker>, ()> {
+        match self.table.get_mut(id.index as usize) {
+            Some(timer) if timer.generation == id.generation => match &timer.waker {
+                Some(old) if old.will_wake(waker) => Ok(None),
+                _ => Ok(timer.waker.replace(waker.clone())),
+            },
+            _ => Err(()),
+        }
+    }
+
+    /// Disarms; returns the waker for the caller to drop. A timer that fired is left alone.
+    pub(crate) fn cancel(&mut self, id: TimerId) -> Option<Waker> {
+        match self.table.get(id.index as usize) {
+            Some(timer) if timer.generation == id.generation => {
+                self.heap.remove(id.index);
+                self.release(id.index)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes one timer that is due at `now`.
+    pub(crate) fn expire(&mut self, now: u64) -> Option<Waker> {
+        while self.heap.first_time() <= now {
+            let index = self.heap.pop()?;
+            let waker = self.release(index);
+            if waker.is_some() {
+                return waker;
+            }
+        }
+        None
+    }
+
+    fn release(&mut self, index: u32) -> Option<Waker> {
+        let timer = &mut self.table[index as usize];
+        timer.generation = timer.generation.wrapping_add(1);
+        timer.next_free = self.free;
+        self.free = index;
+        timer.waker.take()
+    }
+}
