@@ -12,6 +12,7 @@
 //! - [`frames`]: physical frames, with per-core caches in front.
 //! - [`acpi`]: the tables that say which processors, interrupt controllers and registers there are.
 //! - [`tsc_calibration`]: how fast the time-stamp counter runs, and ticks to nanoseconds and back.
+//! - [`civil_time`]: the date that the CMOS clock's registers mean.
 //! - [`log_ring`]: the log that `dmesg` reads.
 //! - [`symbols`]: address to function name, for backtraces.
 //! - [`watchdog`]: tells a long poll from a core that is stuck with interrupts off.
@@ -25,6 +26,7 @@ extern crate std;
 
 pub mod acpi;
 pub mod boot_info;
+pub mod civil_time;
 pub mod cmdline;
 pub mod entropy;
 pub mod fixed_list;

@@ -1,1 +1,188 @@
-//! (owner: see brief)
+//! Time: the TSC as the one clock, and the one-shot timer.
+//!
+//! - [`init`] on the boot core measures the TSC and the local APIC's counter against whatever reference clocks the
+//!   machine has, in the same few short windows (`calibrate`); [`init_this_core`] compares each further core's TSC with
+//!   the boot core's (`sync`) and readies its timer (`timer`).
+//! - [`now_ticks`] is the clock everything else uses; [`ticks_to_ns`] and [`ns_to_ticks`] convert.
+//! - [`hpet`](hpet()) is a reference and the heartbeat of the NMI watchdog; the wall clock is read once ([`date`]).
+//!
+//! A TSC that the CPU does not call invariant (Intel SDM vol. 3B §18.17.1) may change its pace with power states; that is
+//! logged at boot. QEMU's TCG does not announce it, and its TSC is steady all the same.
+
+mod calibrate;
+mod hpet;
+mod pit;
+mod pm_timer;
+mod rtc;
+pub(crate) mod sync;
+pub(crate) mod timer;
+
+use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use conquer_once::spin::OnceCell;
+use kerncore::acpi::fadt::Presence;
+use kerncore::civil_time::CivilTime;
+
+use crate::cpu::percpu;
+
+pub use hpet::{Hpet, hpet};
+pub use rtc::RtcError;
+pub use sync::Offset;
+pub use timer::{armed_for_ticks, uses_deadline_mode};
+
+/// The TSC as this core has it, with everything before it done and nothing after it begun (Intel SDM vol. 2B, RDTSC).
+#[inline]
+pub(crate) fn read_tsc_ordered() -> u64 {
+    // SAFETY: every x86-64 CPU has both instructions.
+    unsafe {
+        _mm_lfence();
+        let ticks = _rdtsc();
+        _mm_lfence();
+        ticks
+    }
+}
+
+/// The clock: TSC ticks of the boot core, corrected for the core that asks. Never goes backwards on one core.
+#[inline(always)]
+pub fn now_ticks() -> u64 {
+    // SAFETY: every x86-64 CPU has RDTSC, and the kernel never forbids it to itself.
+    let own = unsafe { _rdtsc() };
+    own.wrapping_add(percpu::this().platform.tsc_offset.load(Ordering::Relaxed))
+}
+
+static TICKS_PER_SECOND: AtomicU64 = AtomicU64::new(0);
+/// Nanoseconds per tick, 32.32 fixed point; 0 before calibration.
+static NS_PER_TICK_Q32: AtomicU64 = AtomicU64::new(0);
+/// Ticks per nanosecond, 32.32 fixed point.
+static TICKS_PER_NS_Q32: AtomicU64 = AtomicU64::new(0);
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Ticks of [`now_ticks`] in a second; 0 before [`init`], constant after.
+#[inline(always)]
+pub fn ticks_per_second() -> u64 {
+    TICKS_PER_SECOND.load(Ordering::Relaxed)
+}
+
+fn scale_q32(value: u64, factor: &AtomicU64) -> u64 {
+    let product = u128::from(value) * u128::from(factor.load(Ordering::Relaxed));
+    u64::try_from(product >> 32).unwrap_or(u64::MAX)
+}
+
+/// Ticks as nanoseconds, rounded down; 0 before [`init`].
+#[inline]
+pub fn ticks_to_ns(ticks: u64) -> u64 {
+    scale_q32(ticks, &NS_PER_TICK_Q32)
+}
+
+/// Nanoseconds as ticks, rounded down; 0 before [`init`].
+#[inline]
+pub fn ns_to_ticks(ns: u64) -> u64 {
+    scale_q32(ns, &TICKS_PER_NS_Q32)
+}
+
+/// What the CMOS clock said, and when.
+struct WallClock {
+    read: Result<CivilTime, RtcError>,
+    at_ticks: u64,
+}
+
+static WALL_CLOCK: OnceCell<WallClock> = OnceCell::uninit();
+
+/// Why the machine has no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeError {
+    /// No reference clock works: neither HPET, nor ACPI timer, nor PIT, and the CPU does not know its own rate.
+    NoReference,
+}
+
+impl core::fmt::Display for TimeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoReference => {
+                write!(f, "no clock to measure the TSC against: no working HPET, ACPI timer or PIT, and no rate in CPUID")
+            }
+        }
+    }
+}
+
+impl core::error::Error for TimeError {}
+
+/// Measures the TSC and readies the boot core's timer. Once, on the boot core, interrupts off, after
+/// [`crate::irq::init`]. Takes about 20 ms.
+///
+/// # Errors
+/// When nothing on the machine tells how fast time passes.
+pub fn init() -> Result<(), TimeError> {
+    let hpet = hpet::init(crate::acpi::hpet_address());
+    pit::silence_channel0();
+    let rates = calibrate::run(hpet).ok_or(TimeError::NoReference)?;
+    let q32 = |numerator: u64, denominator: u64| {
+        u64::try_from((u128::from(numerator) << 32) / u128::from(denominator.max(1))).unwrap_or(u64::MAX)
+    };
+    NS_PER_TICK_Q32.store(q32(NS_PER_SECOND, rates.tsc_hz), Ordering::Relaxed);
+    TICKS_PER_NS_Q32.store(q32(rates.tsc_hz, NS_PER_SECOND), Ordering::Relaxed);
+    TICKS_PER_SECOND.store(rates.tsc_hz, Ordering::Relaxed);
+    timer::init(rates.counter_hz, rates.tsc_hz);
+    init_this_core(None);
+    if !crate::cpu::features().invariant_tsc {
+        log::debug!("time: the CPU does not promise that the TSC's pace is constant");
+    }
+    log::info!(
+        "time: TSC {} kHz, timer {} kHz{}",
+        rates.tsc_hz / 1000,
+        rates.counter_hz / 1000,
+        if uses_deadline_mode() { " (TSC-deadline mode)" } else { "" }
+    );
+    read_wall_clock();
+    Ok(())
+}
+
+fn read_wall_clock() {
+    let century = crate::acpi::fadt().map_or(0, |fadt| fadt.century_index);
+    let has_clock = crate::acpi::fadt().is_none_or(|fadt| fadt.cmos_rtc != Presence::No);
+    if !has_clock {
+        log::info!("time: this machine has no CMOS clock: the date is unknown");
+        return;
+    }
+    let read = rtc::read(century);
+    match read {
+        Ok(now) => log::info!("time: {now} by the CMOS clock"),
+        Err(error) => log::warn!("time: {error}: the date is unknown"),
+    }
+    let _ = WALL_CLOCK.try_init_once(|| WallClock { read, at_ticks: now_ticks() });
+}
+
+/// Readies the calling core's clock and timer. With an exchange that the boot core serves, compares its TSC with
+/// the boot core's first, and corrects for the difference if there is one beyond the measurement's error.
+pub(crate) fn init_this_core(exchange: Option<&sync::Exchange>) -> Option<Offset> {
+    let offset = exchange.and_then(|exchange| exchange.ask(ticks_per_second()));
+    if let Some(offset) = &offset {
+        let correction = offset.correction() as u64;
+        percpu::this().platform.tsc_offset.store(correction, Ordering::Relaxed);
+    }
+    timer::init_this_core();
+    offset
+}
+
+/// Seconds since 1970-01-01 00:00:00 UTC by the clock of the CMOS as read at boot, which is taken to be UTC; `None` if
+/// there was no valid one.
+pub fn unix_seconds() -> Option<u64> {
+    let clock = WALL_CLOCK.get()?;
+    let passed_ns = ticks_to_ns(now_ticks().saturating_sub(clock.at_ticks));
+    Some(clock.read.ok()?.unix_seconds() + passed_ns / NS_PER_SECOND)
+}
+
+/// The date and time of day, as [`unix_seconds`].
+pub fn date() -> Option<CivilTime> {
+    Some(CivilTime::from_unix_seconds(unix_seconds()?))
+}
+
+/// Waits by watching the clock; for hardware that needs a moment during start-up. Tasks sleep instead.
+pub fn spin_us(microseconds: u64) {
+    let begin = now_ticks();
+    let ticks = ns_to_ticks(microseconds.saturating_mul(1000));
+    while now_ticks().wrapping_sub(begin) < ticks {
+        core::hint::spin_loop();
+    }
+}
