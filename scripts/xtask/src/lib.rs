@@ -9,10 +9,12 @@
 //! - [`build`]: the kernel with its symbol table, the flat file, the hybrid image.
 //! - [`qemu`]: a machine described, started and spoken to.
 //! - [`suite`]: the checks of `scripts/test`.
+//! - [`bench`]: figures collected.
 //! - [`cli`]: what a person types.
 //!
 //! Messages for people go to standard error; standard output carries only what was asked for.
 
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod error;

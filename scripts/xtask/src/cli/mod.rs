@@ -1,5 +1,6 @@
 //! What a person types: one module per script, each with its own `--help`.
 
+mod bench;
 mod image;
 mod run;
 mod test;
@@ -21,9 +22,10 @@ pub fn main() -> ExitCode {
     let outcome = match action.as_str() {
         "run" => run::main(&mut parser),
         "image" => image::main(&mut parser),
+        "bench" => bench::main(&mut parser),
         "test" => test::main(&mut parser),
         _ => Err(Error::Usage(
-            "an action is needed: run, test or image".into(),
+            "an action is needed: run, test, bench or image".into(),
         )),
     };
     outcome.unwrap_or_else(|error| {

@@ -18,4 +18,4 @@ mod vm;
 pub use machine::{Boot, Console, Display, Machine, Media, OnReset};
 pub use qmp::{Qmp, keys_of};
 pub use serial::{PANIC_END_MARKS, PANIC_MARK, Serial, WaitError};
-pub use vm::Vm;
+pub use vm::{Ports, Vm};

@@ -81,7 +81,11 @@ pub fn run_bytes(
     serial
         .send(&line)
         .map_err(|error| ScriptError::Send(error.to_string()))?;
-    answer(serial, &format!("the end of `{}`", String::from_utf8_lossy(command)), limit)
+    answer(
+        serial,
+        &format!("the end of `{}`", String::from_utf8_lossy(command)),
+        limit,
+    )
 }
 
 /// Waits for the answer to a command that was sent before.

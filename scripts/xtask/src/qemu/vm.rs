@@ -25,6 +25,8 @@ pub struct Vm {
     pub serial: Serial,
     /// COM2, when it was asked for.
     pub com2: Option<Serial>,
+    /// Port 0xe9, when it was asked for.
+    pub debug_console: Option<Serial>,
     /// QEMU's machine protocol.
     pub qmp: Qmp,
     /// When QEMU was started.
@@ -34,31 +36,52 @@ pub struct Vm {
     dir: RunDir,
 }
 
+/// Which ports beside COM1 and QMP are connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// COM2, which carries measurements.
+    pub com2: bool,
+    /// The debug console at I/O port 0xe9: a byte written there reaches the host at once.
+    pub debug_console: bool,
+}
+
+impl Ports {
+    /// What the measuring machine has.
+    pub const MEASURING: Ports = Ports {
+        com2: true,
+        debug_console: true,
+    };
+}
+
 impl Machine {
     /// Starts the machine with COM1 and QMP connected.
     pub fn spawn(&self) -> Result<Vm> {
-        self.start(false)
+        self.spawn_with(Ports::default())
     }
 
-    /// Starts the machine with COM1, COM2 and QMP connected.
-    pub fn spawn_with_com2(&self) -> Result<Vm> {
-        self.start(true)
-    }
-
-    fn start(&self, with_com2: bool) -> Result<Vm> {
+    /// Starts the machine with COM1, QMP and these ports connected.
+    pub fn spawn_with(&self, ports: Ports) -> Result<Vm> {
         let dir = RunDir::new()?;
         let com1 = Listener::new(dir.join("com1"))?;
-        let com2 = if with_com2 {
-            Some(Listener::new(dir.join("com2"))?)
-        } else {
-            None
-        };
+        let optional =
+            |wanted: bool, name: &str| wanted.then(|| Listener::new(dir.join(name))).transpose();
+        let com2 = optional(ports.com2, "com2")?;
+        let debug = optional(ports.debug_console, "debug")?;
         let qmp = Listener::new(dir.join("qmp"))?;
 
         let mut command = self.command(&dir, &Console::Socket(com1.path.clone()))?;
         if let Some(com2) = &com2 {
             let chardev = format!("socket,id=com2,path={}", com2.path.display());
             command.args(["-chardev", &chardev, "-serial", "chardev:com2"]);
+        }
+        if let Some(debug) = &debug {
+            let chardev = format!("socket,id=debug,path={}", debug.path.display());
+            command.args([
+                "-chardev",
+                &chardev,
+                "-device",
+                "isa-debugcon,iobase=0xe9,chardev=debug",
+            ]);
         }
         let chardev = format!("socket,id=qmp,path={}", qmp.path.display());
         command.args(["-chardev", &chardev, "-mon", "chardev=qmp,mode=control"]);
@@ -71,7 +94,7 @@ impl Machine {
             .spawn()
             .doing(|| "starting qemu-system-x86_64".into())?;
 
-        let paths: Vec<PathBuf> = [Some(&com1), com2.as_ref(), Some(&qmp)]
+        let paths: Vec<PathBuf> = [Some(&com1), com2.as_ref(), debug.as_ref(), Some(&qmp)]
             .into_iter()
             .flatten()
             .map(|l| l.path.clone())
@@ -79,16 +102,17 @@ impl Machine {
         let stderr = collect_stderr(&mut child, paths);
         let connected = (|| {
             let serial = Serial::new(com1.accept()?)?;
-            let com2 = com2
-                .map(|listener| Serial::new(listener.accept()?))
-                .transpose()?;
+            let connect = |listener: Listener| Serial::new(listener.accept()?);
+            let com2 = com2.map(connect).transpose()?;
+            let debug_console = debug.map(connect).transpose()?;
             let qmp = Qmp::new(qmp.accept()?)?;
-            Ok((serial, com2, qmp))
+            Ok((serial, com2, debug_console, qmp))
         })();
         match connected {
-            Ok((serial, com2, qmp)) => Ok(Vm {
+            Ok((serial, com2, debug_console, qmp)) => Ok(Vm {
                 serial,
                 com2,
+                debug_console,
                 qmp,
                 started,
                 child,

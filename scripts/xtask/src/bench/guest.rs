@@ -1,0 +1,95 @@
+//! Probes inside Raede: boots the measuring machine and collects what it writes to COM2.
+//!
+//! COM2 carries one JSON object per line and ends with `{"event":"done"}`. A failure tells
+//! what the machine said on COM1.
+
+use super::{Results, parse_line};
+use crate::error::{Error, Result};
+use crate::qemu::{Machine, Ports, Vm, WaitError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How virtual time passes while measuring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One virtual nanosecond per guest instruction, one processor: reproducible to the digit.
+    Icount,
+}
+
+impl Mode {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Icount => "icount",
+        }
+    }
+
+    /// The machine: the words of the protocol on the command line, the protocol's devices.
+    pub fn machine(self, kernel: &Path, phases: &str, append: &str) -> Machine {
+        // A kernel that dies must not leave the host waiting.
+        let words = format!(
+            "panic=poweroff bench.{} bench.phases={phases} {append}",
+            self.name()
+        );
+        let mut machine = Machine::kernel(kernel, words.trim());
+        match self {
+            Mode::Icount => {
+                machine.icount = true;
+                machine.cpus = 1;
+            }
+        }
+        machine
+    }
+}
+
+/// Runs the probes to their end.
+pub fn run(machine: &Machine, limit: Duration) -> Result<Results> {
+    let end = Instant::now() + limit;
+    let mut vm = machine.spawn_with(Ports::MEASURING)?;
+    let mut results = Results::default();
+    loop {
+        let line = next_line(&mut vm, end)?;
+        let message = parse_line(&line)?;
+        match message["event"].as_str() {
+            None => {
+                let name = message["metric"].as_str().unwrap_or("?").to_owned();
+                results.add(message).map_err(Error::Qemu)?;
+                eprintln!("{name}");
+            }
+            Some("meta") => results.add_meta(message),
+            Some("done") => return Ok(results),
+            Some(other) => {
+                return Err(Error::Qemu(format!(
+                    "the guest asks for {other:?}, which this mode does not offer: {line}"
+                )));
+            }
+        }
+    }
+}
+
+fn next_line(vm: &mut Vm, end: Instant) -> Result<String> {
+    let left = end.saturating_duration_since(Instant::now());
+    let com2 = vm
+        .com2
+        .as_mut()
+        .ok_or_else(|| Error::Qemu("the machine has no COM2".into()))?;
+    let line = com2.wait_until("a measurement on COM2", left, |unread| {
+        let length = unread.iter().position(|&byte| byte == b'\n')?;
+        Some((
+            length + 1,
+            String::from_utf8_lossy(&unread[..length]).trim().to_owned(),
+        ))
+    });
+    line.map_err(|error| match error {
+        WaitError::Panicked { report } => Error::Qemu(report),
+        // The machine's own story is on COM1.
+        WaitError::Closed { .. } => match vm.serial.wait_panic(Duration::from_secs(1)) {
+            Ok(report) => Error::Qemu(format!("the kernel panicked:\n{report}")),
+            Err(_) => Error::Qemu(format!(
+                "the machine ended before it was done:\n{}",
+                vm.serial.tail()
+            )),
+        },
+        late => Error::Qemu(format!("{late}\nCOM1 said last:\n{}", vm.serial.tail())),
+    })
+}

@@ -1,0 +1,58 @@
+//! `scripts/bench`: figures, for people as a table and for programs as JSON.
+
+use super::{number, text};
+use crate::bench::guest::{self, Mode};
+use crate::build;
+use crate::error::{Error, Result};
+use crate::packages::{self, Tool};
+use lexopt::prelude::*;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const HELP: &str = "\
+Usage: scripts/bench --icount [OPTIONS]
+
+Measures Raede, prints a table and writes target/bench/MODE.json.
+
+  --icount           probes inside Raede under QEMU, counting instructions: one ns is one
+                     instruction, figures do not depend on the host
+  --phases P         which probes (default all; the kernel's bench.phases=)
+  --append TEXT      more words for the kernel's command line
+  --timeout SECONDS  limit (default 900)
+";
+
+pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
+    let mut modes = Vec::new();
+    let (mut phases, mut append) = ("all".to_owned(), String::new());
+    let mut limit = Duration::from_secs(900);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => {
+                print!("{HELP}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Long("icount") => modes.push(Mode::Icount),
+            Long("phases") => phases = text(parser)?,
+            Long("append") => append = text(parser)?,
+            Long("timeout") => limit = Duration::from_secs(number(parser, "--timeout", 1, 86_400)?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if modes.is_empty() {
+        return Err(Error::Usage("what to measure? --icount".into()));
+    }
+    modes.dedup();
+    packages::require(&[Tool::Qemu])?;
+    let kernel = build::kernel()?;
+    for mode in modes {
+        eprintln!("Measuring ({})...", mode.name());
+        let results = guest::run(&mode.machine(&kernel, &phases, &append), limit)?;
+        if results.is_empty() {
+            return Err(Error::Qemu(format!("no figures for phases {phases:?}")));
+        }
+        let file = results.save(mode.name())?;
+        print!("{}", results.table());
+        println!("{} figures in {}", results.len(), file.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
