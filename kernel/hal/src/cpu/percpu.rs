@@ -14,8 +14,8 @@ use super::tables::CoreTables;
 /// Most cores the kernel can run on.
 pub const MAX_CORES: usize = 256;
 
-/// Set in [`PerCpu::here`] while a top half, exception handler or NMI handler runs.
-pub const IN_INTERRUPT: u32 = 1 << 31;
+/// Set in [`PerCpu::here`], whose layout is the executor's, while a top half, exception handler or NMI handler runs.
+pub const IN_INTERRUPT: u32 = executor::Here::INTERRUPT;
 
 /// One core's private block.
 #[repr(C, align(64))]
