@@ -11,10 +11,12 @@ use core::task::Poll;
 
 use futures_util::task::AtomicWaker;
 use hal::cpu::percpu;
-use hal::cpu::report::EmergencyOutput;
+use hal::cpu::report;
 use kerncore::log_ring::{Cursor, LogRing, Next, RecordCopy, Stamp};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use spin::{Mutex, MutexGuard};
+
+use crate::{output, screen};
 
 /// Room for about a thousand records.
 const RING_BYTES: usize = 96 * 1024;
@@ -106,11 +108,6 @@ pub fn end_start_up() {
     STARTING.store(false, Ordering::Relaxed);
 }
 
-/// Whether records still go straight to the consoles.
-pub fn is_starting() -> bool {
-    STARTING.load(Ordering::Relaxed)
-}
-
 /// Records lost because a handler found the ring locked.
 pub fn missed() -> u64 {
     MISSED.load(Ordering::Relaxed)
@@ -149,13 +146,13 @@ fn echo_newest() {
         if !is_shown(record.level) {
             continue;
         }
-        let line = record.line(uptime_ns(record.time_ticks));
-        // The echo has nowhere to report a failure to.
-        let _ = if is_serial_on() {
-            writeln!(EmergencyOutput, "{line}")
-        } else {
-            writeln!(hal::cpu::report::ScreenOutput, "{line}")
-        };
+        let mut line = heapless::String::<{ output::LINE_BYTES }>::new();
+        // Sized for the longest record.
+        let _ = writeln!(line, "{}", record.line(uptime_ns(record.time_ticks)));
+        if is_serial_on() {
+            report::write_serial_polled(&line);
+        }
+        screen::write_early(&line);
     }
 }
 

@@ -12,13 +12,26 @@
 //! here needs `unsafe` but the entry point's name.
 #![no_std]
 #![no_main]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
+mod devices;
+mod exec;
+mod keyboard;
 mod log;
+mod machine;
+mod options;
+mod output;
+mod screen;
+mod selftest;
+mod serial;
+mod shells;
 mod start;
+mod system;
 
 /// Called by `hal` on the boot core: final page tables, interrupts off.
+#[allow(unsafe_code)] // only the symbol's name is: hal calls it once
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main() -> ! {
     start::boot_core()

@@ -1,5 +1,7 @@
 //! Port ranges: the right to use some I/O ports, as a value. Drivers get one and can reach nothing else.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use x86_64::instructions::port::Port;
 
 /// A window of consecutive I/O ports. Offsets beyond the window read as all ones and ignore writes,
@@ -79,4 +81,33 @@ impl PortRange {
             unsafe { Port::<u32>::new(port).write(value) }
         }
     }
+}
+
+/// Devices every PC has at fixed ports, for drivers to claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegacyDevice {
+    /// First serial port, ports 0x3f8-0x3ff.
+    Com1,
+    /// Second serial port, ports 0x2f8-0x2ff.
+    Com2,
+    /// i8042 keyboard controller, ports 0x60-0x64.
+    KeyboardController,
+    /// The byte-wide debug console of emulators, port 0xe9.
+    DebugConsole,
+}
+
+static CLAIMED: [AtomicBool; 4] = [const { AtomicBool::new(false) }; 4];
+
+/// Hands out a device's ports, once. `None` if a driver has them already.
+pub fn claim(device: LegacyDevice) -> Option<PortRange> {
+    let (base, len) = match device {
+        LegacyDevice::Com1 => (0x3f8, 8),
+        LegacyDevice::Com2 => (0x2f8, 8),
+        LegacyDevice::KeyboardController => (0x60, 5),
+        LegacyDevice::DebugConsole => (0xe9, 1),
+    };
+    let taken = CLAIMED.get(device as usize)?.swap(true, Ordering::AcqRel);
+    // SAFETY: these ports belong to that device alone on every PC, the device can neither write memory nor mask
+    // interrupts of others, and the flag sees to it that one driver has them.
+    (!taken).then(|| unsafe { PortRange::new(base, len) })
 }

@@ -9,6 +9,8 @@
 //! - [`time`]: TSC calibration and synchronisation, HPET, the one-shot timer.
 //! - [`smp`]: starting the other cores, inter-processor interrupts.
 //! - [`pci`]: configuration space through ECAM, BARs, MSI/MSI-X.
+//! - [`framebuffer`]: pixels that can be written.
+//! - [`provoke`]: faults on purpose, for the test suite.
 //! - [`io`]: port ranges and the register windows that drivers get.
 //!
 //! What must hold: top halves run on their own IST stack with interrupts off, never nest, never allocate, never reschedule.
@@ -17,10 +19,12 @@
 pub mod acpi;
 pub mod boot;
 pub mod cpu;
+pub mod framebuffer;
 pub mod io;
 pub mod irq;
 pub mod mem;
 pub mod pci;
 pub mod platform;
+pub mod provoke;
 pub mod smp;
 pub mod time;

@@ -65,6 +65,8 @@ pub struct IdleTime {
     pub ticks: u64,
     /// How often it halted.
     pub halts: u64,
+    /// Whether it is halted now.
+    pub halted_now: bool,
 }
 
 /// Core `core`'s idle time.
@@ -73,7 +75,7 @@ pub fn idle_time(core: u32) -> Option<IdleTime> {
     let total = idle.total_ticks.load(Ordering::Acquire);
     let since = idle.since_ticks.load(Ordering::Relaxed);
     let under_way = if since == 0 { 0 } else { time::now_ticks().saturating_sub(since) };
-    Some(IdleTime { ticks: total + under_way, halts: idle.halts.load(Ordering::Relaxed) })
+    Some(IdleTime { ticks: total + under_way, halts: idle.halts.load(Ordering::Relaxed), halted_now: since != 0 })
 }
 
 /// Ring 0 of this machine.

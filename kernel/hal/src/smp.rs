@@ -214,6 +214,13 @@ fn wait_while(newcomer: &Newcomer, while_state: u32, limit_us: u64) -> bool {
     true
 }
 
+/// Core `core`'s TSC minus core 0's as measured when it started, in ticks, before correction; `None` if it does not run.
+pub fn tsc_offset_ticks(core: u32) -> Option<i64> {
+    let block = percpu::get(core)?;
+    // What is added to a core's TSC is the negated difference.
+    Some((block.platform.tsc_offset.load(Ordering::Relaxed) as i64).wrapping_neg())
+}
+
 fn report_clock(newcomer: &Newcomer) {
     let Newcomer { core, .. } = newcomer;
     let offset = newcomer.offset_ticks.load(Ordering::Relaxed) as i64;

@@ -96,9 +96,9 @@ unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Can
         &[image_range],
         u32::from(features().physical_address_bits),
     );
-    let words = CommandLine::parse(boot.command_line.as_bytes());
+    let words = CommandLine::parse(&boot.command_line);
     let trampoline_page = map.take_trampoline().ok().map(|range| range.start);
-    if let Ok(Some(limit)) = words.bytes("mem_limit") {
+    if let Ok(Some(limit)) = words.number("mem_limit") {
         map.limit_free_ram(limit);
     }
     let ram_end = map.ram_end();

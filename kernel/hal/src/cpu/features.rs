@@ -39,6 +39,15 @@ pub fn features() -> &'static Features {
     FEATURES.get_or_init(read)
 }
 
+/// Passes the processor's own name to `use_name`.
+pub fn with_brand<R>(use_name: impl FnOnce(&str) -> R) -> R {
+    let cpuid = CpuId::with_cpuid_reader(CpuIdReaderNative);
+    match cpuid.get_processor_brand_string() {
+        Some(brand) => use_name(brand.as_str().trim()),
+        None => use_name("unknown"),
+    }
+}
+
 fn read() -> Features {
     let cpuid = CpuId::with_cpuid_reader(CpuIdReaderNative);
     let mut f = Features { physical_address_bits: 36, ..Features::default() };

@@ -42,6 +42,15 @@ pub unsafe fn move_interrupt_stacks(tops: &IstTops) {
     unsafe { (*percpu::this().tables.get()).move_stacks(tops) };
 }
 
+/// Points the exception stack at unmapped memory, so that the next fault becomes a double fault (a self-test).
+///
+/// # Safety
+/// Interrupts are off, and the next fault is meant to end the kernel.
+pub(crate) unsafe fn break_exception_stack() {
+    // SAFETY: as in `move_interrupt_stacks`.
+    unsafe { (*percpu::this().tables.get()).break_exception_stack() };
+}
+
 /// The calling core's APIC id by CPUID (leaf 0xb's 32 bits where there, else leaf 1's 8).
 pub fn initial_apic_id() -> u32 {
     let cpuid = raw_cpuid::CpuId::with_cpuid_reader(raw_cpuid::CpuIdReaderNative);
@@ -51,6 +60,11 @@ pub fn initial_apic_id() -> u32 {
         .map(|level| level.x2apic_id());
     let narrow = || cpuid.get_feature_info().map_or(0, |info| u32::from(info.initial_local_apic_id()));
     wide.unwrap_or_else(narrow)
+}
+
+/// Lets interrupts in: the last step of a core's set-up, before its executor runs.
+pub fn enable_interrupts() {
+    x86_64::instructions::interrupts::enable();
 }
 
 /// Stops this core for good.

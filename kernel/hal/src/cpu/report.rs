@@ -81,16 +81,6 @@ fn write_byte(port: &PortRange, byte: u8) {
 impl Write for EmergencyOutput {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         write_serial_polled(text);
-        ScreenOutput.write_str(text)
-    }
-}
-
-/// Direct output to the screen alone.
-#[derive(Clone, Copy, Debug)]
-pub struct ScreenOutput;
-
-impl Write for ScreenOutput {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
         let hook = SCREEN_HOOK.load(Ordering::Acquire);
         if !hook.is_null() {
             // SAFETY: only `set_screen_hook` stores here, and it stores a `ScreenHook`.

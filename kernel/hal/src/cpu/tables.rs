@@ -26,6 +26,9 @@ pub enum Ist {
     MachineCheck = 5,
 }
 
+/// In the lower half, which holds nothing while the kernel runs.
+const UNMAPPED_STACK: u64 = 0x7fff_0000_0000;
+
 /// How many interrupt stacks a core needs.
 pub const IST_COUNT: usize = 5;
 
@@ -74,6 +77,15 @@ impl CoreTables {
             FS::set_reg(SegmentSelector::NULL);
             load_tss(task);
         }
+    }
+
+    /// Points the exception stack at an address that is never mapped.
+    pub(super) fn break_exception_stack(&mut self) {
+        let mut table = self.tss.interrupt_stack_table;
+        if let Some(slot) = table.get_mut(Ist::Exception as usize - 1) {
+            *slot = VirtAddr::new_truncate(UNMAPPED_STACK);
+        }
+        self.tss.interrupt_stack_table = table;
     }
 
     /// Moves the loaded tables to other interrupt stacks. Interrupts must be off.

@@ -30,7 +30,7 @@ use crate::cpu::trap::TrapFrame;
 pub use ioapic::{Polarity, Trigger};
 pub(crate) use nmi::nmi;
 pub(crate) use source::VectorTable;
-pub use source::{Interrupt, IrqEvent, MAX_SOURCES, MsiMessage, SourceInfo, SourceKind, for_each_source};
+pub use source::{Doorbell, Interrupt, IrqEvent, MAX_SOURCES, MsiMessage, SourceInfo, SourceKind, for_each_source};
 
 /// Why an interrupt could not be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -175,6 +175,21 @@ pub struct MsiMessage {
     pub data: u32,
 }
 
+/// Raises an interrupt from software: the local APIC delivers the same vector that a device's message would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doorbell {
+    apic_id: u32,
+    vector: u8,
+}
+
+impl Doorbell {
+    /// Raises the interrupt on its core. Should the interrupt have been dropped meanwhile, the core counts an unclaimed one.
+    pub fn ring(&self) {
+        // The command register takes two writes in xAPIC mode: a top half that sends one of its own must not come between.
+        x86_64::instructions::interrupts::without_interrupts(|| lapic::send_fixed(self.apic_id, self.vector));
+    }
+}
+
 /// The right to wait on one interrupt source. Dropping it masks the line and frees the vector.
 #[derive(Debug)]
 pub struct Interrupt {
@@ -288,6 +303,11 @@ impl Interrupt {
     /// Its vector on that core.
     pub fn vector(&self) -> u8 {
         self.vector
+    }
+
+    /// A way to raise this interrupt from software, as a device's message would: for self-tests and probes.
+    pub fn doorbell(&self) -> Doorbell {
+        Doorbell { apic_id: self.apic_id, vector: self.vector }
     }
 
     /// What a device writes to raise this interrupt: fixed delivery, edge, to one core

@@ -6,7 +6,7 @@
 //! - [`vspace`]: addresses for mappings made at run time (MMIO windows, stacks, heap).
 //! - [`mmio`], [`stack`], [`heap`], [`phys`]: what is built from these.
 //!
-//! Order at boot: `boot::handoff` builds the final tables, then [`init`] starts the frame allocator and the
+//! Order at boot: `boot::handoff` builds the final tables, then [`start`] starts the frame allocator and the
 //! heap. After that, every allocation may fail and every caller must cope.
 
 pub mod direct;
@@ -22,18 +22,21 @@ pub mod vspace;
 pub use mmio::{Mmio, map_mmio};
 pub use paging::{Cache, MapError};
 
-use kerncore::boot_info::BootInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Starts the frame allocator and the heap.
-///
-/// # Safety
-/// Once, on the boot core, on the final page tables, before anything allocates.
-pub unsafe fn init(boot: &BootInfo) -> Result<(), MapError> {
-    direct::init(boot.placement.direct_map.address, boot.placement.direct_map.len);
-    vspace::init(boot.placement.heap.address, boot.placement.heap.len);
-    // SAFETY: passed on to the caller.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts the frame allocator and the heap, once, on the boot core. A second call does nothing.
+pub fn start() -> Result<(), MapError> {
+    if STARTED.swap(true, Ordering::AcqRel) {
+        return Ok(());
+    }
+    let placement = &crate::boot::boot_info().placement;
+    direct::init(placement.direct_map.address, placement.direct_map.len);
+    vspace::init(placement.heap.address, placement.heap.len);
+    // SAFETY: the flag lets this happen once, and `boot_info` exists only on the final page tables.
     unsafe {
-        frames::init(boot)?;
+        frames::init()?;
         heap::init()
     }
 }

@@ -19,6 +19,8 @@ pub enum Bar {
         len: u64,
         /// Reads have no side effects.
         prefetchable: bool,
+        /// It may lie above 4 GiB.
+        is_64_bit: bool,
     },
     /// I/O ports.
     Ports {
@@ -93,6 +95,7 @@ fn read_one(config: Config, address: PciAddress, index: usize, count: usize) -> 
         address: u64::from(high) << 32 | u64::from(low & !0xf),
         len: if implemented { 1 << bits.trailing_zeros() } else { 0 },
         prefetchable,
+        is_64_bit: wide,
     };
     (implemented.then_some(bar), if wide { 2 } else { 1 })
 }

@@ -1,0 +1,52 @@
+//! The PS/2 keyboard: controller driver and decoder, feeding the screen's shell.
+
+use hal::io::LegacyDevice;
+use input::Keymap;
+use rt::{Pipe, PipeWriter};
+
+use crate::devices::{KernelClock, Line, Ports};
+use crate::exec::{self, CoreId};
+use crate::shells;
+
+const KEYBOARD_ISA_IRQ: u8 = 1;
+
+/// Scan codes: more than anyone types in the time a poll takes.
+static SCANCODES: Pipe<256> = Pipe::new();
+
+/// What is typed, as a terminal would send it.
+static TYPED: Pipe<1024> = Pipe::new();
+
+/// Starts the screen's shell, which writes to `output`, and the keyboard's tasks, which type into it.
+pub fn start_with_shell(keymap: Keymap, output: PipeWriter<'static>) {
+    let Ok((terminal, typed)) = TYPED.split() else {
+        return ::log::error!("keyboard: started twice");
+    };
+    shells::start("screen-shell", false, typed, output);
+    start(keymap, terminal);
+}
+
+fn start(keymap: Keymap, terminal: PipeWriter<'static>) {
+    let interrupt = match hal::irq::claim_isa(KEYBOARD_ISA_IRQ, "keyboard", 0) {
+        Ok(interrupt) => interrupt,
+        Err(error) => return ::log::error!("keyboard: {error}"),
+    };
+    let Some(ports) = hal::io::claim(LegacyDevice::KeyboardController) else {
+        return ::log::error!("keyboard: the controller has a driver already");
+    };
+    let Ok((scancodes_in, scancodes_out)) = SCANCODES.split() else {
+        return ::log::error!("keyboard: started twice");
+    };
+    exec::spawn("i8042", CoreId::FIRST, exec::DRIVER_DEADLINE, async move {
+        match i8042::Controller::start(Ports::new(ports), Line::new(interrupt), &KernelClock).await {
+            Ok(controller) => {
+                ::log::info!("keyboard: {:?} at the i8042 controller", controller.keyboard());
+                let end = controller.run(&scancodes_in).await;
+                ::log::error!("keyboard: the driver ended: {end:?}");
+            }
+            Err(error) => ::log::warn!("keyboard: {error}"),
+        }
+    });
+    exec::spawn("keyboard", CoreId::FIRST, exec::INPUT_DEADLINE, async move {
+        input::run(keymap, &scancodes_out, &terminal).await;
+    });
+}

@@ -1,0 +1,38 @@
+//! The machine around the boot core: ACPI tables, interrupts, time, PCI, the other cores.
+
+use executor::CoreId;
+
+use crate::exec;
+use crate::options::options;
+use crate::start::step_done;
+
+/// Sets up everything but the other cores. Panics only where nothing could run without it.
+pub fn start() {
+    hal::acpi::init(options().acpi_rsdp);
+    step_done("ACPI");
+    if let Err(error) = hal::irq::init(hal::irq::Options::default()) {
+        panic!("interrupts cannot be set up: {error}");
+    }
+    step_done("interrupts");
+    if let Err(error) = hal::time::init() {
+        panic!("time cannot be kept: {error}");
+    }
+    step_done("time");
+    hal::pci::init(hal::acpi::pci_windows());
+    step_done("PCI");
+}
+
+/// Starts the other cores; each becomes an executor.
+pub fn start_cores() {
+    let limit = options().most_cores.unwrap_or(u32::MAX);
+    let running = hal::smp::start_all(limit, core_main);
+    ::log::info!(target: "smp", "{running} core{} running", if running == 1 { "" } else { "s" });
+    step_done("cores");
+}
+
+fn core_main(core: u32) -> ! {
+    match CoreId::new(core as usize).filter(|&core| exec::prepare(core)) {
+        Some(core) => exec::run(core),
+        None => hal::cpu::halt_forever(),
+    }
+}
