@@ -1,0 +1,140 @@
+//! `exec.*`: the executor measured from inside, on the core the bench runs on (core 0) and, for `cross`, core 1.
+
+use core::future::poll_fn;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Poll;
+use core::time::Duration;
+
+use executor::{CoreId, Platform, Task, time, yield_now};
+use futures_util::task::AtomicWaker;
+use rt::{ByteSink, Closed};
+
+use crate::protocol::{Line, send};
+use crate::samples::Samples;
+use crate::{Host, SAMPLES};
+
+/// Polls before the samples that count, to warm caches and translation.
+const WARM_UP: usize = 100;
+/// Long enough for the other core to have halted again.
+const SETTLE: Duration = Duration::from_micros(500);
+/// Deadline of the task that is woken: earlier than the bench's own, so that it runs next.
+const URGENT: Duration = Duration::from_micros(10);
+
+/// A place where one task waits for a tick stamp that another leaves.
+struct Baton {
+    stamp_ticks: AtomicU64,
+    waker: AtomicWaker,
+}
+
+impl Baton {
+    const fn new() -> Self {
+        Self { stamp_ticks: AtomicU64::new(0), waker: AtomicWaker::new() }
+    }
+
+    /// Leaves `stamp_ticks` (not zero) and wakes the one who waits.
+    fn pass(&self, stamp_ticks: u64) {
+        self.stamp_ticks.store(stamp_ticks, Ordering::Release);
+        self.waker.wake();
+    }
+
+    async fn take(&self) -> u64 {
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            match self.stamp_ticks.swap(0, Ordering::Acquire) {
+                0 => Poll::Pending,
+                stamp_ticks => Poll::Ready(stamp_ticks),
+            }
+        })
+        .await
+    }
+}
+
+/// To the woken task, and back from it. Statics: the woken task outlives no borrow.
+static THERE: Baton = Baton::new();
+static BACK: Baton = Baton::new();
+
+pub(crate) async fn probe<P: Platform>(
+    host: &impl Host,
+    out: &impl ByteSink,
+    memory: &mut [u64; SAMPLES],
+) -> Result<(), Closed> {
+    let mut samples = Samples::new(memory);
+    for sample in 0..WARM_UP + SAMPLES {
+        let start = P::now();
+        yield_now().await;
+        keep(&mut samples, sample, P::now() - start);
+    }
+    finish(host, out, "exec.yield", samples).await?;
+
+    let mut samples = Samples::new(memory);
+    for sample in 0..WARM_UP + SAMPLES {
+        let start = P::now();
+        if let Ok(handle) = Task::<P>::new("bench-child").core(CoreId::FIRST).spawn(async {}) {
+            // An empty task cannot fail.
+            let _ = handle.await;
+            keep(&mut samples, sample, P::now() - start);
+        }
+    }
+    finish(host, out, "exec.spawn_finish", samples).await?;
+
+    let samples = wakes::<P>(CoreId::FIRST, None, Samples::new(memory)).await;
+    finish(host, out, "exec.wake.same", samples).await?;
+
+    match CoreId::new(1).filter(|_| host.cores() > 1) {
+        Some(other) => {
+            let samples = wakes::<P>(other, Some(SETTLE), Samples::new(memory)).await;
+            finish(host, out, "exec.wake.cross", samples).await?;
+        }
+        None => send(out, Line::Skipped { metric: "exec.wake.cross", reason: "one core" }).await?,
+    }
+
+    let mut samples = Samples::new(memory);
+    for sample in 0..WARM_UP + SAMPLES {
+        host.raise_interrupt();
+        let stamp_ticks = host.interrupt().await;
+        keep(&mut samples, sample, P::now().saturating_sub(stamp_ticks));
+    }
+    finish(host, out, "exec.irq_to_task", samples).await
+}
+
+/// Wakes a task on `core` and lets it say how long that took; `settle` between two wakes lets the core halt.
+async fn wakes<'a, P: Platform>(core: CoreId, settle: Option<Duration>, mut samples: Samples<'a>) -> Samples<'a> {
+    let rounds = WARM_UP + SAMPLES;
+    let woken = Task::<P>::new("bench-woken").core(core).deadline_after(URGENT).spawn(async move {
+        for _ in 0..rounds {
+            let stamp_ticks = THERE.take().await;
+            BACK.pass((P::now().saturating_sub(stamp_ticks)).max(1));
+        }
+    });
+    let Ok(woken) = woken else { return samples };
+    for sample in 0..rounds {
+        match settle {
+            Some(settle) => time::sleep::<P>(settle).await,
+            None => yield_now().await,
+        }
+        THERE.pass(P::now());
+        keep(&mut samples, sample, BACK.take().await);
+    }
+    // It has said all it had to.
+    let _ = woken.await;
+    samples
+}
+
+fn keep(samples: &mut Samples<'_>, number: usize, ticks: u64) {
+    if number >= WARM_UP {
+        samples.push(ticks);
+    }
+}
+
+async fn finish(
+    host: &impl Host,
+    out: &impl ByteSink,
+    metric: &'static str,
+    mut samples: Samples<'_>,
+) -> Result<(), Closed> {
+    samples.map(|ticks| host.ns(ticks));
+    match samples.summary() {
+        Some(summary) => send(out, Line::Latency { metric, summary }).await,
+        None => send(out, Line::Skipped { metric, reason: "no memory for its tasks" }).await,
+    }
+}
