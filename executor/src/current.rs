@@ -6,7 +6,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use crate::{Platform, TaskId};
+use crate::{Platform, TaskId, raw::core::Window};
 
 /// Lets others run, and comes back behind those of the same deadline.
 pub fn yield_now() -> YieldNow {
@@ -65,4 +65,13 @@ pub fn deadline<P: Platform>() -> Option<u64> {
 /// best-effort task becomes a task with a deadline.
 pub fn set_deadline<P: Platform>(ticks: u64) -> bool {
     P::fleet().here().is_some_and(|core| core.set_current_deadline(ticks))
+}
+
+/// Opens a window in which the running task may be interrupted, for a kernel that is about to enter ring 3 inside a poll.
+///
+/// `None` means: do not enter, something more urgent is ready or due; yield instead. While the window is open, the wake
+/// of a task with an earlier deadline [kicks](Platform::kick) this core (best effort counts as due never), and the kernel must
+/// leave ring 3 by [`Window::until`]. Dropping the window closes it.
+pub fn preemptible<P: Platform>() -> Option<Window<P>> {
+    P::fleet().here()?.open_window()
 }

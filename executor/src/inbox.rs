@@ -92,6 +92,12 @@ impl Inbox {
         self.head.load(Ordering::Relaxed) == END
     }
 
+    /// Whether nothing waits, ordered behind an earlier `SeqCst` store: what is not seen here sees that store.
+    #[inline]
+    pub fn is_empty_now(&self) -> bool {
+        self.head.load(Ordering::SeqCst) == END
+    }
+
     /// Takes everything, as a chain in order of arrival; for the home core.
     #[inline]
     pub fn take<'a, F: Fn(u32) -> &'a Link>(&self, link: F) -> Batch<'a, F> {
@@ -159,7 +165,7 @@ impl Park {
     pub fn announce(&self, inbox: &Inbox) -> bool {
         self.state.store(HALTED, Ordering::SeqCst);
         dekker_fence();
-        if cfg!(loom_mutation = "no_recheck") || inbox.head.load(Ordering::SeqCst) == END {
+        if cfg!(loom_mutation = "no_recheck") || inbox.is_empty_now() {
             return true;
         }
         self.resume();

@@ -11,12 +11,14 @@ mod current;
 mod event;
 mod fleet;
 mod ident;
+mod inspect;
 pub mod inbox;
 mod platform;
 mod pool;
 mod published;
 #[allow(unsafe_code)]
 mod raw;
+mod reserve;
 pub mod sched;
 mod slot;
 mod spawn;
@@ -25,15 +27,19 @@ pub mod sync;
 pub mod time;
 mod timers;
 
+pub use admission::AdmissionError;
 pub use config::{CoreConfig, StartError};
-pub use current::{YieldNow, checkpoint, current_task, deadline, need_resched, set_deadline, yield_now};
+pub use current::{YieldNow, checkpoint, current_task, deadline, need_resched, preemptible, set_deadline, yield_now};
 pub use event::{Event, Late};
 pub use fleet::{Fleet, RunError, Step};
 pub use ident::{CoreId, TaskId};
+pub use inspect::{Class, PollInfo, TaskInfo};
 pub use platform::Platform;
 pub use raw::{
+    core::Window,
     here::Here,
     join::{JoinError, JoinHandle},
 };
+pub use reserve::{Mode, Reservation, Reserved};
 pub use slot::State;
 pub use spawn::{SpawnError, Task};

@@ -3,8 +3,8 @@
 use core::{fmt, future::Future, marker::PhantomData, panic::Location, time::Duration};
 
 use crate::{
-    CoreId, JoinHandle, Platform,
-    raw::sites::Site,
+    AdmissionError, CoreId, JoinHandle, Platform, Reservation, Reserved,
+    raw::{core::Core, sites::Site},
     sched::{FAIR, OPEN, fair},
     slot::{Slot, flag},
     time,
@@ -34,6 +34,13 @@ pub enum SpawnError {
         /// How many slots there are for such tasks.
         tasks: usize,
     },
+    /// The reservation was refused.
+    Refused {
+        /// Which core.
+        core: CoreId,
+        /// Why, and by how much.
+        error: AdmissionError,
+    },
     /// Memory for the task is short.
     NoMemory {
         /// How much was asked for.
@@ -48,6 +55,7 @@ impl fmt::Display for SpawnError {
             SpawnError::NoHome => f.write_str("not on a core: name one for the task"),
             SpawnError::NotHere { core } => write!(f, "a task that is not Send must be spawned by a task of core {core}"),
             SpawnError::NoSlot { core, tasks } => write!(f, "all {tasks} task slots of core {core} are taken"),
+            SpawnError::Refused { core, error } => write!(f, "core {core} refuses the reservation: {error}"),
             SpawnError::NoMemory { bytes } => write!(f, "no memory for a task of {bytes} bytes"),
         }
     }
@@ -86,13 +94,15 @@ pub struct Task<P: Platform> {
     deadline: Option<u64>,
     relative: Option<Duration>,
     weight: u32,
+    reservation: Option<Reservation>,
+    within: Option<(CoreId, u32)>,
     platform: PhantomData<fn() -> P>,
 }
 
 impl<P: Platform> Task<P> {
     /// A best-effort task of this name on the caller's core.
     pub const fn new(name: &'static str) -> Task<P> {
-        Task { name, core: None, deadline: None, relative: None, weight: fair::DEFAULT_WEIGHT, platform: PhantomData }
+        Task { name, core: None, deadline: None, relative: None, weight: fair::DEFAULT_WEIGHT, reservation: None, within: None, platform: PhantomData }
     }
 
     /// Names the core to live on.
@@ -120,8 +130,44 @@ impl<P: Platform> Task<P> {
         self
     }
 
-    fn spec(&self, place: &'static Location<'static>, flags: u8) -> Spec {
+    /// Reserves processor time for this task alone. Deadlines follow from the reservation.
+    pub const fn reservation(mut self, reservation: Reservation) -> Self {
+        self.reservation = Some(reservation);
+        self
+    }
+
+    /// Runs the task within a reservation that others may share, on that reservation's core. Tasks within one
+    /// reservation take turns in the order they were woken.
+    pub fn within(mut self, reserved: &Reserved<P>) -> Self {
+        self.within = Some((reserved.core(), reserved.server()));
+        self
+    }
+
+    /// Enters the task into its reservation; returns the server and the relative deadline.
+    fn claim(&self, core: CoreId, home: &Core<P>) -> Result<Option<(u32, u64)>, SpawnError> {
+        let refused = |error| SpawnError::Refused { core, error };
+        match (self.within, &self.reservation) {
+            (Some((at, server)), _) => {
+                if at != core {
+                    return Err(SpawnError::Refused { core, error: AdmissionError::Gone });
+                }
+                let relative = home.retain_claim(server).map_err(refused)?;
+                Ok(Some((server, relative)))
+            }
+            (None, Some(reservation)) => {
+                let claim = reservation.claim::<P>();
+                let server = home.admit(claim).map_err(refused)?;
+                Ok(Some((server, claim.params.deadline)))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn spec(&self, place: &'static Location<'static>, flags: u8, claim: Option<(u32, u64)>) -> Spec {
         let site = P::fleet().sites.find(Site { name: self.name, place });
+        if let Some((server, relative)) = claim {
+            return Spec { server, deadline: u64::MAX, relative, flags: flags | flag::RELATIVE, site };
+        }
         match (self.relative, self.deadline) {
             (Some(relative), _) => Spec {
                 server: OPEN,
@@ -138,6 +184,7 @@ impl<P: Platform> Task<P> {
     fn home(&self) -> Result<CoreId, SpawnError> {
         match self.core {
             Some(core) => Ok(core),
+            None if self.within.is_some() => self.within.map(|(core, _)| core).ok_or(SpawnError::NoHome),
             None => P::here().core().ok_or(SpawnError::NoHome),
         }
     }
@@ -155,8 +202,10 @@ impl<P: Platform> Task<P> {
     {
         let core = self.home()?;
         let home = P::fleet().core(core).ok_or(SpawnError::NoCore { core })?;
-        let spec = self.spec(Location::caller(), 0);
-        let (id, head) = if home.is_here() { home.spawn_here(future, &spec)? } else { home.spawn_from_elsewhere(future, &spec)? };
+        let claim = self.claim(core, home)?;
+        let spec = self.spec(Location::caller(), 0, claim);
+        let spawned = if home.is_here() { home.spawn_here(future, &spec) } else { home.spawn_from_elsewhere(future, &spec) };
+        let (id, head) = spawned.inspect_err(|_| unclaim(home, claim))?;
         Ok(crate::raw::join::handle(id, head))
     }
 
@@ -173,8 +222,19 @@ impl<P: Platform> Task<P> {
     {
         let core = self.home()?;
         let home = P::fleet().core(core).ok_or(SpawnError::NoCore { core })?;
-        let spec = self.spec(Location::caller(), flag::PINNED);
-        let (id, head) = home.spawn_here(future, &spec)?;
+        if !home.is_here() {
+            return Err(SpawnError::NotHere { core });
+        }
+        let claim = self.claim(core, home)?;
+        let spec = self.spec(Location::caller(), flag::PINNED, claim);
+        let (id, head) = home.spawn_here(future, &spec).inspect_err(|_| unclaim(home, claim))?;
         Ok(crate::raw::join::handle(id, head))
+    }
+}
+
+/// Takes a task that could not be spawned out of its reservation again.
+fn unclaim<P: Platform>(home: &Core<P>, claim: Option<(u32, u64)>) {
+    if let Some((server, _)) = claim {
+        home.release_claim(server);
     }
 }

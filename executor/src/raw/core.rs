@@ -22,6 +22,7 @@ use super::{
     waker,
 };
 use crate::{
+    admission::{AdmissionError, Change, Claim, Division, Ledger},
     config::{CoreConfig, StartError},
     event::{Event, Late},
     ident::{CoreId, TaskId},
@@ -100,6 +101,7 @@ pub(crate) struct Core<P: Platform> {
     window: AtomicU64,
     pool: Apart<Pool>,
     returns: Returns,
+    pub(crate) ledger: spin::Mutex<Ledger>,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -141,13 +143,16 @@ impl<P: Platform> Core<P> {
         if !fair.is_sane() {
             return Err(StartError::BadConfig("best_effort_budget"));
         }
-        let period = ticks(config.open_period);
-        let share = limit.saturating_sub(fair.bandwidth());
-        let open = Params { budget: crate::admission::part_of(period, share), period, deadline: period };
-        if !open.is_sane() || share < crate::admission::permille(config.open_permille) {
+        let open_period = ticks(config.open_period);
+        let open_least = crate::admission::permille(config.open_permille);
+        let longest_poll = ticks(config.longest_poll);
+        let no_memory = |_| StartError::NoMemory;
+        let division = Division { limit, fair, open_period, open_least, longest_poll };
+        let ledger = Ledger::new(config.reservations, division).map_err(no_memory)?;
+        let open = ledger.open_params();
+        if !open.is_sane() || limit < fair.bandwidth() + open_least {
             return Err(StartError::BadConfig("limit_permille, open_period or open_permille"));
         }
-        let no_memory = |_| StartError::NoMemory;
         let band = (fair.budget / 4).max(16);
         let mut sched = Scheduler::new(slots, config.reservations, band, limit).map_err(no_memory)?;
         sched.install(OPEN, Terms { params: open, hard: false, reclaims: false }, 0);
@@ -164,7 +169,6 @@ impl<P: Platform> Core<P> {
         for slot in config.remote_tasks as u32 + 1..slots as u32 {
             free.push(&table, slot);
         }
-        let longest = ticks(config.longest_poll);
         let stats_slots = if P::STATS { slots } else { 0 };
         let sites = if P::STATS { super::sites::SITES } else { 0 };
         let timers = Timers::with_capacity(config.timers).map_err(no_memory)?;
@@ -185,7 +189,7 @@ impl<P: Platform> Core<P> {
                 current: NONE,
                 rewoken: false,
                 now: 0,
-                allowed: filled(config.reservations + FIRST_RESERVED as usize, || longest)?,
+                allowed: filled(config.reservations + FIRST_RESERVED as usize, || longest_poll)?,
                 last: Last::default(),
             })),
             inbox: Apart(Inbox::new()),
@@ -193,6 +197,7 @@ impl<P: Platform> Core<P> {
             window: AtomicU64::new(0),
             pool: Apart(pool),
             returns: Returns::new(),
+            ledger: spin::Mutex::new(ledger),
             platform: PhantomData,
         })
     }
@@ -324,6 +329,7 @@ impl<P: Platform> Core<P> {
                 self.stats.inbox_wakes.add(1);
             }
             if slot == CONTROL {
+                self.apply_changes(now);
                 continue;
             }
             self.deliver(slot, now);
@@ -436,7 +442,11 @@ impl<P: Platform> Core<P> {
         }
         local.sched.finish(&self.slots, slot, end, used, local.now);
         if finished {
+            let server = record.server.get() as u32;
             self.release_slot(local, slot);
+            if server >= FIRST_RESERVED {
+                self.release_claim(server);
+            }
             self.deliver_output(head, cancelled);
         }
         true
@@ -536,9 +546,80 @@ impl<P: Platform> Core<P> {
         let now = local.now;
         while let Some(due) = local.sched.advance(now) {
             match due {
-                sched::Due::Released(_server) => {}
+                sched::Due::Released(server) => self.vacate(local, server),
             }
         }
+    }
+
+    /// The bandwidth of a server that was given up is free.
+    #[cold]
+    fn vacate(&self, local: &mut Local, server: u32) {
+        let mut ledger = self.ledger.lock();
+        ledger.vacate(server);
+        let open = Terms { params: ledger.open_params(), hard: false, reclaims: false };
+        drop(ledger);
+        let now = local.now;
+        local.sched.install(OPEN, open, now);
+    }
+
+    /// Passes on what changed in the ledger.
+    #[cold]
+    fn apply_changes(&self, now: u64) {
+        self.with(|local| {
+            let mut ledger = self.ledger.lock();
+            while let Some(change) = ledger.next_change() {
+                match change {
+                    Change::Install(server, claim) => {
+                        local.allowed[server as usize] = claim.longest_poll;
+                        let terms = Terms { params: claim.params, hard: claim.hard, reclaims: claim.reclaims };
+                        local.sched.install(server, terms, now);
+                    }
+                    Change::Retire(server) => {
+                        if local.sched.retire(server) {
+                            ledger.vacate(server);
+                        }
+                    }
+                }
+            }
+            let open = Terms { params: ledger.open_params(), hard: false, reclaims: false };
+            local.sched.install(OPEN, open, now);
+        });
+    }
+
+    /// The ledger changed: the core itself must know, now if this is it, else as soon as it drains its inbox.
+    fn ledger_changed(&self) {
+        if self.is_here() {
+            self.apply_changes(P::now());
+        } else {
+            self.wake_from_elsewhere(CONTROL, self.slot(CONTROL));
+        }
+    }
+
+    pub(crate) fn admit(&self, claim: Claim) -> Result<u32, AdmissionError> {
+        let server = self.ledger.lock().admit(claim)?;
+        self.ledger_changed();
+        Ok(server)
+    }
+
+    pub(crate) fn change_claim(&self, server: u32, claim: Claim) -> Result<(), AdmissionError> {
+        self.ledger.lock().change(server, claim)?;
+        self.ledger_changed();
+        Ok(())
+    }
+
+    pub(crate) fn retain_claim(&self, server: u32) -> Result<u64, AdmissionError> {
+        self.ledger.lock().retain(server)
+    }
+
+    pub(crate) fn release_claim(&self, server: u32) {
+        let last = self.ledger.lock().release(server);
+        if last {
+            self.ledger_changed();
+        }
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.park.is_halted()
     }
 
     /// Ends a slot's occupancy: wakers and ids of this generation are stale from here on.
@@ -548,7 +629,7 @@ impl<P: Platform> Core<P> {
         record.set_block(core::ptr::null_mut());
         record.flags.set(record.flags.get() & flag::POOLED);
         let generation = record.generation.get();
-        record.generation.set(generation + 1);
+        record.generation.release(generation + 1);
         if P::STATS {
             self.stats.tasks.set(self.stats.tasks.get() - 1);
         }
@@ -806,5 +887,58 @@ impl<P: Platform> Core<P> {
             true
         })
         .unwrap_or(false)
+    }
+}
+
+/// The running task may be interrupted: see [`crate::preemptible`].
+#[derive(Debug)]
+pub struct Window<P: Platform> {
+    core: &'static Core<P>,
+    until: Option<u64>,
+    /// Bound to the poll it was opened in.
+    here: PhantomData<*const ()>,
+}
+
+impl<P: Platform> core::fmt::Debug for Core<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Core({})", self.id)
+    }
+}
+
+impl<P: Platform> Window<P> {
+    /// When the running task must be interrupted at the latest (ticks): a timer, a replenishment, or the end of its
+    /// budget. `None` for never.
+    pub fn until(&self) -> Option<u64> {
+        self.until
+    }
+}
+
+impl<P: Platform> Drop for Window<P> {
+    fn drop(&mut self) {
+        self.core.window.store(0, Ordering::Relaxed);
+    }
+}
+
+impl<P: Platform> Core<P> {
+    /// See [`crate::preemptible`].
+    pub(crate) fn open_window(&'static self) -> Option<Window<P>> {
+        let now = P::now();
+        let (deadline, until) = self.with(|local| {
+            let slot = local.current;
+            if slot == NONE || local.sched.pick() != Some(slot) {
+                return None;
+            }
+            let mut until = local.timers.first_time().min(local.sched.next_event());
+            if let Some(left) = local.sched.budget_left(&self.slots, slot) {
+                let used = now.saturating_sub(self.polling.since.get());
+                until = until.min(now.saturating_add(left.saturating_sub(used)));
+            }
+            (until > now).then(|| (local.sched.deadline_of(&self.slots, slot), until))
+        })??;
+        self.window.store(deadline.max(1), Ordering::SeqCst);
+        let window = Window { core: self, until: (until != u64::MAX).then_some(until), here: PhantomData };
+        crate::atomics::dekker_fence();
+        // A wake that came before the window was open did not kick.
+        self.inbox.0.is_empty_now().then_some(window)
     }
 }

@@ -1,0 +1,186 @@
+//! Looking at a running fleet from anywhere, without stopping it and without allocation: what `ps`, `top` and a
+//! watchdog read. Each word is as of some moment; words of one task may be of slightly different moments.
+
+use core::panic::Location;
+
+use crate::{
+    CoreId, Fleet, Platform, TaskId,
+    raw::{core::CONTROL, sites::SITES},
+    sched::{FAIR, OPEN},
+    slot::{State, flag},
+    stats::{CoreStats, SiteRecord},
+};
+
+/// How a task gets its processor time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// By its share of what is left.
+    BestEffort,
+    /// By its deadline, without a reservation.
+    Deadline,
+    /// By the reservation of this number on its core.
+    Reserved(u32),
+}
+
+/// A task as seen from outside. Times in ticks. Counters are zero without [`Platform::STATS`].
+#[derive(Clone, Copy, Debug)]
+pub struct TaskInfo<'a> {
+    /// Its id.
+    pub id: TaskId,
+    /// Its name.
+    pub name: &'static str,
+    /// Where in the source it was spawned.
+    pub place: Option<&'static Location<'static>>,
+    /// Its core.
+    pub core: CoreId,
+    /// What it is doing.
+    pub state: State,
+    /// How it gets its time.
+    pub class: Class,
+    /// Absolute deadline of its present or last job.
+    pub deadline: Option<u64>,
+    /// How often it was polled.
+    pub polls: u64,
+    /// How often it was woken.
+    pub wakes: u64,
+    /// Processor time used.
+    pub cpu_ticks: u64,
+    /// Its longest poll.
+    pub longest_poll_ticks: u64,
+    /// When it was spawned.
+    pub spawned_at: u64,
+    /// Jobs that were late.
+    pub misses: u32,
+    /// Polls longer than allowed.
+    pub overruns: u32,
+    /// What all tasks of its name and place did on this core: latency histogram, misses by cause.
+    pub site: Option<&'a SiteRecord>,
+}
+
+/// A poll in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PollInfo {
+    /// Whose.
+    pub task: TaskId,
+    /// Since when (ticks); 0 when polls are not timed.
+    pub since: u64,
+    /// Its absolute deadline (ticks), `None` for best effort.
+    pub deadline: Option<u64>,
+}
+
+impl<P: Platform> Fleet<P> {
+    /// Calls `look` for every task alive, core by core.
+    pub fn for_each_task(&self, mut look: impl FnMut(&TaskInfo<'_>)) {
+        for core in self.cores() {
+            self.for_each_task_of(core, &mut look);
+        }
+    }
+
+    /// Calls `look` for every task alive on `core`.
+    pub fn for_each_task_of(&self, core: CoreId, mut look: impl FnMut(&TaskInfo<'_>)) {
+        let Some(home) = self.core(core) else { return };
+        for (index, slot) in home.slots.iter().enumerate() {
+            if index as u32 == CONTROL {
+                continue;
+            }
+            let generation = slot.generation.acquire();
+            if matches!(slot.state(), State::Free | State::Moved) {
+                continue;
+            }
+            if let Some(info) = self.describe(core, index as u32)
+                && slot.generation.acquire() == generation
+            {
+                look(&info);
+            }
+        }
+    }
+
+    /// One task, if it is alive.
+    pub fn task(&self, task: TaskId) -> Option<TaskInfo<'static>> {
+        let home = self.core(task.core())?;
+        let slot = home.slots.get(task.slot() as usize)?;
+        let alive = || slot.generation.acquire() == task.generation() && !matches!(slot.state(), State::Free | State::Moved);
+        if !alive() {
+            return None;
+        }
+        let info = self.describe(task.core(), task.slot());
+        if alive() { info } else { None }
+    }
+
+    fn describe(&self, core: CoreId, index: u32) -> Option<TaskInfo<'static>> {
+        let home = self.core(core)?;
+        let slot = home.slots.get(index as usize)?;
+        let (site, record) = (slot.site.get(), home.records.get(index as usize));
+        let known = self.sites.get(site);
+        let class = match slot.server.get() as u32 {
+            OPEN => Class::Deadline,
+            FAIR => Class::BestEffort,
+            server => Class::Reserved(server - crate::sched::FIRST_RESERVED),
+        };
+        let deadline = slot.deadline.get();
+        let has_deadline = class != Class::BestEffort && deadline != u64::MAX;
+        Some(TaskInfo {
+            id: TaskId::pack(core, index, slot.generation.get()),
+            name: known.map_or("(other)", |site| site.name),
+            place: known.map(|site| site.place),
+            core,
+            state: slot.state(),
+            class,
+            deadline: has_deadline.then_some(deadline),
+            polls: record.map_or(0, |record| record.polls.get()),
+            wakes: record.map_or(0, |record| record.wakes.get()),
+            cpu_ticks: record.map_or(0, |record| record.cpu_ticks.get()),
+            longest_poll_ticks: record.map_or(0, |record| record.longest_poll.get()),
+            spawned_at: record.map_or(0, |record| record.spawned_at.get()),
+            misses: record.map_or(0, |record| record.misses.get()),
+            overruns: record.map_or(0, |record| record.overruns.get()),
+            site: home.sites.get(site as usize),
+        })
+    }
+
+    /// Calls `look` with the name, the place and the record of every spawn site that was active on `core`.
+    pub fn for_each_site(&self, core: CoreId, mut look: impl FnMut(&'static str, &'static Location<'static>, &SiteRecord)) {
+        let Some(home) = self.core(core) else { return };
+        for index in 0..SITES as u16 {
+            if let (Some(site), Some(record)) = (self.sites.get(index), home.sites.get(index as usize))
+                && record.latency.total() > 0
+            {
+                look(site.name, site.place, record);
+            }
+        }
+    }
+
+    /// A core's counters.
+    pub fn core_stats(&self, core: CoreId) -> Option<&'static CoreStats> {
+        Some(&self.core(core)?.stats)
+    }
+
+    /// What `core` is polling at the moment. Safe in an NMI handler: loads only.
+    pub fn polling(&self, core: CoreId) -> Option<PollInfo> {
+        let polling = &self.core(core)?.polling;
+        let task = polling.task.get();
+        if task == 0 {
+            return None;
+        }
+        let id = TaskId::from_bits(task);
+        let best_effort = self.core(core)?.slots.get(id.slot() as usize).is_none_or(|slot| slot.server.get() as u32 == FAIR);
+        let deadline = polling.deadline.get();
+        Some(PollInfo { task: id, since: polling.since.get(), deadline: (!best_effort && deadline != u64::MAX).then_some(deadline) })
+    }
+
+    /// Whether `core` is halted.
+    pub fn is_halted(&self, core: CoreId) -> bool {
+        self.core(core).is_some_and(|core| core.is_halted())
+    }
+
+    /// What of `core` is reserved, best effort's part included, and what may be; parts in a million.
+    pub fn load_ppm(&self, core: CoreId) -> Option<(u64, u64)> {
+        Some(self.core(core)?.ledger.lock().load_ppm())
+    }
+
+    /// Whether the task never leaves its core because its future is not `Send`.
+    pub fn is_pinned(&self, task: TaskId) -> Option<bool> {
+        let slot = self.core(task.core())?.slots.get(task.slot() as usize)?;
+        (slot.generation.acquire() == task.generation()).then(|| slot.has(flag::PINNED))
+    }
+}
