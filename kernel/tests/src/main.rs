@@ -14,7 +14,8 @@
 //! - [`screen`]: what the framebuffer shows.
 //!
 //! Around them: [`lab`] builds what boots, [`scenario`] shares boots between checks and runs two
-//! machines at a time, [`session`] is one booted machine, [`json`] reads tables.
+//! machines at a time, [`session`] is one booted machine, [`json`] reads tables, [`reader`]
+//! reads text off the screen.
 
 mod acpi;
 mod bad_input;
@@ -28,6 +29,7 @@ mod json;
 mod lab;
 mod picture;
 mod power;
+mod reader;
 mod scenario;
 mod screen;
 mod session;

@@ -57,6 +57,10 @@ pub fn run(machine: &Machine, limit: Duration) -> Result<Results> {
                 eprintln!("{name}");
             }
             Some("meta") => results.add_meta(message),
+            Some("skipped") => {
+                eprintln!("{} skipped: {}", message["metric"], message["reason"]);
+                results.add_meta(message);
+            }
             Some("done") => return Ok(results),
             Some(other) => {
                 return Err(Error::Qemu(format!(
@@ -81,7 +85,7 @@ fn next_line(vm: &mut Vm, end: Instant) -> Result<String> {
         ))
     });
     line.map_err(|error| match error {
-        WaitError::Panicked { report } => Error::Qemu(report),
+        WaitError::Panicked { report, .. } => Error::Qemu(report),
         // The machine's own story is on COM1.
         WaitError::Closed { .. } => match vm.serial.wait_panic(Duration::from_secs(1)) {
             Ok(report) => Error::Qemu(format!("the kernel panicked:\n{report}")),

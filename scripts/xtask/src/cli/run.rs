@@ -250,17 +250,13 @@ fn exec(machine: &Machine, commands: &str, timeout: Duration) -> Result<ExitCode
     if let Err(error) = script::wait_ready(&mut vm.serial, left()) {
         return failed(error, None);
     }
-    for command in commands
-        .split([';', '\n'])
-        .map(str::trim)
-        .filter(|command| !command.is_empty())
-    {
-        match script::run(&mut vm.serial, command, left()) {
+    for command in split_commands(commands) {
+        match script::run(&mut vm.serial, &command, left()) {
             Ok(reply) => {
                 print!("{}", reply.output);
                 status = reply.status;
             }
-            Err(error) => return failed(error, vm_ended_by(command, &mut vm)),
+            Err(error) => return failed(error, vm_ended_by(&command, &mut vm)),
         }
     }
     // `poweroff` gives no status: the machine goes away.
@@ -269,6 +265,37 @@ fn exec(machine: &Machine, commands: &str, timeout: Duration) -> Result<ExitCode
         eprintln!("warning: poweroff had no effect, QEMU was ended by force ({error})");
     }
     Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)))
+}
+
+/// The single commands: `;` and line feeds separate them, except in quotes and after a backslash.
+fn split_commands(text: &str) -> Vec<String> {
+    let mut commands = vec![String::new()];
+    let (mut quote, mut escaped) = (None, false);
+    for character in text.chars() {
+        let literal = escaped || quote.is_some_and(|open| open != character);
+        // A line holds one command, so a quoted line feed cannot be sent: it ends the command there too.
+        if character == '\n' || (character == ';' && !literal && quote.is_none()) {
+            commands.push(String::new());
+            (quote, escaped) = (None, false);
+            continue;
+        }
+        if !escaped && matches!(character, '\'' | '"') && !literal {
+            quote = if quote.is_some() {
+                None
+            } else {
+                Some(character)
+            };
+        }
+        escaped = character == '\\' && !escaped && quote != Some('\'');
+        if let Some(command) = commands.last_mut() {
+            command.push(character);
+        }
+    }
+    commands
+        .iter()
+        .map(|command| command.trim().to_owned())
+        .filter(|command| !command.is_empty())
+        .collect()
 }
 
 /// Success, if this command is meant to end the machine and did.
@@ -280,7 +307,8 @@ fn vm_ended_by(command: &str, vm: &mut Vm) -> Option<ExitCode> {
 
 fn failed(error: script::ScriptError, ended: Option<ExitCode>) -> Result<ExitCode> {
     match error {
-        script::ScriptError::Wait(WaitError::Panicked { report }) => {
+        script::ScriptError::Wait(WaitError::Panicked { before, report }) => {
+            print!("{before}");
             eprintln!("{report}");
             Ok(ExitCode::from(PANICKED))
         }
@@ -292,5 +320,28 @@ fn failed(error: script::ScriptError, ended: Option<ExitCode>) -> Result<ExitCod
             Ok(ended.unwrap_or(ExitCode::SUCCESS))
         }
         other => Err(Error::Qemu(other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_commands;
+
+    #[test]
+    fn commands_are_split_as_the_shell_would() {
+        assert_eq!(
+            split_commands("help; ps --json ;;\n echo a"),
+            ["help", "ps --json", "echo a"]
+        );
+        assert_eq!(split_commands("echo 'a;b'; x"), ["echo 'a;b'", "x"]);
+        assert_eq!(
+            split_commands(r#"echo "a\";b" c; x"#),
+            [r#"echo "a\";b" c"#, "x"]
+        );
+        assert_eq!(
+            split_commands(r"echo a\;b; echo '\'; x"),
+            [r"echo a\;b", r"echo '\'", "x"]
+        );
+        assert!(split_commands(" ; ").is_empty());
     }
 }

@@ -43,6 +43,8 @@ pub enum WaitError {
     },
     /// The kernel panicked.
     Panicked {
+        /// What came unread before the report.
+        before: String,
         /// The whole report.
         report: String,
     },
@@ -67,7 +69,7 @@ impl fmt::Display for WaitError {
                 write!(f, "the machine ended before {awaited} came")?;
                 write_tail(f, tail)
             }
-            WaitError::Panicked { report } => write!(f, "the kernel panicked:\n{report}"),
+            WaitError::Panicked { report, .. } => write!(f, "the kernel panicked:\n{report}"),
         }
     }
 }
@@ -183,10 +185,10 @@ impl Serial {
                 return Ok(found);
             }
             if let Some(start) = position(unread, PANIC_MARK) {
+                let before = String::from_utf8_lossy(&unread[..start]).replace('\r', "");
                 drop(received);
-                return Err(WaitError::Panicked {
-                    report: self.panic_report(start),
-                });
+                let report = self.panic_report(start);
+                return Err(WaitError::Panicked { before, report });
             }
             if received.closed {
                 let tail = tail_of(&received.bytes);
@@ -249,7 +251,7 @@ impl Serial {
     pub fn wait_panic(&mut self, limit: Duration) -> std::result::Result<String, WaitError> {
         let never = |_: &[u8]| None::<(usize, ())>;
         match self.wait_until("a panic report", limit, never) {
-            Err(WaitError::Panicked { report }) => Ok(report),
+            Err(WaitError::Panicked { report, .. }) => Ok(report),
             Err(other) => Err(other),
             Ok(()) => Ok(self.panic_report(0)),
         }
@@ -354,7 +356,7 @@ mod tests {
             .write_all(b"fine\n--- RAEDE PANIC core 1\nwhy\nthe system is stopped; so\nrest")
             .expect("write");
         match serial.wait_for("prompt", LATE) {
-            Err(WaitError::Panicked { report }) => {
+            Err(WaitError::Panicked { report, .. }) => {
                 assert_eq!(
                     report,
                     "--- RAEDE PANIC core 1\nwhy\nthe system is stopped; so\n"
