@@ -5,10 +5,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::read_tsc_ordered;
 
-/// Rounds that are always made, if time allows.
+/// Rounds, if they are short.
 const ROUNDS: u64 = 24;
-/// Milliseconds after which no further round begins: an emulated pair of cores can take that long for one.
-const LIMIT_MS: u64 = 3;
+/// After this many milliseconds a good measurement will do...
+const ENOUGH_MS: u64 = 1;
+/// ... and this many microseconds of uncertainty count as good.
+const GOOD_US: u64 = 5;
+/// After this many milliseconds any will do: emulated cores may wait for the host's between question and answer.
+const LIMIT_MS: u64 = 20;
 
 /// Where two cores meet to compare clocks.
 pub(crate) struct Exchange {
@@ -55,16 +59,22 @@ impl Exchange {
         }
     }
 
-    /// On a starting core, while the boot core serves: measures. `None` if nobody answers in `limit_ticks`.
+    /// On a starting core, while the boot core serves: measures. `None` if nobody answers
+    /// within a second.
     pub(crate) fn ask(&self, ticks_per_second: u64) -> Option<Offset> {
-        let limit_ticks = ticks_per_second / 1000 * LIMIT_MS;
+        let per_ms = ticks_per_second / 1000;
+        let good_ticks = per_ms * GOOD_US / 1000;
         let give_up_ticks = ticks_per_second;
         let begin = read_tsc_ordered();
         let mut best: Option<Offset> = None;
         for round in 1..=ROUNDS {
             let asked = read_tsc_ordered();
-            if best.is_some() && asked.wrapping_sub(begin) > limit_ticks {
-                break;
+            if let Some(best) = best {
+                let passed = asked.wrapping_sub(begin);
+                let enough = passed > per_ms * ENOUGH_MS && best.uncertainty_ticks <= good_ticks;
+                if enough || passed > per_ms * LIMIT_MS {
+                    break;
+                }
             }
             self.question.store(round, Ordering::Release);
             while self.answer.load(Ordering::Acquire) != round {
