@@ -1,7 +1,7 @@
 //! What boots: the kernel, and images with the command lines scenarios ask for.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use xtask::build;
 use xtask::error::Result;
@@ -28,6 +28,11 @@ impl Lab {
             images: Mutex::default(),
             folder: RunDir::new()?,
         })
+    }
+
+    /// The kernel's ELF file.
+    pub fn kernel(&self) -> &Path {
+        &self.kernel
     }
 
     /// A machine that boots the kernel directly with exactly this command line.

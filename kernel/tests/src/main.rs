@@ -11,7 +11,8 @@
 //! - [`faults`]: provoked faults end in readable reports.
 //! - [`hardening`]: random addresses, W^X, failing allocations.
 //! - [`bad_input`]: nonsense from people, hosts and firmware.
-//! - [`screen`]: what the framebuffer shows.
+//! - [`screen`]: what the framebuffer shows, and the keyboard in front of it.
+//! - [`measure`]: time to the prompt, and the probes inside.
 //!
 //! Around them: [`lab`] builds what boots, [`scenario`] shares boots between checks and runs two
 //! machines at a time, [`session`] is one booted machine, [`json`] reads tables, [`reader`]
@@ -27,6 +28,7 @@ mod input;
 mod interrupts;
 mod json;
 mod lab;
+mod measure;
 mod picture;
 mod power;
 mod reader;
@@ -50,6 +52,7 @@ fn scenarios() -> Vec<Scenario> {
         hardening::scenarios(),
         bad_input::scenarios(),
         screen::scenarios(),
+        measure::scenarios(),
     ]
     .into_iter()
     .flatten()

@@ -39,6 +39,11 @@ impl Results {
         self.meta.push(meta);
     }
 
+    /// The metric of this name.
+    pub fn metric(&self, name: &str) -> Option<&Value> {
+        self.metrics.iter().find(|metric| metric["metric"] == name)
+    }
+
     /// Number of metrics.
     pub fn len(&self) -> usize {
         self.metrics.len()

@@ -138,6 +138,25 @@ impl Vm {
         self.dir.path()
     }
 
+    /// The CPU time QEMU has used: unlike the clock it does not count what others used meanwhile.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        // proc(5): utime and stime are fields 14 and 15, in ticks of 1/100 s; the second field, in
+        // parentheses, may hold blanks.
+        let file = format!("/proc/{}/stat", self.child.id());
+        let text = std::fs::read_to_string(&file).doing(|| format!("reading {file}"))?;
+        let fields = text
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
+        let ticks: u64 = fields
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     /// Waits until QEMU ends by itself: a power-off, or a reset on a machine that exits on reset.
     pub fn wait_exit(&mut self, limit: Duration) -> Result<ExitStatus> {
         // QEMU's standard error closes when it ends.
