@@ -9,6 +9,8 @@ use crate::start::step_done;
 /// Sets up everything but the other cores. Panics only where nothing could run without it.
 pub fn start() {
     hal::acpi::init(options().acpi_rsdp);
+    let gained = hal::mem::frames::release_boot_memory();
+    ::log::debug!(target: "memory", "{} KiB of start-up memory given back", gained * 4);
     step_done("ACPI");
     if let Err(error) = hal::irq::init(hal::irq::Options::default()) {
         panic!("interrupts cannot be set up: {error}");

@@ -16,6 +16,8 @@
 
 extern crate alloc;
 
+mod alloc_fail;
+mod bench;
 mod devices;
 mod exec;
 mod keyboard;

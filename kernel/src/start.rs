@@ -12,7 +12,7 @@ use kerncore::kaslr::Base;
 
 use crate::exec::{self, CoreId};
 use crate::options::options;
-use crate::{keyboard, log, machine, screen, selftest, serial};
+use crate::{bench, keyboard, log, machine, screen, selftest, serial};
 
 /// Steps that are timed.
 const MOST_STEPS: usize = 16;
@@ -124,6 +124,7 @@ async fn start_services() {
     if let Some(output) = screen::start_tasks() {
         keyboard::start_with_shell(options().keymap, output);
     }
+    bench::start();
     step_done("services");
     log_steps();
     selftest::run_all().await;

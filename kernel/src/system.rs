@@ -260,9 +260,9 @@ impl System for KernelSystem {
             },
             ..MemoryInfo::default()
         };
-        mem::frames::for_each_use(|name, count| {
+        mem::frames::for_each_use(|usage, count| {
             // As many kinds as rows at most; a kind too many would be left out.
-            let _ = info.kinds.push(KindFrames { kind: Text::from_start(name), frames: count });
+            let _ = info.kinds.push(KindFrames { kind: Text::format(format_args!("{usage}")), frames: count });
         });
         for core in 0..percpu::count() {
             if info.core_caches.push(mem::frames::cached(core)).is_err() {

@@ -26,8 +26,13 @@ const SECONDS_PER_DAY: u64 = 86_400;
 impl CivilTime {
     /// Seconds since 1970-01-01 00:00:00 UTC, leap seconds not counted; 0 for anything earlier.
     pub fn unix_seconds(&self) -> u64 {
-        let days = days_from_epoch(u64::from(self.year), u64::from(self.month), u64::from(self.day));
-        let of_day = u64::from(self.hour) * 3600 + u64::from(self.minute) * 60 + u64::from(self.second);
+        let days = days_from_epoch(
+            u64::from(self.year),
+            u64::from(self.month),
+            u64::from(self.day),
+        );
+        let of_day =
+            u64::from(self.hour) * 3600 + u64::from(self.minute) * 60 + u64::from(self.second);
         days * SECONDS_PER_DAY + of_day
     }
 
@@ -42,7 +47,11 @@ impl CivilTime {
         let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let march_month = (5 * of_year + 2) / 153;
         let day = of_year - (153 * march_month + 2) / 5 + 1;
-        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        let month = if march_month < 10 {
+            march_month + 3
+        } else {
+            march_month - 9
+        };
         let year = era.saturating_mul(400) + year_of_era + u64::from(month <= 2);
         Self {
             year: u16::try_from(year).unwrap_or(u16::MAX),
@@ -61,7 +70,11 @@ const DAYS_PER_ERA: u64 = 146_097;
 const DAYS_TO_EPOCH: u64 = 719_468;
 
 fn days_from_epoch(year: u64, month: u64, day: u64) -> u64 {
-    let year = if month <= 2 { year.saturating_sub(1) } else { year };
+    let year = if month <= 2 {
+        year.saturating_sub(1)
+    } else {
+        year
+    };
     let march_month = if month > 2 { month - 3 } else { month + 9 };
     let of_year = (153 * march_month + 2) / 5 + day.saturating_sub(1);
     let year_of_era = year % 400;
@@ -72,7 +85,9 @@ fn days_from_epoch(year: u64, month: u64, day: u64) -> u64 {
 const fn days_in_month(year: u16, month: u8) -> u8 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         _ => 31,
     }
@@ -80,8 +95,18 @@ const fn days_in_month(year: u16, month: u8) -> u8 {
 
 impl fmt::Display for CivilTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day, hour, minute, second } = self;
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        let Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        } = self;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+        )
     }
 }
 
@@ -138,7 +163,11 @@ impl CmosTime {
         if of_century > 99 {
             return None;
         }
-        let century = self.century.and_then(number).map(u16::from).filter(|c| (19..=29).contains(c));
+        let century = self
+            .century
+            .and_then(number)
+            .map(u16::from)
+            .filter(|c| (19..=29).contains(c));
         let year = match century {
             Some(century) => century * 100 + of_century,
             None if of_century < PIVOT_YEAR % 100 => PIVOT_YEAR / 100 * 100 + 100 + of_century,
@@ -150,7 +179,14 @@ impl CmosTime {
             && hour <= 23
             && minute <= 59
             && second <= 59;
-        valid.then_some(CivilTime { year, month, day, hour, minute, second })
+        valid.then_some(CivilTime {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        })
     }
 }
 
@@ -182,11 +218,23 @@ mod tests {
 
     #[test]
     fn the_four_register_forms() {
-        let afternoon = CmosTime { status_b: 0, hours: 0x11 | AFTERNOON, ..BCD_24 };
+        let afternoon = CmosTime {
+            status_b: 0,
+            hours: 0x11 | AFTERNOON,
+            ..BCD_24
+        };
         assert_eq!(afternoon.decode().unwrap().hour, 23);
-        let midnight = CmosTime { status_b: 0, hours: 0x12, ..BCD_24 };
+        let midnight = CmosTime {
+            status_b: 0,
+            hours: 0x12,
+            ..BCD_24
+        };
         assert_eq!(midnight.decode().unwrap().hour, 0);
-        let noon = CmosTime { status_b: 0, hours: 0x12 | AFTERNOON, ..BCD_24 };
+        let noon = CmosTime {
+            status_b: 0,
+            hours: 0x12 | AFTERNOON,
+            ..BCD_24
+        };
         assert_eq!(noon.decode().unwrap().hour, 12);
         let binary = CmosTime {
             seconds: 58,
@@ -199,15 +247,52 @@ mod tests {
             status_b: HOURS_24 | BINARY,
         };
         assert_eq!(binary.decode(), BCD_24.decode());
-        assert_eq!(CmosTime { year: 0x70, century: None, ..BCD_24 }.decode(), None, "1970 had no 29 Feb");
+        assert_eq!(
+            CmosTime {
+                year: 0x70,
+                century: None,
+                ..BCD_24
+            }
+            .decode(),
+            None,
+            "1970 had no 29 Feb"
+        );
     }
 
     #[test]
     fn nonsense_is_refused() {
-        assert_eq!(CmosTime { seconds: 0x5a, ..BCD_24 }.decode(), None);
-        assert_eq!(CmosTime { month: 0x13, ..BCD_24 }.decode(), None);
-        assert_eq!(CmosTime { day: 0x00, ..BCD_24 }.decode(), None);
-        assert_eq!(CmosTime { hours: 0xff, ..BCD_24 }.decode(), None);
+        assert_eq!(
+            CmosTime {
+                seconds: 0x5a,
+                ..BCD_24
+            }
+            .decode(),
+            None
+        );
+        assert_eq!(
+            CmosTime {
+                month: 0x13,
+                ..BCD_24
+            }
+            .decode(),
+            None
+        );
+        assert_eq!(
+            CmosTime {
+                day: 0x00,
+                ..BCD_24
+            }
+            .decode(),
+            None
+        );
+        assert_eq!(
+            CmosTime {
+                hours: 0xff,
+                ..BCD_24
+            }
+            .decode(),
+            None
+        );
     }
 
     proptest! {

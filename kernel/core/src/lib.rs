@@ -30,6 +30,7 @@ pub mod civil_time;
 pub mod cmdline;
 pub mod entropy;
 pub mod fixed_list;
+pub mod frames;
 pub mod kaslr;
 pub mod log_ring;
 pub mod memory_map;

@@ -8,10 +8,11 @@ use core::fmt::Write;
 use conquer_once::TryInitError;
 use kerncore::boot_info::{BootInfo, MemoryKind, MemoryRegion, PhysRange};
 use kerncore::cmdline::CommandLine;
+use kerncore::frames::FrameAllocator;
 use kerncore::kaslr::{self, Sizes};
 use kerncore::memory_map::{MemoryMap, NoMemory};
 use x86_64::PhysAddr;
-use x86_64::structures::paging::{FrameAllocator, PageSize, PhysFrame, Size1GiB, Size2MiB, Size4KiB};
+use x86_64::structures::paging::{self, FrameAllocator as _, PageSize, PhysFrame, Size1GiB, Size2MiB, Size4KiB};
 
 use super::image;
 use crate::cpu::report::EmergencyOutput;
@@ -23,6 +24,8 @@ use crate::mem::paging::{Access, MapError, PageFlags, Tables};
 pub struct BootMemory {
     /// Sorted, disjoint and page-aligned; boot's own takings are [`MemoryKind::BootData`].
     pub map: MemoryMap,
+    /// Where the frame allocator keeps its books.
+    pub frame_metadata: PhysRange,
     /// A page below 1 MiB for starting other cores, if there is one.
     pub trampoline_page: Option<u64>,
 }
@@ -62,7 +65,7 @@ unsafe extern "C" {
 struct EarlyFrames(PhysRange);
 
 // SAFETY: each frame of the range, which nobody else uses, is given out once.
-unsafe impl FrameAllocator<Size4KiB> for EarlyFrames {
+unsafe impl paging::FrameAllocator<Size4KiB> for EarlyFrames {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
         let frame = PhysFrame::from_start_address(PhysAddr::new(self.0.start)).ok()?;
         if self.0.len() < PAGE {
@@ -105,6 +108,9 @@ unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Can
     let tables = map
         .take(table_bytes(&map), PAGE, EARLY_LIMIT, MemoryKind::BootData)
         .map_err(Cannot::FindMemory)?;
+    let metadata_bytes = (FrameAllocator::metadata_words(ram_end) * size_of::<u64>()) as u64;
+    let frame_metadata =
+        map.take(metadata_bytes, PAGE, u64::MAX, MemoryKind::BootData).map_err(Cannot::FindMemory)?;
 
     // What cannot be read is reported once the log is up; until then the safe choice holds.
     let randomise = words.flag("kaslr").unwrap_or(None).unwrap_or(true);
@@ -120,7 +126,7 @@ unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Can
     let slide = boot.placement.image.address.wrapping_sub(image::LINKED_BASE);
     let entry = (super::high_entry as *const () as u64).wrapping_add(move_by);
     let stack_top = (&raw const boot_stack_top as u64).wrapping_add(move_by);
-    match super::BOOT.try_init_once(|| (boot, BootMemory { map, trampoline_page })) {
+    match super::BOOT.try_init_once(|| (boot, BootMemory { map, frame_metadata, trampoline_page })) {
         Ok(()) | Err(TryInitError::AlreadyInit | TryInitError::WouldBlock) => {}
     }
     // SAFETY: the tables map the image at its new base, its stack, and this code where it runs.

@@ -7,9 +7,8 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use kerncore::frames::FrameCache;
-
 use super::tables::CoreTables;
+use crate::mem::frames::CoreCache;
 
 /// Most cores the kernel can run on.
 pub const MAX_CORES: usize = 256;
@@ -29,7 +28,9 @@ pub struct PerCpu {
     /// Interrupts and exceptions taken, by vector.
     pub vector_counts: [AtomicU64; 256],
     pub(crate) tables: UnsafeCell<CoreTables>,
-    pub(crate) frame_cache: UnsafeCell<FrameCache>,
+    pub(crate) frame_cache: UnsafeCell<CoreCache>,
+    /// Frames in `frame_cache`, for other cores to read.
+    pub(crate) cached_frames: AtomicU32,
     pub(crate) platform: crate::platform::PlatformCore,
 }
 
@@ -46,7 +47,8 @@ impl PerCpu {
             apic_id: AtomicU32::new(0),
             vector_counts: [const { AtomicU64::new(0) }; 256],
             tables: UnsafeCell::new(CoreTables::new()),
-            frame_cache: UnsafeCell::new(FrameCache::new()),
+            frame_cache: UnsafeCell::new(CoreCache::new()),
+            cached_frames: AtomicU32::new(0),
             platform: crate::platform::PlatformCore::new(),
         }
     }

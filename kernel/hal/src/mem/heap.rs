@@ -8,6 +8,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use kerncore::frames::Usage;
 use rlsf::Tlsf;
 use spin::Mutex;
 
@@ -67,7 +68,7 @@ pub(super) unsafe fn init() -> Result<(), MapError> {
     let pages = (frames::free_bytes() / SHARE_OF_MEMORY).clamp(LEAST_BYTES, MOST_BYTES) / vspace::PAGE;
     let start = vspace::reserve(pages)?;
     for page in 0..pages {
-        let frame = frames::allocate().ok_or(MapError::OutOfFrames)?;
+        let frame = frames::allocate(Usage::KernelHeap).ok_or(MapError::OutOfFrames)?;
         map_page(start + page * vspace::PAGE, frame, PageFlags::kernel(Access::ReadWrite))?;
     }
     let len = (pages * vspace::PAGE) as usize;

@@ -4,6 +4,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::frames;
+use kerncore::frames::Usage;
+
 use super::paging::{Access, MapError, PageFlags, map_page};
 use super::vspace::{self, PAGE};
 
@@ -65,7 +67,7 @@ impl GuardedStack {
     pub fn new(pages: u64, core: u32, what: StackUse) -> Result<Self, MapError> {
         let bottom = vspace::reserve(pages)?;
         for page in 0..pages {
-            let frame = frames::allocate().ok_or(MapError::OutOfFrames)?;
+            let frame = frames::allocate(Usage::Stack).ok_or(MapError::OutOfFrames)?;
             map_page(bottom + page * PAGE, frame, PageFlags::kernel(Access::ReadWrite))?;
         }
         let slot = GUARD_COUNT.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,93 @@
+//! The latency bench's place in the kernel: COM2 as its line to the harness, and what probes need besides the executor.
+//!
+//! Runs if `bench.phases=` is on the command line (any value but `none`).
+
+use core::fmt::Write;
+
+use bench_guest::{Host, SAMPLES};
+use hal::io::LegacyDevice;
+use hal::irq::{Doorbell, Interrupt};
+use hal::platform::KernelPlatform;
+use rt::Pipe;
+use uart16550::{Config, Uart};
+
+use crate::devices::{Line, Ports};
+use crate::exec::{self, CoreId};
+use crate::options::options;
+
+const COM2_ISA_IRQ: u8 = 3;
+
+static RECEIVED: Pipe<256> = Pipe::new();
+static TO_SEND: Pipe<1024> = Pipe::new();
+/// Samples of one metric, in memory that is there from the start: a probe does not allocate.
+static SAMPLE_MEMORY: spin::Mutex<Option<[u64; SAMPLES]>> = spin::Mutex::new(Some([0; SAMPLES]));
+
+struct KernelHost {
+    interrupt: Interrupt,
+    doorbell: Doorbell,
+}
+
+impl Host for KernelHost {
+    fn ns(&self, ticks: u64) -> u64 {
+        hal::time::ticks_to_ns(ticks)
+    }
+
+    fn cores(&self) -> u32 {
+        hal::cpu::percpu::count()
+    }
+
+    fn raise_interrupt(&self) {
+        self.doorbell.ring();
+    }
+
+    async fn interrupt(&self) -> u64 {
+        let event = self.interrupt.wait().await;
+        self.interrupt.ack();
+        event.stamp_ticks
+    }
+}
+
+/// Writes the byte by which a harness notes that the kernel runs its first program, and starts the bench if asked for.
+pub fn start() {
+    let Some(phases) = options().words.text("bench.phases") else { return };
+    if let Some(console) = hal::io::claim(LegacyDevice::DebugConsole) {
+        console.write_u8(0, b'U');
+    }
+    if phases == "none" {
+        return;
+    }
+    let Some(ports) = hal::io::claim(LegacyDevice::Com2) else {
+        return ::log::error!(target: "bench", "the second serial port has a driver already");
+    };
+    let line = match hal::irq::claim_isa(COM2_ISA_IRQ, "com2", 0) {
+        Ok(interrupt) => Line::new(interrupt),
+        Err(error) => return ::log::error!(target: "bench", "{error}"),
+    };
+    let config = Config { base_port: ports.base(), baud: uart16550::MAX_BAUD };
+    let uart = match Uart::probe(Ports::new(ports), line, config) {
+        Ok(uart) => uart,
+        Err(error) => return ::log::error!(target: "bench", "the harness's line: {error}"),
+    };
+    let interrupt = match hal::irq::claim_msi("bench", 0) {
+        Ok(interrupt) => interrupt,
+        Err(error) => return ::log::error!(target: "bench", "{error}"),
+    };
+    let (Ok((received_in, _)), Ok((send_in, send_out))) = (RECEIVED.split(), TO_SEND.split()) else {
+        return ::log::error!(target: "bench", "started twice");
+    };
+    exec::spawn("com2", CoreId::FIRST, exec::DRIVER_DEADLINE, async move {
+        let end = uart.run(&received_in, &send_out).await;
+        ::log::debug!(target: "bench", "the harness's line ended: {end:?}");
+    });
+    exec::spawn_best_effort("bench", CoreId::FIRST, async move {
+        let Some(mut memory) = SAMPLE_MEMORY.lock().take() else { return };
+        let host = KernelHost { doorbell: interrupt.doorbell(), interrupt };
+        let mut name = heapless::String::<32>::new();
+        // Sized for any version.
+        let _ = write!(name, "raede {}", env!("CARGO_PKG_VERSION"));
+        match bench_guest::run::<KernelPlatform>(&host, &name, &send_in, &mut memory).await {
+            Ok(()) => ::log::info!(target: "bench", "done"),
+            Err(closed) => ::log::warn!(target: "bench", "{closed}"),
+        }
+    });
+}
