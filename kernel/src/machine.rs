@@ -20,7 +20,7 @@ pub fn start() {
         panic!("time cannot be kept: {error}");
     }
     step_done("time");
-    hal::pci::init(hal::acpi::pci_windows());
+    hal::pci::init();
     step_done("PCI");
 }
 

@@ -29,6 +29,7 @@ use crate::cpu::trap::TrapFrame;
 
 pub use ioapic::{Polarity, Trigger};
 pub(crate) use nmi::nmi;
+pub use nmi::stuck_reports;
 pub(crate) use source::VectorTable;
 pub use source::{Doorbell, Interrupt, IrqEvent, MAX_SOURCES, MsiMessage, SourceInfo, SourceKind, for_each_source};
 

@@ -64,3 +64,10 @@ pub fn stopped_at(core: u32) -> Option<u64> {
 pub(super) fn watchdog_line() -> Option<u32> {
     None
 }
+
+/// How many times a core was found stuck with its interrupts off.
+pub fn stuck_reports() -> u64 {
+    STUCK_REPORTS.load(Ordering::Relaxed)
+}
+
+static STUCK_REPORTS: AtomicU64 = AtomicU64::new(0);

@@ -115,6 +115,7 @@ pub(super) struct Rates {
     pub(super) tsc_hz: u64,
     /// The local APIC's counter, undivided.
     pub(super) counter_hz: u64,
+    pub(super) calibration: super::Calibration,
 }
 
 /// Measures. `None` if no reference clock works and CPUID gives no rate either.
@@ -153,6 +154,9 @@ fn decide(
     let tsc_hz = (last.tsc - first.tsc) as u128 * reference.hz() as u128 / passed.max(1) as u128;
     let (first, last) = (counter.first()?, counter.last()?);
     let counter_hz = (last.value - first.value) as u128 * tsc_hz / (last.tsc - first.tsc) as u128;
-    log::debug!("time: by {}", reference.name());
-    Some(Rates { tsc_hz: tsc_hz as u64, counter_hz: counter_hz as u64 })
+    Some(Rates {
+        tsc_hz: tsc_hz as u64,
+        counter_hz: counter_hz as u64,
+        calibration: super::Calibration { source: reference.name(), uncertainty_ppm: 0 },
+    })
 }

@@ -81,6 +81,22 @@ pub fn ns_to_ticks(ns: u64) -> u64 {
     scale_q32(ns, &TICKS_PER_NS_Q32)
 }
 
+/// How the rate of the TSC was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calibration {
+    /// Against what.
+    pub source: &'static str,
+    /// How far off it may be, in parts per million.
+    pub uncertainty_ppm: u32,
+}
+
+static CALIBRATION: OnceCell<Calibration> = OnceCell::uninit();
+
+/// How the rate of the TSC was found.
+pub fn calibration() -> Calibration {
+    CALIBRATION.get().copied().unwrap_or_default()
+}
+
 /// What the CMOS clock said, and when.
 struct WallClock {
     read: Result<CivilTime, RtcError>,
@@ -123,6 +139,7 @@ pub fn init() -> Result<(), TimeError> {
     NS_PER_TICK_Q32.store(q32(NS_PER_SECOND, rates.tsc_hz), Ordering::Relaxed);
     TICKS_PER_NS_Q32.store(q32(rates.tsc_hz, NS_PER_SECOND), Ordering::Relaxed);
     TICKS_PER_SECOND.store(rates.tsc_hz, Ordering::Relaxed);
+    let _ = CALIBRATION.try_init_once(|| rates.calibration);
     timer::init(rates.counter_hz, rates.tsc_hz);
     init_this_core(None);
     if !crate::cpu::features().invariant_tsc {
