@@ -11,7 +11,7 @@
 //! - [`entropy`], [`kaslr`]: a seed for choosing base addresses, and the choice.
 //! - [`frames`]: physical frames, with per-core caches in front.
 //! - [`acpi`]: the tables that say which processors, interrupt controllers and registers there are.
-//! - [`tsc_calibration`]: how fast the time-stamp counter runs, and ticks to nanoseconds and back.
+//! - [`tsc_calibration`], [`tsc_scale`]: how fast the time-stamp counter runs; ticks to nanoseconds and back.
 //! - [`civil_time`]: the date that the CMOS clock's registers mean.
 //! - [`log_ring`]: the log that `dmesg` reads.
 //! - [`symbols`]: address to function name, for backtraces.
@@ -36,3 +36,6 @@ pub mod log_ring;
 pub mod memory_map;
 pub mod symbols;
 pub mod text;
+pub mod tsc_calibration;
+pub mod tsc_scale;
+pub mod watchdog;
