@@ -40,7 +40,7 @@ pub async fn forward(shell: PipeReader<'static>, with_log: bool, mut cursor: Cur
                 None => pending().await,
             }
         };
-        if let rt::Either::Second(Err(_)) = rt::first(log_grows, shell.readable()).await {
+        if let rt::Either::B(Err(_)) = rt::first(log_grows, shell.readable()).await {
             return;
         }
     }

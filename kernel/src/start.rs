@@ -63,6 +63,7 @@ impl core::fmt::Display for Milliseconds {
 
 /// The kernel's first own code: on the boot stack, interrupts off, no heap.
 pub fn boot_core() -> ! {
+    step_done("hand-off");
     log::init();
     let boot = boot_info();
     options().apply();

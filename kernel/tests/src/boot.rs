@@ -4,6 +4,8 @@ use crate::json;
 use crate::lab::{Firmware, Lab};
 use crate::scenario::{Scenario, Verdict};
 use crate::session::{Prompt, Session};
+use xtask::build;
+use xtask::host::RunDir;
 use xtask::qemu::{Machine, Media};
 
 pub fn scenarios() -> Vec<Scenario> {
@@ -26,6 +28,7 @@ pub fn scenarios() -> Vec<Scenario> {
             image_command_line(lab, Firmware::Uefi)
         }),
     ];
+    scenarios.push(Scenario::alone("qemu.image.reproducible", reproducible));
     for cpus in [1, 2, 4, 8] {
         scenarios.push(Scenario::alone(
             format!("qemu.boot.smp_{cpus}"),
@@ -108,4 +111,23 @@ fn image_command_line(lab: &Lab, firmware: Firmware) -> Verdict {
         return Ok(String::new());
     }
     Err(format!("dmesg does not show the image's command line:\n{log}").into())
+}
+
+/// The image depends on the kernel and the command line only.
+fn reproducible(lab: &Lab) -> Verdict {
+    let folder = RunDir::new()?;
+    let build = |name: &str| -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        let file = folder.join(name);
+        build::image::build(lab.kernel(), "a=1", &file)?;
+        Ok(std::fs::read(file)?)
+    };
+    let first = build("first.iso")?;
+    // The clock's seconds are what images usually differ by.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let second = build("second.iso")?;
+    if first == second {
+        return Ok(format!("{} KiB", first.len() >> 10));
+    }
+    let differ = first.iter().zip(&second).filter(|(a, b)| a != b).count();
+    Err(format!("two builds differ in {differ} bytes").into())
 }

@@ -39,6 +39,7 @@ mod session;
 use lexopt::prelude::*;
 use scenario::Scenario;
 use std::process::ExitCode;
+use xtask::sayln;
 use xtask::suite::Selection;
 
 fn scenarios() -> Vec<Scenario> {
@@ -84,13 +85,13 @@ fn main() -> ExitCode {
     let scenarios = scenarios();
     if list {
         for (name, long) in scenarios.iter().flat_map(Scenario::names) {
-            println!("{}{name}", if long { "long: " } else { "" });
+            sayln!("{}{name}", if long { "long: " } else { "" });
         }
         return ExitCode::SUCCESS;
     }
     match scenario::run(scenarios, &selection) {
         Ok(totals) => {
-            println!("{totals}");
+            sayln!("{totals}");
             ExitCode::from(u8::from(totals.failed > 0))
         }
         Err(error) => {

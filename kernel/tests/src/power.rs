@@ -57,6 +57,19 @@ pub fn scenarios() -> Vec<Scenario> {
             let output = run(&["--timeout", "8", "--exec", "sleep 1000"])?;
             expect(&output, 124, "", "sleep 1000")
         }),
+        Scenario::alone("qemu.exec.uefi_usb", |_| {
+            let arguments = [
+                "--firmware",
+                "uefi",
+                "--media",
+                "usb",
+                "--timeout",
+                "240",
+                "--exec",
+                "echo from a stick",
+            ];
+            expect(&run(&arguments)?, 0, "from a stick\n", "")
+        }),
         Scenario::alone("qemu.exec.icount", |_| {
             expect(
                 &run(&["--icount", "--exec", "echo counted"])?,

@@ -12,7 +12,7 @@ use kerncore::frames::Usage;
 use rlsf::Tlsf;
 use spin::Mutex;
 
-use super::paging::{Access, MapError, PageFlags, map_page};
+use super::paging::{MapError, map_memory};
 use super::{frames, vspace};
 
 /// First- and second-level lists: 2^5 sub-classes of 28 powers of two reach 16 GiB blocks.
@@ -67,10 +67,7 @@ const MOST_BYTES: u64 = 256 << 20;
 pub(super) unsafe fn init() -> Result<(), MapError> {
     let pages = (frames::free_bytes() / SHARE_OF_MEMORY).clamp(LEAST_BYTES, MOST_BYTES) / vspace::PAGE;
     let start = vspace::reserve(pages)?;
-    for page in 0..pages {
-        let frame = frames::allocate(Usage::KernelHeap).ok_or(MapError::OutOfFrames)?;
-        map_page(start + page * vspace::PAGE, frame, PageFlags::kernel(Access::ReadWrite))?;
-    }
+    map_memory(start, pages, Usage::KernelHeap)?;
     let len = (pages * vspace::PAGE) as usize;
     let block = core::ptr::slice_from_raw_parts_mut(start as *mut u8, len);
     let Some(block) = NonNull::new(block) else { return Err(MapError::BadRange) };

@@ -1,6 +1,7 @@
 //! Page tables. Everything that maps goes through [`PageFlags`], which has no way to say
 //! "writable and executable".
 
+use kerncore::frames::Usage;
 use spin::Mutex;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::{MapToError, TranslateResult, UnmapError};
@@ -146,7 +147,8 @@ impl Tables {
         // SAFETY: the frame is the caller's to map (RAM it owns, the image, or a device window), and a
         // page that is already mapped is refused, so no live reference changes its meaning.
         let flush = unsafe { self.mapper.map_to_with_table_flags(page, frame, bits, parents, frames) }?;
-        flush.flush();
+        // Nothing was mapped there, and the CPU keeps no record of absence (Intel SDM vol. 3A §5.10.4.3).
+        flush.ignore();
         Ok(())
     }
 
@@ -182,6 +184,19 @@ fn with_kernel_tables<R>(change: impl FnOnce(&mut Tables) -> R) -> R {
 /// Maps one 4 KiB page of the kernel's half.
 pub fn map_page(address: u64, physical: u64, flags: PageFlags) -> Result<(), MapError> {
     with_kernel_tables(|tables| tables.map::<Size4KiB>(address, physical, flags, &mut super::frames::ForTables))
+}
+
+/// Maps fresh memory for `usage`, readable and writable, to `pages` pages from `address` on. What was mapped before an
+/// error stays mapped: callers hold the addresses for good.
+pub(super) fn map_memory(address: u64, pages: u64, usage: Usage) -> Result<(), MapError> {
+    with_kernel_tables(|tables| {
+        for page in 0..pages {
+            let frame = super::frames::allocate(usage).ok_or(MapError::OutOfFrames)?;
+            let flags = PageFlags::kernel(Access::ReadWrite);
+            tables.map::<Size4KiB>(address + page * super::vspace::PAGE, frame, flags, &mut super::frames::ForTables)?;
+        }
+        Ok(())
+    })
 }
 
 /// Removes a 4 KiB page that only this core has used and returns its frame's physical address.

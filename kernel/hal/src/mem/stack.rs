@@ -3,10 +3,9 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::frames;
 use kerncore::frames::Usage;
 
-use super::paging::{Access, MapError, PageFlags, map_page};
+use super::paging::{MapError, map_memory};
 use super::vspace::{self, PAGE};
 
 /// What a stack is for.
@@ -66,10 +65,7 @@ impl GuardedStack {
     /// Maps a stack of `pages` pages for core `core`.
     pub fn new(pages: u64, core: u32, what: StackUse) -> Result<Self, MapError> {
         let bottom = vspace::reserve(pages)?;
-        for page in 0..pages {
-            let frame = frames::allocate(Usage::Stack).ok_or(MapError::OutOfFrames)?;
-            map_page(bottom + page * PAGE, frame, PageFlags::kernel(Access::ReadWrite))?;
-        }
+        map_memory(bottom, pages, Usage::Stack)?;
         let slot = GUARD_COUNT.fetch_add(1, Ordering::Relaxed);
         if let Some(guard) = GUARDS.get(slot) {
             guard.store((bottom - PAGE) | u64::from(core) << 3 | what as u64, Ordering::Release);

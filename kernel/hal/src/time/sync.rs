@@ -12,7 +12,7 @@ const ENOUGH_MS: u64 = 1;
 /// ... and this many microseconds of uncertainty count as good.
 const GOOD_US: u64 = 5;
 /// After this many milliseconds any will do: emulated cores may wait for the host's between question and answer.
-const LIMIT_MS: u64 = 20;
+const LIMIT_MS: u64 = 8;
 
 /// Where two cores meet to compare clocks.
 pub(crate) struct Exchange {
