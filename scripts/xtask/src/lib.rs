@@ -14,6 +14,8 @@
 //!
 //! Messages for people go to standard error; standard output carries only what was asked for.
 
+mod say;
+
 pub mod bench;
 pub mod build;
 pub mod cli;
@@ -22,3 +24,5 @@ pub mod host;
 pub mod packages;
 pub mod qemu;
 pub mod suite;
+
+pub use say::write_out;

@@ -164,6 +164,7 @@ fn write_iso(tree: &Path, esp: &Path, out: &Path, epoch: u64) -> Result<()> {
             ])
             .args(["-boot-info-table", "--grub2-boot-info", "--grub2-mbr"])
             .arg(Path::new(GRUB_BIOS_DIR).join("boot_hybrid.img"))
+            .args(["--set_all_file_dates", &format!("={epoch}")])
             .args(["--protective-msdos-label", "-append_partition", "2", "0xef"])
             .arg(esp)
             .args(["-appended_part_as_gpt", "-eltorito-alt-boot"])

@@ -5,6 +5,7 @@ use crate::bench::guest::{self, Mode};
 use crate::build;
 use crate::error::{Error, Result};
 use crate::packages::{self, Tool};
+use crate::{say, sayln};
 use lexopt::prelude::*;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => {
-                print!("{HELP}");
+                say!("{HELP}");
                 return Ok(ExitCode::SUCCESS);
             }
             Long("icount") => modes.push(Mode::Icount),
@@ -51,8 +52,8 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
             return Err(Error::Qemu(format!("no figures for phases {phases:?}")));
         }
         let file = results.save(mode.name())?;
-        print!("{}", results.table());
-        println!("{} figures in {}", results.len(), file.display());
+        say!("{}", results.table());
+        sayln!("{} figures in {}", results.len(), file.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ use super::text;
 use crate::build;
 use crate::error::{Doing, Result};
 use crate::host;
+use crate::{say, sayln};
 use lexopt::prelude::*;
 use std::fs;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => {
-                print!("{HELP}");
+                say!("{HELP}");
                 return Ok(ExitCode::SUCCESS);
             }
             Long("out") => out = Some(parser.value()?.into()),
@@ -39,13 +40,13 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
     let size = fs::metadata(&out)
         .doing(|| format!("reading {}", out.display()))?
         .len();
-    println!(
+    sayln!(
         "{} ({:.1} MiB)",
         out.display(),
         size as f64 / f64::from(1 << 20)
     );
-    println!("Write it to a USB stick (this erases the stick; put its device for sdX):");
-    println!(
+    sayln!("Write it to a USB stick (this erases the stick; put its device for sdX):");
+    sayln!(
         "  sudo dd if={} of=/dev/sdX bs=4M conv=fsync status=progress",
         out.display()
     );

@@ -6,6 +6,7 @@ use crate::error::{Doing, Error, Result};
 use crate::host::{self, RunDir};
 use crate::packages::{self, Tool};
 use crate::qemu::{Boot, Console, Display, Machine, Media, OnReset, Vm, WaitError, script};
+use crate::say;
 use lexopt::prelude::*;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -64,7 +65,7 @@ struct Options {
 
 pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
     let Some(options) = parse(parser)? else {
-        print!("{HELP}");
+        say!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     };
     let mut tools = vec![Tool::Qemu];
@@ -253,7 +254,7 @@ fn exec(machine: &Machine, commands: &str, timeout: Duration) -> Result<ExitCode
     for command in split_commands(commands) {
         match script::run(&mut vm.serial, &command, left()) {
             Ok(reply) => {
-                print!("{}", reply.output);
+                say!("{}", reply.output);
                 status = reply.status;
             }
             Err(error) => return failed(error, vm_ended_by(&command, &mut vm)),
@@ -308,7 +309,7 @@ fn vm_ended_by(command: &str, vm: &mut Vm) -> Option<ExitCode> {
 fn failed(error: script::ScriptError, ended: Option<ExitCode>) -> Result<ExitCode> {
     match error {
         script::ScriptError::Wait(WaitError::Panicked { before, report }) => {
-            print!("{before}");
+            say!("{before}");
             eprintln!("{report}");
             Ok(ExitCode::from(PANICKED))
         }

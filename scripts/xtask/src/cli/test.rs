@@ -4,6 +4,7 @@ use crate::error::{Doing, Error, Result};
 use crate::host;
 use crate::packages::{self, Tool};
 use crate::suite::{Outcome, Reporter, Selection, Step, Totals, binary, host_steps, nostd};
+use crate::{say, sayln};
 use lexopt::prelude::*;
 use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
@@ -25,7 +26,7 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => {
-                print!("{HELP}");
+                say!("{HELP}");
                 return Ok(ExitCode::SUCCESS);
             }
             Long("long") => selection.long = true,
@@ -41,7 +42,7 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
     steps.extend(binary::steps());
     if list {
         for step in &steps {
-            println!("{}{}", if step.long { "long: " } else { "" }, step.name);
+            sayln!("{}{}", if step.long { "long: " } else { "" }, step.name);
         }
         return scenarios(&["--list"], &Reporter::default()).map(|()| ExitCode::SUCCESS);
     }
@@ -61,9 +62,9 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
         );
     }
     let seconds = started.elapsed().as_secs();
-    println!("{} min {:02} s", seconds / 60, seconds % 60);
+    sayln!("{} min {:02} s", seconds / 60, seconds % 60);
     let totals = reporter.totals();
-    println!("{totals}");
+    sayln!("{totals}");
     Ok(if totals.failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -108,7 +109,7 @@ fn scenarios(arguments: &[&str], reporter: &Reporter) -> Result<()> {
             let line = line.doing(|| "reading the scenarios' lines".into())?;
             // The totals come last and are counted in ours.
             if Totals::parse(&line).is_none() {
-                println!("{line}");
+                sayln!("{line}");
             }
             last = line;
         }

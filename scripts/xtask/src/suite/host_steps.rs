@@ -14,7 +14,7 @@ pub const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
 pub fn steps() -> Result<Vec<Step>> {
     let mut steps = vec![
         Step::new("host.fmt", || {
-            command(host::cargo().args(["fmt", "--all", "--check"]))
+            command(host::cargo().args(["fmt", "--all", "--check", "--", "-l", "--color", "never"]))
         }),
         // One invocation: lints need no separate feature sets, and dependencies are checked once.
         Step::new("host.clippy", || {

@@ -9,6 +9,7 @@ pub mod host_steps;
 pub mod nostd;
 mod redzone;
 
+use crate::sayln;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -165,7 +166,7 @@ impl Reporter {
             .state
             .lock()
             .unwrap_or_else(|poison| poison.into_inner());
-        println!("{message}");
+        sayln!("{message}");
         match outcome {
             Outcome::Passed(_) => state.0.passed += 1,
             Outcome::Skipped(_) => state.0.skipped += 1,
