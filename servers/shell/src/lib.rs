@@ -94,7 +94,6 @@ pub async fn run<I: ByteSource, O: ByteSink, S: System>(
     output: &O,
     system: &S,
 ) -> Closed {
-    session::Session::new(config, input, output, system)
-        .run()
-        .await
+    let mut session = session::Session::new(config, input, output, system);
+    session.run().await
 }

@@ -11,10 +11,10 @@ use rt::{ByteSink, Closed};
 use crate::Mode;
 
 /// The buffer.
-const BUFFER_BYTES: usize = 2 * BETWEEN_BYTES;
-/// Most bytes that may be written between two checkpoints: a line of the greatest length, with every
-/// byte escaped as JSON, is still less.
-const BETWEEN_BYTES: usize = 8192;
+const BUFFER_BYTES: usize = 8192;
+/// Most bytes that may be written between two checkpoints. The longest is `version --json` with all
+/// its texts full of characters that JSON escapes.
+const BETWEEN_BYTES: usize = 6144;
 
 pub struct Output<'a, O> {
     sink: &'a O,

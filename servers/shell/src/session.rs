@@ -52,7 +52,7 @@ impl<'a, I: ByteSource, O: ByteSink, S: System> Session<'a, I, O, S> {
         }
     }
 
-    pub async fn run(mut self) -> Closed {
+    pub async fn run(&mut self) -> Closed {
         match self.serve().await {
             Ok(never) => match never {},
             Err(closed) => closed,
