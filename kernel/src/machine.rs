@@ -30,6 +30,9 @@ pub fn start_cores() {
     let running = hal::smp::start_all(limit, core_main);
     ::log::info!(target: "smp", "{running} core{} running", if running == 1 { "" } else { "s" });
     step_done("cores");
+    if options().watchdog {
+        hal::irq::watchdog::start();
+    }
 }
 
 fn core_main(core: u32) -> ! {

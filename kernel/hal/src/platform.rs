@@ -12,7 +12,8 @@ use executor::{CoreId, Fleet, Here, Platform};
 
 use crate::cpu::percpu;
 use crate::irq::VectorTable;
-use crate::irq::nmi::CoreWatch;
+use crate::irq::nmi::NmiCore;
+use crate::irq::watchdog::WatchedCore;
 use crate::time::timer::{self, CoreTimer};
 use crate::{smp, time};
 
@@ -24,8 +25,10 @@ pub(crate) struct PlatformCore {
     pub(crate) timer: CoreTimer,
     /// Added to this core's TSC to get the boot core's, in ticks, wrapping.
     pub(crate) tsc_offset: AtomicU64,
-    /// What the NMI handler and the watchdog keep.
-    pub(crate) watch: CoreWatch,
+    /// What the NMI handler keeps.
+    pub(crate) nmi: NmiCore,
+    /// What the watchdog keeps.
+    pub(crate) watch: WatchedCore,
     idle: IdleTimes,
 }
 
@@ -42,7 +45,8 @@ impl PlatformCore {
             vectors: VectorTable::new(),
             timer: CoreTimer::new(),
             tsc_offset: AtomicU64::new(0),
-            watch: CoreWatch::new(),
+            nmi: NmiCore::new(),
+            watch: WatchedCore::new(),
             idle: IdleTimes {
                 since_ticks: AtomicU64::new(0),
                 total_ticks: AtomicU64::new(0),

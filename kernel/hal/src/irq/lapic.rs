@@ -274,15 +274,25 @@ pub(crate) fn send_fixed(apic_id: u32, vector: u8) {
     send(apic_id, ICR_ASSERT | u32::from(vector));
 }
 
-/// Sends an NMI. Also good within an NMI handler: an xAPIC command that the NMI cut in two is put back.
+/// As [`send_fixed`], but also good within an NMI handler.
+pub(crate) fn send_fixed_in_nmi(apic_id: u32, vector: u8) {
+    send_in_nmi(apic_id, ICR_ASSERT | u32::from(vector));
+}
+
+/// Sends an NMI. Good within an NMI handler too.
 pub(crate) fn send_nmi(apic_id: u32) {
-    let command = ICR_ASSERT | ICR_DELIVER_NMI;
+    send_in_nmi(apic_id, ICR_ASSERT | ICR_DELIVER_NMI);
+}
+
+/// An xAPIC command that the NMI cut in two, between its halves, is put back.
+fn send_in_nmi(apic_id: u32, command: u32) {
     if XAPIC.load(Ordering::Relaxed).is_null() {
         send(apic_id, command);
         return;
     }
     let interrupted = read(Register::IcrHigh);
     send(apic_id, command);
+    wait_until_sent();
     write(Register::IcrHigh, interrupted);
 }
 

@@ -6,6 +6,7 @@
 //!   [`init_this_core`] turns on a core's own local APIC (the boot core's included).
 //! - [`claim_isa`], [`claim_gsi`] and [`claim_msi`] give a driver an [`Interrupt`] to await.
 //! - `dispatch` and `nmi` are called by the trap path, on the interrupt stack, with interrupts off.
+//! - [`watchdog`] finds cores that are stuck with their interrupts off.
 //!
 //! Who may touch what: [`lapic`] is the running core's own; [`ioapic`] has a lock per controller, held for a few
 //! register accesses with interrupts off; [`source`] is where the top half and tasks meet, in atomics. What must
@@ -17,6 +18,7 @@ pub mod nmi;
 mod pic;
 mod source;
 pub mod vectors;
+pub mod watchdog;
 
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -29,8 +31,8 @@ use crate::cpu::trap::TrapFrame;
 
 pub use ioapic::{Polarity, Trigger};
 pub(crate) use nmi::nmi;
-pub use nmi::stuck_reports;
 pub(crate) use source::VectorTable;
+pub use watchdog::stuck_reports;
 pub use source::{Doorbell, Interrupt, IrqEvent, MAX_SOURCES, MsiMessage, SourceInfo, SourceKind, for_each_source};
 
 /// Why an interrupt could not be set up.
@@ -243,9 +245,13 @@ pub(crate) fn dispatch(vector: u8, _frame: &mut TrapFrame) {
     let platform = &percpu::this().platform;
     match vector {
         vectors::DEVICE_FIRST..=vectors::DEVICE_LAST => source::top_half(&platform.vectors, vector),
-        vectors::TIMER => crate::time::timer::top_half(),
+        vectors::TIMER => {
+            crate::time::timer::top_half();
+            watchdog::after_interrupt();
+        }
         // Ending the halt was all it is for.
-        vectors::WAKE => {}
+        vectors::WAKE => watchdog::after_interrupt(),
+        vectors::PING => watchdog::answer(),
         vectors::CALL => {
             let handler = CALL_HANDLER.load(Ordering::Acquire);
             if !handler.is_null() {
@@ -272,6 +278,7 @@ pub struct CoreCounts {
     pub timer: u64,
     pub wake: u64,
     pub call: u64,
+    pub ping: u64,
     pub nmi: u64,
     pub spurious: u64,
     pub legacy: u64,
@@ -291,6 +298,7 @@ pub fn core_counts(core: u32) -> Option<CoreCounts> {
         timer: count(vectors::TIMER),
         wake: count(vectors::WAKE),
         call: count(vectors::CALL),
+        ping: count(vectors::PING),
         nmi: count(NMI_VECTOR),
         spurious: count(vectors::SPURIOUS),
         legacy: sum(vectors::LEGACY_FIRST, vectors::LEGACY_LAST),

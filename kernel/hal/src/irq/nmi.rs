@@ -1,16 +1,16 @@
-//! Non-maskable interrupts: how a dying kernel stops the other cores, and how a core that is stuck with its
-//! interrupts off is found out.
+//! Non-maskable interrupts: how a dying kernel stops the other cores, and where the watchdog's heartbeat comes in.
 //!
-//! An NMI can land anywhere, between any two instructions of anything. So: no locks, no allocation, no logging, nothing
-//! but atomics that are this module's own. An NMI has no sender and no vector; what it was for is worked out from what is
-//! due, and one that was for nothing (an operator's, an emulator's `inject-nmi`) is counted and forgotten.
+//! An NMI can land anywhere, between any two instructions of anything. So: no locks that the interrupted code may hold, no
+//! allocation, no logging, nothing but atomics and what is this module's and the watchdog's own. An NMI has no sender
+//! and no vector; what it was for is worked out from what is due, and one that was for nothing (an operator's, an
+//! emulator's `inject-nmi`) is counted and forgotten.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::watchdog;
 use crate::cpu::percpu;
 use crate::cpu::trap::TrapFrame;
 
-/// Nobody.
 const NOBODY: u32 = u32::MAX;
 
 /// The core that asks all others to stop.
@@ -19,12 +19,12 @@ static STOPPED_BY: AtomicU32 = AtomicU32::new(NOBODY);
 static STOPPED: AtomicU32 = AtomicU32::new(0);
 
 /// What the NMI handler keeps for each core.
-pub(crate) struct CoreWatch {
+pub(crate) struct NmiCore {
     /// Where the core was when it was stopped, 0 while it was not.
     stopped_at: AtomicU64,
 }
 
-impl CoreWatch {
+impl NmiCore {
     pub(crate) const fn new() -> Self {
         Self { stopped_at: AtomicU64::new(0) }
     }
@@ -41,33 +41,25 @@ pub(crate) fn stopped_count() -> u32 {
     STOPPED.load(Ordering::Acquire)
 }
 
-/// The NMI handler.
+/// Where core `core` was when it was stopped.
+pub fn stopped_at(core: u32) -> Option<u64> {
+    let at = percpu::get(core)?.platform.nmi.stopped_at.load(Ordering::Relaxed);
+    (at != 0).then_some(at)
+}
+
+/// The NMI handler. The trap path has counted it already.
 pub(crate) fn nmi(frame: &mut TrapFrame) {
     let core = percpu::this();
     let number = percpu::core_number();
     let stopper = STOPPED_BY.load(Ordering::Acquire);
-    if stopper != NOBODY && stopper != number {
-        core.platform.watch.stopped_at.store(frame.rip, Ordering::Relaxed);
-        STOPPED.fetch_add(1, Ordering::AcqRel);
-        // Further NMIs stay blocked until an `iret` that never comes (Intel SDM vol. 3A §7.7.1).
-        crate::cpu::halt_forever();
+    if stopper != NOBODY {
+        if stopper != number {
+            core.platform.nmi.stopped_at.store(frame.rip, Ordering::Relaxed);
+            STOPPED.fetch_add(1, Ordering::AcqRel);
+            // Further NMIs stay blocked until an `iret` that never comes (Intel SDM vol. 3A §7.7.1).
+            crate::cpu::halt_forever();
+        }
+        return;
     }
+    watchdog::nmi(&core.platform.watch, number, frame);
 }
-
-/// Where core `core` was when it was stopped.
-pub fn stopped_at(core: u32) -> Option<u64> {
-    let at = percpu::get(core)?.platform.watch.stopped_at.load(Ordering::Relaxed);
-    (at != 0).then_some(at)
-}
-
-/// The line that the watchdog's heartbeat comes in on.
-pub(super) fn watchdog_line() -> Option<u32> {
-    None
-}
-
-/// How many times a core was found stuck with its interrupts off.
-pub fn stuck_reports() -> u64 {
-    STUCK_REPORTS.load(Ordering::Relaxed)
-}
-
-static STUCK_REPORTS: AtomicU64 = AtomicU64::new(0);

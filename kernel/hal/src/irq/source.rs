@@ -211,7 +211,7 @@ impl Interrupt {
         let line = match kind {
             SourceKind::Line { gsi, .. } => {
                 let line = ioapic::find(gsi).ok_or(IrqError::NoSuchLine { gsi })?;
-                if super::nmi::watchdog_line() == Some(gsi) {
+                if super::watchdog::line() == Some(gsi) {
                     return Err(IrqError::Busy { gsi, owner: "watchdog" });
                 }
                 if let Some(owner) = owner_of(line) {

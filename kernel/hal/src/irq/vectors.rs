@@ -22,6 +22,8 @@ pub const TIMER: u8 = 0xf0;
 pub const CALL: u8 = 0xf1;
 /// Ends a halt; carries nothing. Whoever sends it has put a task in the target's inbox first.
 pub const WAKE: u8 = 0xf2;
+/// "Are your interrupts on?", from the watchdog.
+pub const PING: u8 = 0xf3;
 /// The local APIC's own errors (§12.5.3).
 pub const ERROR: u8 = 0xfe;
 /// The local APIC's spurious vector (§12.9); its low four bits are ones, which old parts hard-wire.
@@ -35,6 +37,7 @@ pub const fn name(vector: u8) -> Option<&'static str> {
         TIMER => Some("timer"),
         CALL => Some("call"),
         WAKE => Some("wake"),
+        PING => Some("ping"),
         ERROR => Some("apic error"),
         SPURIOUS => Some("spurious"),
         _ => None,

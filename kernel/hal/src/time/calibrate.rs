@@ -4,7 +4,9 @@
 //! brackets of two TSC reads, so an interruption by the host, firmware (SMM) or a slow port widens one bracket and not
 //! the result. What the readings say is decided by [`kerncore::tsc_calibration`].
 
-use core::arch::x86_64::__cpuid;
+use kerncore::fixed_list::FixedList;
+use kerncore::tsc_calibration::{Calibration, MAX_WINDOWS, NoClock, Reference, Window, calibrate};
+use kerncore::tsc_scale::Scale;
 
 use super::hpet::Hpet;
 use super::pit::{self, Pit};
@@ -23,18 +25,18 @@ const BRACKETS: usize = 5;
 const MOST_SAME_READS: u32 = 20_000;
 
 /// A clock of known rate.
-enum Reference {
+enum Clock {
     Hpet(&'static Hpet),
     PmTimer(PmTimer),
     Pit(Pit),
 }
 
-impl Reference {
-    fn name(&self) -> &'static str {
+impl Clock {
+    fn reference(&self) -> Reference {
         match self {
-            Self::Hpet(_) => "HPET",
-            Self::PmTimer(_) => "ACPI timer",
-            Self::Pit(_) => "PIT",
+            Self::Hpet(_) => Reference::Hpet,
+            Self::PmTimer(_) => Reference::PmTimer,
+            Self::Pit(_) => Reference::Pit,
         }
     }
 
@@ -92,15 +94,15 @@ fn read(clock: impl Fn() -> u64) -> Reading {
     best
 }
 
-/// Waits until `reference` has gone on for `milliseconds`. `false` if it stands still.
-fn wait(reference: &Reference, milliseconds: u64) -> bool {
-    let begin = reference.read();
-    let counts = reference.hz() * milliseconds / 1000;
+/// Waits until `clock` has gone on for `milliseconds`. `false` if it stands still.
+fn wait(clock: &Clock, milliseconds: u64) -> bool {
+    let begin = clock.read();
+    let counts = clock.hz() * milliseconds / 1000;
     let mut before = begin;
     let mut same = 0;
     while same < MOST_SAME_READS {
-        let now = reference.read();
-        if now.wrapping_sub(begin) & reference.mask() >= counts {
+        let now = clock.read();
+        if now.wrapping_sub(begin) & clock.mask() >= counts {
             return true;
         }
         same = if now == before { same + 1 } else { 0 };
@@ -112,51 +114,107 @@ fn wait(reference: &Reference, milliseconds: u64) -> bool {
 /// What was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rates {
-    pub(super) tsc_hz: u64,
+    pub(super) tsc: Calibration,
     /// The local APIC's counter, undivided.
-    pub(super) counter_hz: u64,
-    pub(super) calibration: super::Calibration,
+    pub(super) counter: Calibration,
 }
 
-/// Measures. `None` if no reference clock works and CPUID gives no rate either.
-pub(super) fn run(hpet: Option<&'static Hpet>) -> Option<Rates> {
-    let candidates = [
-        hpet.map(Reference::Hpet),
-        crate::acpi::pm_timer_port().map(|port| Reference::PmTimer(PmTimer::new(port))),
-        Some(Reference::Pit(Pit::start())),
+/// Measures. `stated_hz` is the TSC's rate as CPUID has it, if it does.
+///
+/// # Errors
+/// [`NoClock`] if no clock works and no rate is stated.
+pub(super) fn run(hpet: Option<&'static Hpet>, stated_hz: Option<u64>) -> Result<Rates, NoClock> {
+    let clocks = [
+        hpet.map(Clock::Hpet),
+        crate::acpi::pm_timer_port().map(|port| Clock::PmTimer(PmTimer::new(port))),
+        Some(Clock::Pit(Pit::start())),
     ];
     lapic::timer_free_run();
-    let pacemaker = candidates.iter().flatten().find(|reference| wait(reference, 1))?;
+    let pacemaker = clocks.iter().flatten().find(|clock| wait(clock, 1));
+    let begin = read_tsc_ordered();
     let mut readings = [[Reading::default(); MOMENTS]; 3];
     let mut counter = [Reading::default(); MOMENTS];
     for moment in 0..MOMENTS {
-        if moment > 0 && !wait(pacemaker, WINDOW_MS) {
-            return None;
+        if moment > 0 {
+            let goes_on = pacemaker.is_some_and(|clock| wait(clock, WINDOW_MS));
+            if !goes_on {
+                wait_by_tsc(begin, stated_hz.ok_or(NoClock)?, moment as u64);
+            }
         }
-        for (reference, readings) in candidates.iter().zip(&mut readings) {
-            if let Some(reference) = reference {
-                readings[moment] = read(|| reference.read());
+        for (clock, readings) in clocks.iter().zip(&mut readings) {
+            if let Some(clock) = clock {
+                readings[moment] = read(|| clock.read());
             }
         }
         counter[moment] = read(|| u64::from(lapic::timer_elapsed()));
     }
-    decide(&candidates, &readings, &counter)
+    let mut windows = FixedList::new(NO_WINDOW);
+    for (clock, readings) in clocks.iter().zip(&readings) {
+        if let Some(clock) = clock {
+            add_windows(clock, readings, &mut windows);
+        }
+    }
+    let tsc = calibrate(&windows, stated_hz)?;
+    let counter = calibrate(&counter_windows(&counter, tsc.hz), None)?;
+    Ok(Rates { tsc, counter })
 }
 
-fn decide(
-    candidates: &[Option<Reference>; 3],
-    readings: &[[Reading; MOMENTS]; 3],
-    counter: &[Reading; MOMENTS],
-) -> Option<Rates> {
-    let (reference, readings) = candidates.iter().zip(readings).find_map(|(c, r)| Some((c.as_ref()?, r)))?;
-    let (first, last) = (readings.first()?, readings.last()?);
-    let passed = last.value.wrapping_sub(first.value) & reference.mask();
-    let tsc_hz = (last.tsc - first.tsc) as u128 * reference.hz() as u128 / passed.max(1) as u128;
-    let (first, last) = (counter.first()?, counter.last()?);
-    let counter_hz = (last.value - first.value) as u128 * tsc_hz / (last.tsc - first.tsc) as u128;
-    Some(Rates {
-        tsc_hz: tsc_hz as u64,
-        counter_hz: counter_hz as u64,
-        calibration: super::Calibration { source: reference.name(), uncertainty_ppm: 0 },
-    })
+/// Waits for the moment of that number by the TSC itself: no clock goes, but its rate is stated.
+fn wait_by_tsc(begin: u64, hz: u64, moment: u64) {
+    let ticks = hz / 1000 * WINDOW_MS * moment;
+    while read_tsc_ordered().wrapping_sub(begin) < ticks {
+        core::hint::spin_loop();
+    }
+}
+
+type Windows = FixedList<Window, MAX_WINDOWS>;
+
+const NO_WINDOW: Window =
+    Window { reference: Reference::Tsc, elapsed_ns: 0, start_ticks: 0, end_ticks: 0, uncertainty_ticks: 0 };
+
+/// All three clocks' windows fit.
+const _: () = assert!(3 * MOMENTS * (MOMENTS - 1) / 2 <= MAX_WINDOWS);
+
+/// Every pair of readings, earlier first.
+fn pairs(readings: &[Reading; MOMENTS]) -> impl Iterator<Item = (Reading, Reading)> {
+    (0..MOMENTS).flat_map(move |first| (first + 1..MOMENTS).map(move |second| (readings[first], readings[second])))
+}
+
+/// The windows between all pairs of a clock's readings. A clock that stands still gives windows of no time, which
+/// are not believed.
+fn add_windows(clock: &Clock, readings: &[Reading; MOMENTS], windows: &mut Windows) {
+    let scale = Scale::new(clock.hz());
+    for (start, end) in pairs(readings) {
+        let window = Window {
+            reference: clock.reference(),
+            elapsed_ns: scale.ticks_to_ns(end.value.wrapping_sub(start.value) & clock.mask()),
+            start_ticks: start.tsc,
+            end_ticks: end.tsc,
+            uncertainty_ticks: start.half_width + end.half_width,
+        };
+        // There is room for all, as asserted above.
+        let _ = windows.push(window);
+    }
+}
+
+/// The same the other way round: the counter's windows by the TSC, whose rate is now known.
+fn counter_windows(readings: &[Reading; MOMENTS], tsc_hz: u64) -> Windows {
+    let scale = Scale::new(tsc_hz);
+    let mut windows = FixedList::new(NO_WINDOW);
+    for (start, end) in pairs(readings) {
+        let passed_tsc = end.tsc.wrapping_sub(start.tsc).max(1);
+        let passed = end.value.saturating_sub(start.value);
+        // The moments are uncertain in TSC ticks; in counts that is as much less as the counter is slower.
+        let half_widths = u128::from(start.half_width + end.half_width);
+        let uncertain = (half_widths * u128::from(passed)).div_ceil(u128::from(passed_tsc));
+        let window = Window {
+            reference: Reference::Tsc,
+            elapsed_ns: scale.ticks_to_ns(passed_tsc),
+            start_ticks: start.value,
+            end_ticks: end.value,
+            uncertainty_ticks: u64::try_from(uncertain).unwrap_or(u64::MAX),
+        };
+        let _ = windows.push(window);
+    }
+    windows
 }

@@ -23,6 +23,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use conquer_once::spin::OnceCell;
 use kerncore::acpi::fadt::Presence;
 use kerncore::civil_time::CivilTime;
+use kerncore::tsc_calibration::{NoClock, Verdict};
+use kerncore::tsc_scale::Scale;
 
 use crate::cpu::percpu;
 
@@ -52,10 +54,7 @@ pub fn now_ticks() -> u64 {
 }
 
 static TICKS_PER_SECOND: AtomicU64 = AtomicU64::new(0);
-/// Nanoseconds per tick, 32.32 fixed point; 0 before calibration.
-static NS_PER_TICK_Q32: AtomicU64 = AtomicU64::new(0);
-/// Ticks per nanosecond, 32.32 fixed point.
-static TICKS_PER_NS_Q32: AtomicU64 = AtomicU64::new(0);
+static SCALE: OnceCell<Scale> = OnceCell::uninit();
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Ticks of [`now_ticks`] in a second; 0 before [`init`], constant after.
@@ -64,37 +63,33 @@ pub fn ticks_per_second() -> u64 {
     TICKS_PER_SECOND.load(Ordering::Relaxed)
 }
 
-fn scale_q32(value: u64, factor: &AtomicU64) -> u64 {
-    let product = u128::from(value) * u128::from(factor.load(Ordering::Relaxed));
-    u64::try_from(product >> 32).unwrap_or(u64::MAX)
-}
-
 /// Ticks as nanoseconds, rounded down; 0 before [`init`].
 #[inline]
 pub fn ticks_to_ns(ticks: u64) -> u64 {
-    scale_q32(ticks, &NS_PER_TICK_Q32)
+    SCALE.get().map_or(0, |scale| scale.ticks_to_ns(ticks))
 }
 
 /// Nanoseconds as ticks, rounded down; 0 before [`init`].
 #[inline]
 pub fn ns_to_ticks(ns: u64) -> u64 {
-    scale_q32(ns, &TICKS_PER_NS_Q32)
+    SCALE.get().map_or(0, |scale| scale.ns_to_ticks(ns))
 }
 
 /// How the rate of the TSC was found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calibration {
-    /// Against what.
-    pub source: &'static str,
-    /// How far off it may be, in parts per million.
+    /// Against what, and how well that can be trusted; in words by `Display`.
+    pub source: Verdict,
+    /// How far off the rate may be, in parts per million.
     pub uncertainty_ppm: u32,
 }
 
 static CALIBRATION: OnceCell<Calibration> = OnceCell::uninit();
 
-/// How the rate of the TSC was found.
+/// How the rate of the TSC was found; nothing to rely on before [`init`].
 pub fn calibration() -> Calibration {
-    CALIBRATION.get().copied().unwrap_or_default()
+    let unknown = Calibration { source: Verdict::StatedOnly, uncertainty_ppm: u32::MAX };
+    CALIBRATION.get().copied().unwrap_or(unknown)
 }
 
 /// What the CMOS clock said, and when.
@@ -105,51 +100,35 @@ struct WallClock {
 
 static WALL_CLOCK: OnceCell<WallClock> = OnceCell::uninit();
 
-/// Why the machine has no time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeError {
-    /// No reference clock works: neither HPET, nor ACPI timer, nor PIT, and the CPU does not know its own rate.
-    NoReference,
-}
-
-impl core::fmt::Display for TimeError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NoReference => {
-                write!(f, "no clock to measure the TSC against: no working HPET, ACPI timer or PIT, and no rate in CPUID")
-            }
-        }
-    }
-}
-
-impl core::error::Error for TimeError {}
-
 /// Measures the TSC and readies the boot core's timer. Once, on the boot core, interrupts off, after
 /// [`crate::irq::init`]. Takes about 20 ms.
 ///
 /// # Errors
 /// When nothing on the machine tells how fast time passes.
-pub fn init() -> Result<(), TimeError> {
+pub fn init() -> Result<(), NoClock> {
     let hpet = hpet::init(crate::acpi::hpet_address());
     pit::silence_channel0();
-    let rates = calibrate::run(hpet).ok_or(TimeError::NoReference)?;
-    let q32 = |numerator: u64, denominator: u64| {
-        u64::try_from((u128::from(numerator) << 32) / u128::from(denominator.max(1))).unwrap_or(u64::MAX)
-    };
-    NS_PER_TICK_Q32.store(q32(NS_PER_SECOND, rates.tsc_hz), Ordering::Relaxed);
-    TICKS_PER_NS_Q32.store(q32(rates.tsc_hz, NS_PER_SECOND), Ordering::Relaxed);
-    TICKS_PER_SECOND.store(rates.tsc_hz, Ordering::Relaxed);
-    let _ = CALIBRATION.try_init_once(|| rates.calibration);
-    timer::init(rates.counter_hz, rates.tsc_hz);
+    let features = crate::cpu::features();
+    let rates = calibrate::run(hpet, features.tsc_hz)?;
+    let tsc = rates.tsc;
+    let _ = SCALE.try_init_once(|| Scale::new(tsc.hz));
+    let _ = CALIBRATION
+        .try_init_once(|| Calibration { source: tsc.verdict, uncertainty_ppm: tsc.uncertainty_ppm });
+    TICKS_PER_SECOND.store(tsc.hz, Ordering::Relaxed);
+    timer::init(rates.counter.hz, tsc.hz);
     init_this_core(None);
-    if !crate::cpu::features().invariant_tsc {
+    if tsc.verdict.is_good() {
+        log::info!("time: {tsc}");
+    } else {
+        log::warn!("time: {tsc}");
+    }
+    if !features.invariant_tsc {
         log::debug!("time: the CPU does not promise that the TSC's pace is constant");
     }
-    log::info!(
-        "time: TSC {} kHz, timer {} kHz{}",
-        rates.tsc_hz / 1000,
-        rates.counter_hz / 1000,
-        if uses_deadline_mode() { " (TSC-deadline mode)" } else { "" }
+    log::debug!(
+        "time: timer {} kHz, {}",
+        rates.counter.hz / 1000,
+        if uses_deadline_mode() { "TSC-deadline mode" } else { "one-shot" }
     );
     read_wall_clock();
     Ok(())
