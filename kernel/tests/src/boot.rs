@@ -88,13 +88,12 @@ fn all_cores_run(lab: &Lab, cpus: u32) -> Verdict {
     let mut machine = lab.script_machine("");
     machine.cpus = cpus;
     let mut session = Session::boot(&machine)?;
-    let table = session.json("cores --json")?;
-    let rows = json::rows(&table)?;
+    let rows = session.rows("cores --json")?;
     let online = rows.iter().filter(|row| row["state"] != "offline").count();
     if online != cpus as usize {
-        return Err(format!("{online} of {cpus} cores are online:\n{table}").into());
+        return Err(format!("{online} of {cpus} cores are online: {rows:?}").into());
     }
-    for row in rows {
+    for row in &rows {
         if json::count(row, "dispatches")? == 0 {
             return Err(format!("a core has never polled a task: {row}").into());
         }

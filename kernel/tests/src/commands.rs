@@ -22,7 +22,7 @@ pub fn scenarios() -> Vec<Scenario> {
         }),
         Check::new("qemu.command.top", |session| {
             // One picture: with nobody at the keyboard it must end by itself.
-            session.json("top --json").map(|_| String::new())
+            session.rows("top --json").map(|_| String::new())
         }),
         Check::new("qemu.command.cores", |session| {
             table(
@@ -79,19 +79,18 @@ fn version(session: &mut Session) -> Verdict {
     if !text.contains("Raede") {
         return Err(format!("`version` does not name the system: {text:?}").into());
     }
-    session.json("version --json")?;
+    session.object("version --json")?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// A command that prints a table: as text with a heading, as JSON with these fields in each row.
 fn table(session: &mut Session, command: &str, fields: &[&str]) -> Verdict {
     let text = session.ok(command)?;
-    let value = session.json(&format!("{command} --json"))?;
-    let rows = json::rows(&value)?;
+    let rows = session.rows(&format!("{command} --json"))?;
     if rows.is_empty() || text.lines().count() < 2 {
-        return Err(format!("`{command}` has no rows:\n{text}\n{value}").into());
+        return Err(format!("`{command}` has no rows:\n{text}\n{rows:?}").into());
     }
-    for row in rows {
+    for row in &rows {
         if let Some(field) = fields.iter().find(|field| row.get(field).is_none()) {
             return Err(format!("a row of `{command} --json` has no {field:?}: {row}").into());
         }
@@ -110,7 +109,7 @@ fn spawn_places(session: &mut Session) -> Verdict {
 
 fn mem(session: &mut Session) -> Verdict {
     let text = session.ok("mem")?;
-    let value = session.json("mem --json")?;
+    let value = session.object("mem --json")?;
     let total = json::count(&value, "total_frames")?;
     let free = json::count(&value, "free_frames")?;
     // 512 MiB less what the firmware keeps, in 4 KiB frames.
@@ -124,11 +123,10 @@ fn mem(session: &mut Session) -> Verdict {
 }
 
 fn pci(session: &mut Session) -> Verdict {
-    let value = session.json("pci --json")?;
-    let rows = json::rows(&value)?;
+    let rows = session.rows("pci --json")?;
     // q35 without extras: host bridge, VGA, ISA bridge, SATA, SMBus.
     if rows.len() < 5 {
-        return Err(format!("q35 has at least 5 PCI functions: {value}").into());
+        return Err(format!("q35 has at least 5 PCI functions: {rows:?}").into());
     }
     table(session, "pci", &["address", "vendor", "device"])
 }
@@ -137,7 +135,7 @@ fn pci(session: &mut Session) -> Verdict {
 fn time(session: &mut Session) -> Verdict {
     session.ok("time")?;
     let uptime = |session: &mut Session| -> Result<u64, Box<dyn Error>> {
-        Ok(json::count(&session.json("time --json")?, "uptime_ns")?)
+        Ok(json::count(&session.object("time --json")?, "uptime_ns")?)
     };
     let before = Instant::now();
     let first = uptime(session)?;

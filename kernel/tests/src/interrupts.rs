@@ -54,14 +54,11 @@ pub fn self_test(lab: &Lab, test: &str) -> Verdict {
 
 /// Timer interrupts by core.
 fn timer_counts(session: &mut Session) -> Result<BTreeMap<u64, u64>, Box<dyn Error>> {
-    let table = session.json("cores --json")?;
+    let table = session.rows("cores --json")?;
     let row = |row: &Value| -> Result<(u64, u64), String> {
         Ok((json::count(row, "core")?, json::count(row, "timer_irqs")?))
     };
-    Ok(json::rows(&table)?
-        .iter()
-        .map(row)
-        .collect::<Result<_, _>>()?)
+    Ok(table.iter().map(row).collect::<Result<_, _>>()?)
 }
 
 /// With nothing due, no core takes timer interrupts.

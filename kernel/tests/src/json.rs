@@ -1,35 +1,30 @@
-//! The shell's JSON tables.
+//! The shell's JSON: one object, or a table of one object per line.
 
 use serde_json::Value;
 
-/// Reads a command's output: one JSON value, or one per line.
-pub fn parse(output: &str) -> Result<Value, String> {
-    let text = output.trim();
-    if text.is_empty() {
-        return Err("no output instead of JSON".into());
+/// Reads a command's output that is one object.
+pub fn object(output: &str) -> Result<Value, String> {
+    let value: Value =
+        serde_json::from_str(output.trim()).map_err(|error| not_json(&error, output))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(format!("not an object: {value}"))
     }
-    serde_json::from_str(text)
-        .or_else(|whole| {
-            let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
-            lines.map(Value::Array).map_err(|_| whole)
-        })
-        .map_err(|error| format!("not JSON ({error}):\n{text}"))
 }
 
-/// The rows of a table: the array itself, or the only array in an object.
-pub fn rows(value: &Value) -> Result<&Vec<Value>, String> {
-    if let Some(rows) = value.as_array() {
-        return Ok(rows);
+/// Reads a command's output that is a table: one object per line.
+pub fn rows(output: &str) -> Result<Vec<Value>, String> {
+    let rows: Result<Vec<Value>, _> = output.trim().lines().map(serde_json::from_str).collect();
+    let rows = rows.map_err(|error| not_json(&error, output))?;
+    match rows.iter().find(|row| !row.is_object()) {
+        Some(row) => Err(format!("a row is not an object: {row}")),
+        None => Ok(rows),
     }
-    let mut arrays = value
-        .as_object()
-        .into_iter()
-        .flat_map(|object| object.values())
-        .filter_map(Value::as_array);
-    match (arrays.next(), arrays.next()) {
-        (Some(rows), None) => Ok(rows),
-        _ => Err(format!("no table in {value}")),
-    }
+}
+
+fn not_json(error: &serde_json::Error, output: &str) -> String {
+    format!("not JSON ({error}):\n{output}")
 }
 
 /// A field that must be a count.
@@ -44,16 +39,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_both_shapes() {
-        let array = parse("[{\"a\":1},{\"a\":2}]\n").expect("an array");
-        assert_eq!(array, parse("{\"a\":1}\n{\"a\":2}\n").expect("lines"));
-        assert_eq!(rows(&array).expect("rows").len(), 2);
-        assert_eq!(count(&rows(&array).expect("rows")[1], "a"), Ok(2));
-        let object = parse("{\"n\":1,\"tasks\":[{}]}").expect("an object");
-        assert_eq!(rows(&object).expect("rows").len(), 1);
-        assert!(parse("a table\nof text").is_err());
-        assert!(parse(" ").is_err());
-        assert!(rows(&parse("7").expect("a number")).is_err());
-        assert!(count(&array, "a").is_err());
+    fn reads_objects_and_tables() {
+        assert_eq!(
+            count(&object("{\"a\":1}\n").expect("an object"), "a"),
+            Ok(1)
+        );
+        let table = rows("{\"a\":1}\n{\"a\":2}\n").expect("a table");
+        assert_eq!(
+            table.iter().map(|row| count(row, "a")).collect::<Vec<_>>(),
+            [Ok(1), Ok(2)]
+        );
+        assert_eq!(rows("").expect("no rows").len(), 0);
+        assert!(
+            object("{\"a\":1}\n{\"a\":2}").is_err() && object("7").is_err() && object("").is_err()
+        );
+        assert!(rows("a table\nof text").is_err() && rows("1\n2").is_err());
+        assert!(count(&table[0], "b").is_err());
     }
 }

@@ -71,10 +71,16 @@ impl Session {
         .into())
     }
 
-    /// Runs a command that must print JSON.
-    pub fn json(&mut self, command: &str) -> Result<Value, Box<dyn Error>> {
+    /// Runs a command that must print one JSON object.
+    pub fn object(&mut self, command: &str) -> Result<Value, Box<dyn Error>> {
         let output = self.ok(command)?;
-        crate::json::parse(&output).map_err(|error| format!("`{command}`: {error}").into())
+        crate::json::object(&output).map_err(|error| format!("`{command}`: {error}").into())
+    }
+
+    /// Runs a command that must print a table as JSON: an object per line.
+    pub fn rows(&mut self, command: &str) -> Result<Vec<Value>, Box<dyn Error>> {
+        let output = self.ok(command)?;
+        crate::json::rows(&output).map_err(|error| format!("`{command}`: {error}").into())
     }
 
     /// Checks that the shell still answers.
