@@ -59,7 +59,7 @@ async fn spawn_and_join() -> Result<(), ()> {
 }
 
 async fn channel() -> Result<(), ()> {
-    let (sender, mut receiver) = executor::sync::mpsc::channel::<KernelPlatform, u64>(8).map_err(drop)?;
+    let (sender, mut receiver) = executor::sync::mpsc::channel::<u64>(8).map_err(drop)?;
     sender.send(7).await.map_err(drop)?;
-    receiver.recv().await.map(drop).ok_or(())
+    receiver.receive().await.map(drop).map_err(drop)
 }

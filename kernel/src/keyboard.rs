@@ -16,12 +16,14 @@ static SCANCODES: Pipe<256> = Pipe::new();
 /// What is typed, as a terminal would send it.
 static TYPED: Pipe<1024> = Pipe::new();
 
-/// Starts the screen's shell, which writes to `output`, and the keyboard's tasks, which type into it.
-pub fn start_with_shell(keymap: Keymap, output: PipeWriter<'static>) {
+/// Starts the screen's shell, which writes to `output` on a terminal of so many columns and rows, and the keyboard's tasks, which type into it.
+pub fn start_with_shell(keymap: Keymap, terminal_size: (usize, usize), output: PipeWriter<'static>) {
     let Ok((terminal, typed)) = TYPED.split() else {
         return ::log::error!("keyboard: started twice");
     };
-    shells::start("screen-shell", false, typed, output);
+    let (columns, rows) = terminal_size;
+    let config = shell::Config { mode: shell::Mode::Interactive, columns, rows };
+    shells::start("screen-shell", config, typed, output);
     start(keymap, terminal);
 }
 

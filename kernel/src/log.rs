@@ -139,20 +139,26 @@ pub fn next(cursor: &mut Cursor) -> Step {
     }
 }
 
+/// Shows what has not been shown yet on the serial port, and on the screen once there is one.
 fn echo_newest() {
-    static ECHOED: Mutex<Cursor> = Mutex::new(Cursor::START);
-    let mut cursor = ECHOED.lock();
-    while let Step::Record(record) = next(&mut cursor) {
-        if !is_shown(record.level) {
-            continue;
+    static SERIAL: Mutex<Cursor> = Mutex::new(Cursor::START);
+    static SCREEN: Mutex<Cursor> = Mutex::new(Cursor::START);
+    if is_serial_on() {
+        show_up_to_now(&mut SERIAL.lock(), report::write_serial_polled);
+    }
+    if screen::is_up() {
+        show_up_to_now(&mut SCREEN.lock(), screen::write_early);
+    }
+}
+
+fn show_up_to_now(cursor: &mut Cursor, show: fn(&str)) {
+    while let Step::Record(record) = next(cursor) {
+        if is_shown(record.level) {
+            let mut line = heapless::String::<{ output::LINE_BYTES }>::new();
+            // Sized for the longest record.
+            let _ = writeln!(line, "{}", record.line(uptime_ns(record.time_ticks)));
+            show(&line);
         }
-        let mut line = heapless::String::<{ output::LINE_BYTES }>::new();
-        // Sized for the longest record.
-        let _ = writeln!(line, "{}", record.line(uptime_ns(record.time_ticks)));
-        if is_serial_on() {
-            report::write_serial_polled(&line);
-        }
-        screen::write_early(&line);
     }
 }
 

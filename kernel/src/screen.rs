@@ -57,6 +57,12 @@ pub fn start() {
     ::log::info!(target: "screen", "{} x {} pixels, {} bits each", framebuffer.width(), framebuffer.height(), framebuffer.bits_per_pixel());
 }
 
+/// Makes a text console and gives it back: for the test of what happens when memory is out.
+pub fn try_console() -> Result<(), ()> {
+    let mut cells = Vec::<Cell>::new();
+    cells.try_reserve_exact(console::cells_needed(1280, 800)).map_err(drop)
+}
+
 fn new_console(framebuffer: &'static Framebuffer) -> Option<TextConsole> {
     let count = console::cells_needed(framebuffer.width(), framebuffer.height());
     let mut cells = Vec::new();
@@ -64,6 +70,11 @@ fn new_console(framebuffer: &'static Framebuffer) -> Option<TextConsole> {
     cells.resize(count, Cell::BLANK);
     // The console lives as long as the kernel.
     Console::new(Pixels(framebuffer), cells.leak()).ok()
+}
+
+/// Whether start-up messages can be shown.
+pub fn is_up() -> bool {
+    START_UP.lock().is_some()
 }
 
 /// Shows a start-up message at once.
@@ -95,16 +106,18 @@ fn write_lines(console: &mut TextConsole, text: &str) {
     console.flush();
 }
 
-/// Hands the console to its tasks. Returns where the screen's shell writes, or `None` without a screen.
-pub fn start_tasks() -> Option<rt::PipeWriter<'static>> {
+/// Hands the console to its tasks. Returns its columns and rows and where the screen's shell writes, or `None` without a
+/// screen.
+pub fn start_tasks() -> Option<((usize, usize), rt::PipeWriter<'static>)> {
     let mut console = START_UP.lock().take()?;
+    let size = (console.columns(), console.rows());
     let (output_in, output_out) = SHELL_OUTPUT.split().ok()?;
     let (show_in, show_out): (_, PipeReader<'static>) = TO_SHOW.split().ok()?;
     exec::spawn("screen-output", CoreId::FIRST, exec::CONSOLE_DEADLINE, output::forward(output_out, true, log::end(), show_in));
     exec::spawn("screen", CoreId::FIRST, exec::CONSOLE_DEADLINE, async move {
         console::run(&mut console, &show_out).await;
     });
-    Some(output_in)
+    Some((size, output_in))
 }
 
 /// The screen's size, for `version`.

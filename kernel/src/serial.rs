@@ -51,6 +51,8 @@ pub fn start(kind: SerialShell) {
         output::forward(output_out, with_log, cursor, send_in),
     );
     if kind != SerialShell::Off {
-        shells::start("serial-shell", kind == SerialShell::Script, received_out, output_in);
+        let mode = if kind == SerialShell::Script { shell::Mode::Script } else { shell::Mode::Interactive };
+        let config = shell::Config { mode, ..shell::Config::default() };
+        shells::start("serial-shell", config, received_out, output_in);
     }
 }

@@ -122,8 +122,8 @@ extern "C" fn on_guarded_stack() -> ! {
 async fn start_services() {
     log::end_start_up();
     serial::start(options().serial_shell);
-    if let Some(output) = screen::start_tasks() {
-        keyboard::start_with_shell(options().keymap, output);
+    if let Some((terminal_size, output)) = screen::start_tasks() {
+        keyboard::start_with_shell(options().keymap, terminal_size, output);
     }
     bench::start();
     step_done("services");

@@ -47,7 +47,7 @@ fn uptime_ns(ticks: u64) -> u64 {
     log::uptime_ns(ticks)
 }
 
-fn task_row(info: &TaskInfo) -> TaskRow {
+fn task_row(info: &TaskInfo<'_>) -> TaskRow {
     TaskRow {
         id: TaskId {
             core: info.id.core().index() as u16,
@@ -66,8 +66,8 @@ fn task_row(info: &TaskInfo) -> TaskRow {
         polls: info.polls,
         cpu_ns: hal::time::ticks_to_ns(info.cpu_ticks),
         longest_poll_ns: hal::time::ticks_to_ns(info.longest_poll_ticks),
-        spawned_file: Text::from_end(info.spawned_at.file()),
-        spawned_line: info.spawned_at.line(),
+        spawned_file: info.place.map_or_else(Text::new, |place| Text::from_end(place.file())),
+        spawned_line: info.place.map_or(0, |place| place.line()),
     }
 }
 

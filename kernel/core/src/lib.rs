@@ -17,6 +17,8 @@
 //! - [`symbols`]: address to function name, for backtraces.
 //! - [`watchdog`]: tells a long poll from a core that is stuck with interrupts off.
 //!
+//! Beside each there are tests against naive models and with hostile input; `PROPTEST_CASES=100000` makes those long.
+//!
 //! [`fixed_list`] and [`text`] are the plain `Copy` containers the others are made of.
 #![no_std]
 #![forbid(unsafe_code)]

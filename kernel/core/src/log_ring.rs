@@ -158,6 +158,11 @@ impl Cursor {
     /// Before the first record since boot. If that one is gone, the first answer is [`Next::Lost`].
     pub const START: Self = Self { sequence: 0 };
 
+    /// Before the record numbered `sequence`: what [`Self::sequence`] gave earlier.
+    pub const fn at(sequence: u64) -> Self {
+        Self { sequence }
+    }
+
     /// Sequence number of the record that will be read next.
     pub const fn sequence(&self) -> u64 {
         self.sequence

@@ -1,6 +1,6 @@
 //! Address to function name, for backtraces: the blob that is put into the kernel image after it was linked.
 //!
-//! Layout, all numbers little-endian (also what [`write`] produces, so that the tool that fills the blob and the kernel
+//! Layout, all numbers little-endian (also what [`write()`] produces, so that the tool that fills the blob and the kernel
 //! that reads it share this page):
 //!
 //! | offset | size | what |

@@ -4,6 +4,7 @@ use crate::json;
 use crate::lab::{Firmware, Lab};
 use crate::scenario::{Scenario, Verdict};
 use crate::session::{Prompt, Session};
+use std::time::Duration;
 use xtask::build;
 use xtask::host::RunDir;
 use xtask::qemu::{Machine, Media};
@@ -29,6 +30,8 @@ pub fn scenarios() -> Vec<Scenario> {
         }),
     ];
     scenarios.push(Scenario::alone("qemu.image.reproducible", reproducible));
+    scenarios.push(Scenario::long("qemu.soak.boots", many_boots));
+    scenarios.push(Scenario::long("qemu.soak.commands", many_commands));
     for cpus in [1, 2, 4, 8] {
         scenarios.push(Scenario::alone(
             format!("qemu.boot.smp_{cpus}"),
@@ -122,11 +125,66 @@ fn reproducible(lab: &Lab) -> Verdict {
     };
     let first = build("first.iso")?;
     // The clock's seconds are what images usually differ by.
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(1100));
     let second = build("second.iso")?;
     if first == second {
         return Ok(format!("{} KiB", first.len() >> 10));
     }
     let differ = first.iter().zip(&second).filter(|(a, b)| a != b).count();
     Err(format!("two builds differ in {differ} bytes").into())
+}
+
+/// Races of start-up show in some of many boots.
+fn many_boots(lab: &Lab) -> Verdict {
+    const BOOTS: u32 = 50;
+    let mut slowest = Duration::ZERO;
+    for boot in 0..BOOTS {
+        let mut machine = lab.machine("");
+        machine.cpus = [1, 2, 3, 4, 8][boot as usize % 5];
+        let prompt = Prompt::boot(&machine)
+            .map_err(|error| format!("boot {boot} with {} processors: {error}", machine.cpus))?;
+        slowest = slowest.max(prompt.boot);
+    }
+    Ok(format!(
+        "{BOOTS} boots, the slowest {} ms",
+        slowest.as_millis()
+    ))
+}
+
+/// Thousands of commands leave the machine as it was: no memory is lost.
+fn many_commands(lab: &Lab) -> Verdict {
+    const ROUNDS: u32 = 1000;
+    let mut session = Session::boot(&lab.script_machine(""))?;
+    let heap = |session: &mut Session| -> Result<u64, Box<dyn std::error::Error>> {
+        Ok(json::count(&session.object("mem --json")?["heap"], "used")?)
+    };
+    let commands = [
+        "ps",
+        "cores --json",
+        "irq",
+        "mem",
+        "pci",
+        "time",
+        "sleep 0.001",
+        "echo x",
+        "nonsense",
+    ];
+    let mut run_all = |session: &mut Session| -> Result<(), Box<dyn std::error::Error>> {
+        commands
+            .iter()
+            .try_for_each(|command| session.run(command).map(drop))
+    };
+    run_all(&mut session)?;
+    let before = heap(&mut session)?;
+    for _ in 0..ROUNDS {
+        run_all(&mut session)?;
+    }
+    let after = heap(&mut session)?;
+    if after == before {
+        return Ok(format!("{} commands", ROUNDS as usize * commands.len()));
+    }
+    Err(
+        format!("the heap held {before} bytes before and {after} bytes after {ROUNDS} rounds")
+            .into(),
+    )
 }

@@ -15,6 +15,8 @@
 //! Layouts are those of the ACPI specification 6.5, cited by section in each file.
 
 pub mod fadt;
+#[cfg(test)]
+mod fuzz;
 pub mod hpet;
 pub mod madt;
 pub mod mcfg;
