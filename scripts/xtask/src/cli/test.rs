@@ -37,7 +37,7 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let mut steps: Vec<Step> = host_steps::steps()?;
+    let mut steps: Vec<Step> = host_steps::steps(selection.long)?;
     steps.extend(nostd::steps());
     steps.extend(binary::steps());
     if list {

@@ -10,8 +10,12 @@ const SHOWN_LINES: usize = 60;
 /// The host's target, named where flags must not reach build scripts.
 pub const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The steps, in the order they run: the quick ones that fail most often first.
-pub fn steps() -> Result<Vec<Step>> {
+/// Cases per property with `--long`, for those that do not set their own; proptest's default is 256.
+const LONG_CASES: &str = "20000";
+
+/// The steps, in the order they run: the quick ones that fail most often first. With `long` the
+/// tests see `RAEDE_TEST_LONG=1` and more cases per property.
+pub fn steps(long: bool) -> Result<Vec<Step>> {
     let mut steps = vec![
         Step::new("host.fmt", || {
             command(host::cargo().args(["fmt", "--all", "--check", "--", "-l", "--color", "never"]))
@@ -36,7 +40,13 @@ pub fn steps() -> Result<Vec<Step>> {
             continue;
         }
         steps.push(Step::new(format!("host.test.{package}"), move || {
-            command(host::cargo().args(["test", "--quiet", "--package", &package]))
+            let mut cargo = host::cargo();
+            if long {
+                cargo
+                    .env("RAEDE_TEST_LONG", "1")
+                    .env("PROPTEST_CASES", LONG_CASES);
+            }
+            command(cargo.args(["test", "--quiet", "--package", &package]))
         }));
     }
     steps.push(Step::new("host.loom.executor", loom));
