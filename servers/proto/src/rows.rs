@@ -279,7 +279,7 @@ pub struct LogRow {
     /// How much it matters.
     pub level: Level,
     /// The part of the system that wrote it.
-    pub target: Text<32>,
+    pub target: Text<64>,
     /// What it says.
-    pub text: Text<240>,
+    pub text: Text<512>,
 }

@@ -54,10 +54,14 @@ enum State {
     },
     /// After `ESC O`.
     Ss3,
+    /// In a string, as terminals answer questions with: after `ESC ]` and its like.
+    Text,
 }
 
 /// Longest control sequence: a longer one is noise, and text after it is text again.
 const MAX_SEQUENCE_BYTES: usize = 16;
+/// The same for a string.
+const MAX_STRING_BYTES: usize = 128;
 
 /// Takes bytes, gives keys.
 #[derive(Clone, Debug, Default)]
@@ -102,10 +106,15 @@ impl KeyDecoder {
                     .filter(|character| !character.is_control());
                 [Some(character.map_or(Key::Invalid, Key::Char)), None]
             }
-            State::Escape | State::Csi { .. } | State::Ss3 => {
+            State::Escape | State::Csi { .. } | State::Ss3 | State::Text => {
+                let longest = if self.state == State::Text {
+                    MAX_STRING_BYTES
+                } else {
+                    MAX_SEQUENCE_BYTES
+                };
                 self.sequence_bytes += 1;
                 // A control character ends a sequence and counts: Enter always works.
-                if byte < 0x20 && byte != 0x1b || self.sequence_bytes > MAX_SEQUENCE_BYTES {
+                if byte < 0x20 && byte != 0x1b || self.sequence_bytes > longest {
                     self.state = State::Ground;
                     return [self.ground(byte), None];
                 }
@@ -153,6 +162,8 @@ impl KeyDecoder {
                         index: 0,
                     },
                     b'O' => State::Ss3,
+                    // OSC, DCS, PM, APC.
+                    b']' | b'P' | b'^' | b'_' => State::Text,
                     0x1b => State::Escape,
                     _ => State::Ground,
                 };
@@ -196,7 +207,12 @@ impl KeyDecoder {
                     _ => final_letter(byte, params[1]),
                 }
             }
-            State::Ground | State::Utf8 { .. } => None,
+            // Ends with BEL, a control character like any other, or with `ESC \`.
+            State::Text if byte == 0x1b => {
+                self.state = State::Escape;
+                None
+            }
+            State::Text | State::Ground | State::Utf8 { .. } => None,
         }
     }
 }

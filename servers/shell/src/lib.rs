@@ -14,6 +14,8 @@
 //! end with `\n`. The shell writes [`MARK`] `ready\n` when it takes input, and after each line's
 //! output [`MARK`], the status in decimal, and `\n`.
 //!
+//! With `--json` a table is one JSON object on each line, for a row; other answers are one object.
+//!
 //! What must hold:
 //! * No allocation: fixed buffers, and output goes through one of them with back-pressure.
 //! * No input does harm: over-long lines, bytes that are not UTF-8, unknown commands and options are

@@ -69,9 +69,9 @@ impl<'a, I: ByteSource, O: ByteSink, S: System> Session<'a, I, O, S> {
             } else {
                 self.read_line().await?;
             }
-            self.run_line().await?;
+            let ran = self.run_line().await?;
             if self.is_script() {
-                put!(self.output, "{MARK}{}\n", self.status);
+                put!(self.output, "{MARK}{}\n", ran.unwrap_or(status::OK));
             }
         }
     }
@@ -204,15 +204,16 @@ impl<'a, I: ByteSource, O: ByteSink, S: System> Session<'a, I, O, S> {
         shown(self.editor.type_text(&text, &mut self.output));
     }
 
-    /// Runs the commands of the line in the editor.
-    async fn run_line(&mut self) -> Result<(), Closed> {
+    /// Runs the commands of the line in the editor; gives the status of the last one, or `None` if
+    /// there was none and `$?` stays as it was.
+    async fn run_line(&mut self) -> Result<Option<u8>, Closed> {
         if self.editor.is_too_long() {
             put!(
                 self.output,
                 "raede: the line is longer than {MAX_LINE_BYTES} bytes and was discarded\n"
             );
             self.status = status::USAGE;
-            return Ok(());
+            return Ok(Some(self.status));
         }
         if self.editor.had_invalid() {
             put!(
@@ -231,8 +232,9 @@ impl<'a, I: ByteSource, O: ByteSink, S: System> Session<'a, I, O, S> {
         if let Err(error) = parse::check(&line, &mut words) {
             put!(self.output, "raede: {error}\n");
             self.status = status::USAGE;
-            return Ok(());
+            return Ok(Some(self.status));
         }
+        let mut ran = None;
         let mut rest = Some(line.as_str());
         while let Some(commands) = rest {
             // Cannot fail after the check above; if it did, the line would end here.
@@ -240,13 +242,14 @@ impl<'a, I: ByteSource, O: ByteSink, S: System> Session<'a, I, O, S> {
             if !words.is_empty() {
                 self.output.checkpoint().await?;
                 self.status = commands::execute(self, &words).await?;
+                ran = Some(self.status);
                 if self.status == status::INTERRUPTED {
                     // Ctrl-C ends the whole line.
                     break;
                 }
             }
         }
-        Ok(())
+        Ok(ran)
     }
 }
 

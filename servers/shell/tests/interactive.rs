@@ -65,6 +65,13 @@ fn editing_keys() {
 }
 
 #[test]
+fn what_a_terminal_answers_by_itself_is_not_typed() {
+    let mut bench = interactive();
+    let typed = "echo a\x1b]11;rgb:0000/0000/0000\x07b\x1b]0;x\x1b\\c\x1b[?1;2c\x1b[12;40Rd\r";
+    assert_eq!(output(&mut bench, typed), ["abcd"]);
+}
+
+#[test]
 fn history_up_down_and_search() {
     let mut bench = interactive();
     for line in ["echo first", "echo second", "echo third"] {

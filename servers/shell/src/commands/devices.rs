@@ -22,7 +22,6 @@ pub async fn irq<I: ByteSource, O: ByteSink, S: System>(
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
     let json = parsed.has("json");
-    put!(session.output, "{}", if json { "[" } else { "" });
     let mut cursor = Cursor::START;
     let mut page: [IrqRow; PAGE_ROWS] = array::from_fn(|_| IrqRow::default());
     let mut first = true;
@@ -31,7 +30,6 @@ pub async fn irq<I: ByteSource, O: ByteSink, S: System>(
         for row in page.iter().take(count) {
             let output = &mut session.output;
             if json {
-                put!(*output, "{}", if first { "\n" } else { ",\n" });
                 let written = Object::new(output)
                     .number("vector", row.vector)
                     .string("source", &row.source)
@@ -39,6 +37,7 @@ pub async fn irq<I: ByteSource, O: ByteSink, S: System>(
                     .numbers("counts", row.counts.iter().copied())
                     .end();
                 debug_assert!(written.is_ok());
+                put!(*output, "\n");
             } else {
                 if first {
                     put!(*output, "vector {:<28} {:>10}", "source", "total");
@@ -63,11 +62,9 @@ pub async fn irq<I: ByteSource, O: ByteSink, S: System>(
             output.checkpoint().await?;
         }
         if count == 0 {
-            break;
+            return Ok(status::OK);
         }
     }
-    put!(session.output, "{}", if json { "\n]\n" } else { "" });
-    Ok(status::OK)
 }
 
 pub async fn pci<I: ByteSource, O: ByteSink, S: System>(
@@ -75,30 +72,25 @@ pub async fn pci<I: ByteSource, O: ByteSink, S: System>(
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
     let json = parsed.has("json");
-    put!(session.output, "{}", if json { "[" } else { "" });
     let mut cursor = Cursor::START;
     let mut page: [PciRow; PAGE_ROWS] = array::from_fn(|_| PciRow::default());
-    let mut first = true;
     loop {
         let count = session.system.pci(&mut cursor, &mut page).await;
         for row in page.iter().take(count) {
             let output = &mut session.output;
             if json {
-                put!(*output, "{}", if first { "\n" } else { ",\n" });
                 let written = pci_object(row, Object::new(output));
                 debug_assert!(written.is_ok());
+                put!(*output, "\n");
             } else {
                 pci_lines(row, output);
             }
-            first = false;
             output.checkpoint().await?;
         }
         if count == 0 {
-            break;
+            return Ok(status::OK);
         }
     }
-    put!(session.output, "{}", if json { "\n]\n" } else { "" });
-    Ok(status::OK)
 }
 
 fn pci_object<W: core::fmt::Write>(row: &PciRow, object: Object<'_, W>) -> core::fmt::Result {

@@ -24,23 +24,18 @@ pub async fn help<I: ByteSource, O: ByteSink, S: System>(
         return Ok(status::OK);
     }
     let json = parsed.has("json");
-    if json {
-        put!(*output, "[");
-    }
-    for (index, command) in COMMANDS.iter().enumerate() {
+    for command in COMMANDS {
         if json {
-            put!(*output, "{}", if index == 0 { "\n" } else { ",\n" });
             let object = Object::new(output).string("command", command.name);
             let written = object.string("about", command.about).end();
             debug_assert!(written.is_ok());
+            put!(*output, "\n");
         } else {
             put!(*output, "  {:<9} {}\n", command.name, command.about);
         }
         output.checkpoint().await?;
     }
-    if json {
-        put!(*output, "\n]\n");
-    } else {
+    if !json {
         put!(
             *output,
             "COMMAND --help shows its options; `;` separates commands.\n"

@@ -17,11 +17,8 @@ const PAGE_ROWS: usize = 4;
 /// How records are printed.
 struct Printer {
     json: bool,
-    follow: bool,
     colored: bool,
     level: Level,
-    /// No record was printed yet.
-    first: bool,
     next_seq: Option<u64>,
 }
 
@@ -31,18 +28,13 @@ pub async fn dmesg<I: ByteSource, O: ByteSink, S: System>(
 ) -> Result<u8, Closed> {
     let mut printer = Printer {
         json: parsed.has("json"),
-        follow: parsed.has("follow"),
         colored: !session.is_script(),
         level: parsed
             .value("level")
             .and_then(Level::from_word)
             .unwrap_or(Level::Trace),
-        first: true,
         next_seq: None,
     };
-    if printer.json && !printer.follow {
-        put!(session.output, "[");
-    }
     let mut cursor = Cursor::START;
     let mut page: [LogRow; PAGE_ROWS] = array::from_fn(|_| LogRow::default());
     loop {
@@ -54,8 +46,8 @@ pub async fn dmesg<I: ByteSource, O: ByteSink, S: System>(
         if count > 0 {
             continue;
         }
-        if !printer.follow {
-            break;
+        if !parsed.has("follow") {
+            return Ok(status::OK);
         }
         session.output.flush().await?;
         match first(session.input.interrupt(), session.system.log_grown(cursor)).await {
@@ -63,10 +55,6 @@ pub async fn dmesg<I: ByteSource, O: ByteSink, S: System>(
             Either::B(()) => {}
         }
     }
-    if printer.json {
-        put!(session.output, "\n]\n");
-    }
-    Ok(status::OK)
 }
 
 impl Printer {
@@ -85,9 +73,6 @@ impl Printer {
             return;
         }
         if self.json {
-            if !self.follow {
-                put!(*output, "{}", if self.first { "\n" } else { ",\n" });
-            }
             let written = Object::new(output)
                 .number("seq", row.seq)
                 .number("time_ns", row.time_ns)
@@ -97,7 +82,7 @@ impl Printer {
                 .string("text", &row.text)
                 .end();
             debug_assert!(written.is_ok());
-            put!(*output, "{}", if self.follow { "\n" } else { "" });
+            put!(*output, "\n");
         } else {
             let (seconds, rest_ns) = (row.time_ns / 1_000_000_000, row.time_ns % 1_000_000_000);
             let (on, off) = match row.level {
@@ -116,7 +101,6 @@ impl Printer {
                 Printable(&row.text)
             );
         }
-        self.first = false;
     }
 }
 

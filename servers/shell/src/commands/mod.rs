@@ -71,7 +71,7 @@ const JSON: OptionSpec = OptionSpec {
     long: "json",
     value: None,
     choices: &[],
-    about: "print JSON",
+    about: "print JSON, an object on each line",
 };
 
 const NONE: (usize, usize) = (0, 0);
@@ -182,10 +182,7 @@ pub const COMMANDS: &[Command] = &[
                 choices: &[],
                 about: "go on with new records until Ctrl-C",
             },
-            OptionSpec {
-                about: "print JSON; with --follow one object a line",
-                ..JSON
-            },
+            OptionSpec { ..JSON },
         ],
         id: Id::Dmesg,
     },

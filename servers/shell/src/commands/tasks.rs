@@ -37,9 +37,7 @@ pub async fn ps<I: ByteSource, O: ByteSink, S: System>(
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
     let json = parsed.has("json");
-    if json {
-        put!(session.output, "[");
-    } else {
+    if !json {
         put!(
             session.output,
             "{:<10} {:<20} {:>4} {:<8} {:>9} {:>10} {:>9} {:>9}  spawned at\n",
@@ -55,15 +53,14 @@ pub async fn ps<I: ByteSource, O: ByteSink, S: System>(
     }
     let mut cursor = Cursor::START;
     let mut page: [TaskRow; PAGE_ROWS] = array::from_fn(|_| TaskRow::default());
-    let mut first = true;
     loop {
         let count = session.system.tasks(&mut cursor, &mut page).await;
         for row in page.iter().take(count) {
             let output = &mut session.output;
             if json {
-                put!(*output, "{}", if first { "\n" } else { ",\n" });
                 let written = task_object(row, Object::new(output));
                 debug_assert!(written.is_ok());
+                put!(*output, "\n");
             } else {
                 put!(
                     *output,
@@ -80,17 +77,12 @@ pub async fn ps<I: ByteSource, O: ByteSink, S: System>(
                     row.spawned_line
                 );
             }
-            first = false;
             output.checkpoint().await?;
         }
         if count == 0 {
-            break;
+            return Ok(status::OK);
         }
     }
-    if json {
-        put!(session.output, "\n]\n");
-    }
-    Ok(status::OK)
 }
 
 pub fn core_object<W: Write>(
@@ -118,9 +110,7 @@ pub async fn cores<I: ByteSource, O: ByteSink, S: System>(
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
     let json = parsed.has("json");
-    if json {
-        put!(session.output, "[");
-    } else {
+    if !json {
         put!(
             session.output,
             "{:>4} {:>7} {:<8} {:>8} {:>12} {:>10} {:>10} {:>10} {:>10}\n",
@@ -137,17 +127,16 @@ pub async fn cores<I: ByteSource, O: ByteSink, S: System>(
     }
     let mut cursor = Cursor::START;
     let mut page: [CoreRow; PAGE_ROWS] = array::from_fn(|_| CoreRow::default());
-    let mut first = true;
     loop {
         let count = session.system.cores(&mut cursor, &mut page).await;
         for row in page.iter().take(count) {
             let output = &mut session.output;
             let idle = permille(row.idle_ns, row.up_ns);
             if json {
-                put!(*output, "{}", if first { "\n" } else { ",\n" });
                 let load = permille(row.up_ns.saturating_sub(row.idle_ns), row.up_ns);
                 let written = core_object(row, load, Object::new(output));
                 debug_assert!(written.is_ok());
+                put!(*output, "\n");
             } else {
                 put!(
                     *output,
@@ -163,15 +152,10 @@ pub async fn cores<I: ByteSource, O: ByteSink, S: System>(
                     row.tsc_offset_ticks
                 );
             }
-            first = false;
             output.checkpoint().await?;
         }
         if count == 0 {
-            break;
+            return Ok(status::OK);
         }
     }
-    if json {
-        put!(session.output, "\n]\n");
-    }
-    Ok(status::OK)
 }
