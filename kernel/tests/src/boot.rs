@@ -169,7 +169,7 @@ fn many_commands(lab: &Lab) -> Verdict {
         "echo x",
         "nonsense",
     ];
-    let mut run_all = |session: &mut Session| -> Result<(), Box<dyn std::error::Error>> {
+    let run_all = |session: &mut Session| -> Result<(), Box<dyn std::error::Error>> {
         commands
             .iter()
             .try_for_each(|command| session.run(command).map(drop))

@@ -155,7 +155,8 @@ fn machine(options: &Options, files: &RunDir) -> Result<Machine> {
     let kernel = build::kernel()?;
     let mut command_line = options.append.trim().to_owned();
     if options.exec.is_some() {
-        command_line = format!("{} {command_line}", script::SCRIPT_WORD)
+        // The later word wins, so --append can still choose another end.
+        command_line = format!("{} panic=poweroff {command_line}", script::SCRIPT_WORD)
             .trim()
             .to_owned();
     }
