@@ -10,12 +10,14 @@ pub(crate) struct RawCell<T> {
 }
 
 impl<T> RawCell<T> {
+    #[cfg(not(loom))]
+    pub(crate) const fn new(value: T) -> Self {
+        RawCell { value: core::cell::UnsafeCell::new(value) }
+    }
+
+    #[cfg(loom)]
     pub(crate) fn new(value: T) -> Self {
-        #[cfg(not(loom))]
-        let value = core::cell::UnsafeCell::new(value);
-        #[cfg(loom)]
-        let value = loom::cell::UnsafeCell::new(value);
-        RawCell { value }
+        RawCell { value: loom::cell::UnsafeCell::new(value) }
     }
 
     /// Runs `f` on the content.

@@ -30,7 +30,7 @@ use crate::{
     platform::Platform,
     pool::Pool,
     published::P64,
-    sched::{self, End, FAIR, FIRST_RESERVED, OPEN, Scheduler, Terms, cbs::Params, list::List},
+    sched::{self, End, FAIR, FIRST_RESERVED, OPEN, Scheduler, Terms, cbs::Params, list::List, loans::LoanId},
     slot::{NONE, Slot, State, flag},
     spawn::{SpawnError, Spec},
     stats::{CoreStats, SiteRecord, TaskRecord},
@@ -49,12 +49,20 @@ pub(crate) struct Polling {
 }
 
 /// Per-slot words that the hot path does not read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cold {
+    /// The earliest deadline lent from other cores for the present job.
+    lent: AtomicU64,
     /// The generation to cancel.
     pub(crate) cancel: AtomicU64,
     /// When the wake now in the inbox was issued.
     pub(crate) called_at: P64,
+}
+
+impl Default for Cold {
+    fn default() -> Self {
+        Cold { lent: AtomicU64::new(u64::MAX), cancel: AtomicU64::new(0), called_at: P64::new(0) }
+    }
 }
 
 /// The poll before the present one.
@@ -348,6 +356,10 @@ impl<P: Platform> Core<P> {
         if self.cold[slot as usize].cancel.load(Ordering::Relaxed) == record.generation.get() && record.state() != State::Free {
             record.raise(flag::CANCEL);
         }
+        let lent = self.cold[slot as usize].lent.swap(u64::MAX, Ordering::Relaxed);
+        if lent != u64::MAX {
+            self.take_foreign_loan(local, slot, lent);
+        }
         let at = if P::STATS { self.cold[slot as usize].called_at.get().min(now) } else { now };
         match record.state() {
             State::Idle => {
@@ -442,6 +454,10 @@ impl<P: Platform> Core<P> {
         }
         local.sched.finish(&self.slots, slot, end, used, local.now);
         if finished {
+            if record.lends.get() != 0 || record.borrows.get() != 0 {
+                let now = local.now;
+                local.sched.settle_loans(&self.slots, slot, now);
+            }
             let server = record.server.get() as u32;
             self.release_slot(local, slot);
             if server >= FIRST_RESERVED {
@@ -940,5 +956,73 @@ impl<P: Platform> Core<P> {
         crate::atomics::dekker_fence();
         // A wake that came before the window was open did not kick.
         self.inbox.0.is_empty_now().then_some(window)
+    }
+}
+
+/// Deadline donation; see [`crate::lend`].
+impl<P: Platform> Core<P> {
+    /// The running task lends to `to`, a task of this core, or to who gets hold of `key` next.
+    pub(crate) fn lend(&self, to: Option<TaskId>, key: usize) -> Option<LoanId> {
+        let to = match to {
+            Some(to) => {
+                let record = self.slots.get(to.slot() as usize)?;
+                if record.generation.get() != to.generation() || record.state() == State::Moved {
+                    return None;
+                }
+                to.slot()
+            }
+            None => NONE,
+        };
+        let now = P::now();
+        self.with(|local| if local.current == NONE { None } else { local.sched.lend(&self.slots, local.current, to, key, now) }).flatten()
+    }
+
+    pub(crate) fn take_back(&self, loan: LoanId) {
+        self.with(|local| {
+            let now = local.now;
+            local.sched.take_back(&self.slots, loan, now);
+        });
+    }
+
+    /// The running task got hold of `key`; returns its id.
+    #[inline]
+    pub(crate) fn hold(&self, key: usize) -> Option<TaskId> {
+        let slot = self.with(|local| {
+            if local.current != NONE && local.sched.has_orphans() {
+                let now = local.now;
+                local.sched.adopt(&self.slots, local.current, key, now);
+            }
+            local.current
+        })?;
+        (slot != NONE).then(|| self.id_of(slot))
+    }
+
+    /// `holder` lets go of `key`.
+    #[inline]
+    pub(crate) fn let_go(&self, holder: TaskId, key: usize) {
+        let Some(record) = self.slots.get(holder.slot() as usize) else { return };
+        if holder.core() == self.id && record.borrows.get() != 0 && record.generation.get() == holder.generation() {
+            self.with(|local| {
+                let now = local.now;
+                local.sched.orphan(&self.slots, holder.slot(), key, now);
+            });
+        }
+    }
+
+    /// A task of another core lends its deadline to `to` for the job in hand.
+    pub(crate) fn lend_from_elsewhere(&self, to: TaskId, deadline: u64) {
+        let Some(record) = self.slots.get(to.slot() as usize) else { return };
+        if to.slot() == CONTROL || record.generation.get() != to.generation() {
+            return;
+        }
+        self.cold[to.slot() as usize].lent.fetch_min(deadline, Ordering::Relaxed);
+        self.wake_from_elsewhere(to.slot(), record);
+    }
+
+    fn take_foreign_loan(&self, local: &mut Local, slot: u32, deadline: u64) {
+        let record = self.slot(slot);
+        if record.server.get() as u32 == OPEN && record.has(flag::RELATIVE) && deadline < record.deadline.get() && matches!(record.state(), State::Queued | State::Polling) {
+            local.sched.set_deadline(&self.slots, slot, deadline);
+        }
     }
 }

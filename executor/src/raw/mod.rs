@@ -10,8 +10,10 @@
 //! | [`waker`] | a task id as a `Waker` |
 //! | [`core`] | a core's unlocked state and the dispatch loop that owns it |
 //! | [`join`] | the typed handle |
-//! | [`locals`] | task-local values |
-//! | [`waitlist`] | intrusive waiters of `executor::sync` |
+//! | [`sites`] | the append-only table of spawn places |
+//! | [`gate`] | the wait list under `executor::sync` |
+//! | [`guarded`] | what locks guard |
+//! | [`ring`], [`oneshot`], [`shared`] | what channels carry |
 //!
 //! What must hold everywhere: a core's `Local` is touched only where `Platform::here` equals that core,
 //! in task context, and never across a call into foreign code (a poll, a drop, a waker).
@@ -19,9 +21,14 @@
 pub(crate) mod block;
 pub(crate) mod cell;
 pub(crate) mod core;
+pub mod gate;
+pub(crate) mod guarded;
 pub mod here;
 pub mod join;
 pub mod joincell;
+pub mod oneshot;
+pub(crate) mod ring;
+pub(crate) mod shared;
 pub(crate) mod sites;
 pub(crate) mod slab;
 pub(crate) mod waker;

@@ -189,3 +189,154 @@ pub fn reclaimed_cost(used: u64, own: u64, active: u64, limit: u64) -> u64 {
     let rate = bandwidth(active.max(own).min(limit), limit);
     ((used as u128 * rate as u128) >> SHARE_BITS) as u64 + u64::from(rate != 0 && used != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const IMPLICIT: Params = Params { budget: 10, period: 100, deadline: 100 };
+    const CONSTRAINED: Params = Params { budget: 10, period: 100, deadline: 50 };
+
+    #[test]
+    fn the_wake_rule_keeps_or_renews() {
+        let mut account = Account::new();
+        assert_eq!(account.wake(&IMPLICIT, 1000), Wake::Run);
+        assert_eq!(account, Account { left: 10, deadline: 1100, period_end: 1100 });
+        account.charge(4);
+        // 6 left until 1100: fits the bandwidth up to 1040, not later.
+        let mut early = account;
+        assert_eq!(early.wake(&IMPLICIT, 1040), Wake::Run);
+        assert_eq!(early, account);
+        let mut late = account;
+        assert_eq!(late.wake(&IMPLICIT, 1041), Wake::Run);
+        assert_eq!(late, Account { left: 10, deadline: 1141, period_end: 1141 });
+    }
+
+    #[test]
+    fn exhaustion_repays_debt_by_division() {
+        let mut soft = Account::new();
+        soft.wake(&IMPLICIT, 0);
+        soft.charge(10);
+        assert!(soft.is_exhausted());
+        soft.postpone(&IMPLICIT);
+        assert_eq!(soft, Account { left: 10, deadline: 200, period_end: 200 });
+        soft.charge(45);
+        soft.postpone(&IMPLICIT);
+        // 35 in debt: four budgets.
+        assert_eq!(soft, Account { left: 5, deadline: 600, period_end: 600 });
+        let mut hard = Account::new();
+        hard.wake(&IMPLICIT, 0);
+        hard.charge(35);
+        // 25 in debt: runs again after three periods with 5 left.
+        assert_eq!(hard.throttle(&IMPLICIT), 300);
+        assert_eq!(hard, Account { left: 5, deadline: 400, period_end: 400 });
+    }
+
+    #[test]
+    fn constrained_deadlines_cut_the_budget_or_wait() {
+        let mut account = Account::new();
+        account.wake(&CONSTRAINED, 0);
+        assert_eq!(account, Account { left: 10, deadline: 50, period_end: 100 });
+        account.charge(2);
+        // At 40 only 10 ticks are left: 2 of budget fit.
+        assert_eq!(account.wake(&CONSTRAINED, 40), Wake::Run);
+        assert_eq!(account.left, 2);
+        assert_eq!(account.wake(&CONSTRAINED, 60), Wake::Wait(100));
+        assert_eq!(account.wake(&CONSTRAINED, 100), Wake::Run);
+        assert_eq!(account, Account { left: 10, deadline: 150, period_end: 200 });
+    }
+
+    #[test]
+    fn idle_time_repays_debt() {
+        let mut account = Account::new();
+        account.wake(&IMPLICIT, 0);
+        account.charge(30);
+        account.begin(&IMPLICIT, 150);
+        // 20 in debt at 100, of which 50 ticks at 10 % repaid 5.
+        assert_eq!(account.left, -5);
+        account.begin(&IMPLICIT, 10_000);
+        assert_eq!(account.left, 10);
+    }
+
+    #[test]
+    fn zero_lag() {
+        let account = Account { left: 4, deadline: 100, period_end: 100 };
+        assert_eq!(account.zero_lag(&IMPLICIT), 60);
+        assert_eq!(Account { left: 0, ..account }.zero_lag(&IMPLICIT), 100);
+    }
+
+    #[test]
+    fn reclaiming_is_charged_by_the_active_share() {
+        // Alone with 10 %: a tick costs a tenth.
+        assert_eq!(reclaimed_cost(1000, bandwidth(1, 10), bandwidth(1, 10), WHOLE), 101);
+        // Everything active: the full price.
+        assert_eq!(reclaimed_cost(1000, bandwidth(1, 10), WHOLE, WHOLE), 1001);
+        assert_eq!(reclaimed_cost(0, WHOLE, WHOLE, WHOLE), 0);
+    }
+
+    fn params() -> impl Strategy<Value = Params> {
+        (1..=MAX_PERIOD, 0.0..1.0f64, 0.0..1.0f64).prop_map(|(period, d, q)| {
+            let deadline = ((period as f64 * d) as u64).clamp(1, period);
+            let budget = ((deadline as f64 * q) as u64).clamp(1, deadline);
+            Params { budget, period, deadline }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        /// No step overflows within a hundred years at 5 GHz (1.6e19 ticks) and up to the end of the clock; budgets stay
+        /// within (-2^60, Q]; deadlines never go back except by a wake after them.
+        #[test]
+        fn nothing_overflows(params in params(), steps in prop::collection::vec((0u8..6, any::<u64>(), 0u64..40), 1..60), start in any::<u64>()) {
+            prop_assert!(params.is_sane());
+            let mut account = Account::new();
+            let mut now = start;
+            for (what, amount, shift) in steps {
+                let amount = amount >> shift;
+                match what {
+                    0 => { account.wake(&params, now); }
+                    1 => account.charge(amount),
+                    2 => { let before = account.deadline; account.postpone(&params); prop_assert!(account.deadline >= before.min(account.deadline)); prop_assert!(account.left > 0); }
+                    3 => { account.throttle(&params); prop_assert!(account.left > 0); }
+                    4 => account.begin(&params, now),
+                    _ => now = now.saturating_add(amount),
+                }
+                prop_assert!(account.left <= params.budget as i64 && account.left >= -(1 << 60));
+                prop_assert!(account.deadline <= account.period_end);
+                let _ = (account.zero_lag(&params), reclaimed_cost(amount, params.bandwidth(), WHOLE, WHOLE));
+            }
+        }
+
+        /// Whatever a soft server does, between two of its deadlines it gets no more than its bandwidth: the demand
+        /// bound that admission relies on.
+        #[test]
+        fn demand_is_bounded(budget in 1u64..50, extra in 0u64..200, steps in prop::collection::vec((0u64..30, 0u64..150, any::<bool>()), 1..80)) {
+            let params = Params { budget, period: budget + extra, deadline: budget + extra };
+            let mut account = Account::new();
+            let (mut now, mut served, mut first) = (1000u64, 0u64, None);
+            for (run, pause, blocks) in steps {
+                if blocks || first.is_none() {
+                    if account.wake(&params, now) != Wake::Run {
+                        account.postpone(&params);
+                    }
+                    first.get_or_insert(now);
+                }
+                account.charge(run);
+                served += run;
+                now += run;
+                if account.is_exhausted() {
+                    account.postpone(&params);
+                }
+                // All it got is due by its deadline, and the span up to there pays for it at its bandwidth.
+                let span = account.deadline.max(now) - first.unwrap_or(now);
+                let paid = span as u128 * budget as u128 / params.period as u128 + 1;
+                let unused = account.left.max(0) as u128;
+                prop_assert!(served as u128 + unused <= paid + budget as u128, "{served} + {unused} of {paid}");
+                now += pause;
+            }
+        }
+    }
+}

@@ -106,8 +106,9 @@ impl Heap {
     /// capacity on are ignored.
     #[inline]
     pub fn set(&mut self, item: u32, time: u64) {
-        let Some(&place) = self.place.get(item as usize) else { return };
+        // First the entry: renumbering moves entries about.
         let entry = self.new_entry(item, time);
+        let Some(&place) = self.place.get(item as usize) else { return };
         if place == ABSENT {
             let position = ROOT + self.len;
             self.len += 1;
@@ -117,7 +118,7 @@ impl Heap {
         }
     }
 
-    /// Moves `item` to `time` but keeps its turn among equals. Nothing if it is not queued.
+    /// Moves `item` to `time` without giving it a new turn. Nothing if it is not queued.
     pub fn advance(&mut self, item: u32, time: u64) {
         let Some(&place) = self.place.get(item as usize) else { return };
         if place == ABSENT {
@@ -258,11 +259,6 @@ impl Heap {
         }
         self.lines[position >> 2].0[position & 3] = entry;
     }
-
-    #[cfg(test)]
-    pub(crate) fn set_sequence(&mut self, sequence: u64) {
-        self.sequence = sequence;
-    }
 }
 
 #[inline(always)]
@@ -273,4 +269,122 @@ fn item_of(entry: u128) -> u32 {
 #[inline(always)]
 fn time_of(entry: u128) -> u64 {
     (entry >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the heap should be: a vector sorted by time, then turn.
+    #[derive(Default)]
+    struct Oracle {
+        entries: Vec<(u64, u64, u32)>,
+        turn: u64,
+        renumbers: bool,
+    }
+
+    impl Oracle {
+        fn set(&mut self, item: u32, time: u64) {
+            if core::mem::take(&mut self.renumbers) {
+                // Turns only count among equals: dealing them out anew by order changes nothing.
+                for (rank, entry) in self.entries.iter_mut().enumerate() {
+                    entry.1 = rank as u64;
+                }
+            }
+            self.remove(item);
+            self.turn += 1;
+            self.entries.push((time, self.turn, item));
+            self.entries.sort_unstable();
+        }
+
+        fn remove(&mut self, item: u32) -> bool {
+            let before = self.entries.len();
+            self.entries.retain(|entry| entry.2 != item);
+            self.entries.len() != before
+        }
+    }
+
+    fn check(heap: &Heap) {
+        for position in ROOT..ROOT + heap.len {
+            let entry = heap.entry(position);
+            assert_eq!(heap.place[item_of(entry) as usize] as usize, position);
+            if position > ROOT {
+                assert!(heap.entry((position >> 2) + 2) < entry);
+            }
+        }
+        for position in ROOT + heap.len..heap.lines.len() * 4 {
+            assert_eq!(heap.entry(position), UNUSED);
+        }
+        assert_eq!(heap.place.iter().filter(|&&place| place != ABSENT).count(), heap.len);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Set(u32, u64),
+        Advance(u32, u64),
+        Remove(u32),
+        Pop,
+        Renumber,
+    }
+
+    fn op(items: u32, times: u64) -> impl Strategy<Value = Op> {
+        prop_oneof![
+            6 => (0..items, prop_oneof![0..times, Just(u64::MAX), Just(u64::MAX - 1)]).prop_map(|(item, time)| Op::Set(item, time)),
+            1 => (0..items, 0..times).prop_map(|(item, time)| Op::Advance(item, time)),
+            2 => (0..items).prop_map(Op::Remove),
+            2 => Just(Op::Pop),
+            1 => Just(Op::Renumber),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// Against the oracle: few different times, so that turns matter.
+        #[test]
+        fn behaves_like_a_sorted_vector(ops in prop::collection::vec(op(40, 6), 1..300)) {
+            let mut heap = Heap::with_capacity(40).expect("memory");
+            let mut oracle = Oracle::default();
+            for op in ops {
+                match op {
+                    Op::Set(item, time) => {
+                        heap.set(item, time);
+                        oracle.set(item, time);
+                    }
+                    Op::Advance(item, time) => {
+                        heap.advance(item, time);
+                        if let Some(entry) = oracle.entries.iter_mut().find(|entry| entry.2 == item) {
+                            entry.0 = time;
+                        }
+                        oracle.entries.sort_unstable();
+                    }
+                    Op::Remove(item) => prop_assert_eq!(heap.remove(item), oracle.remove(item)),
+                    Op::Pop => {
+                        let expected = (!oracle.entries.is_empty()).then(|| oracle.entries.remove(0).2);
+                        prop_assert_eq!(heap.pop(), expected);
+                    }
+                    Op::Renumber => {
+                        heap.sequence = SEQUENCE_END;
+                        oracle.renumbers = true;
+                    }
+                }
+                check(&heap);
+                prop_assert_eq!(heap.first(), oracle.entries.first().map(|entry| entry.2));
+                prop_assert_eq!(heap.first_time(), oracle.entries.first().map_or(u64::MAX, |entry| entry.0));
+            }
+        }
+    }
+
+    #[test]
+    fn ignores_what_it_has_no_room_for() {
+        let mut heap = Heap::with_capacity(2).expect("memory");
+        heap.set(2, 1);
+        heap.set(u32::MAX, 1);
+        assert!(heap.is_empty() && !heap.remove(7) && heap.time(9).is_none());
+        let mut none = Heap::with_capacity(0).expect("memory");
+        none.set(0, 0);
+        assert_eq!(none.pop(), None);
+    }
 }

@@ -15,6 +15,7 @@ pub mod cbs;
 pub mod fair;
 pub mod heap;
 pub(crate) mod list;
+pub(crate) mod loans;
 
 use alloc::{collections::TryReserveError, vec::Vec};
 
@@ -65,6 +66,8 @@ struct Server {
     reclaims: bool,
     /// Given up: becomes vacant at its 0-lag time.
     leaving: bool,
+    /// Borrowers that act in this server.
+    guests: u32,
 }
 
 /// What a reservation asks of the scheduler.
@@ -95,6 +98,8 @@ pub(crate) struct Scheduler {
     limit: u64,
     ready: usize,
     high_water: usize,
+    loans: Vec<loans::Loan>,
+    orphans: usize,
 }
 
 impl Scheduler {
@@ -112,6 +117,7 @@ impl Scheduler {
                 hard: false,
                 reclaims: false,
                 leaving: false,
+                guests: 0,
             });
         }
         Ok(Scheduler {
@@ -124,6 +130,8 @@ impl Scheduler {
             limit,
             ready: 0,
             high_water: 0,
+            loans: Vec::new(),
+            orphans: 0,
         })
     }
 
@@ -216,12 +224,15 @@ impl Scheduler {
     #[inline]
     pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, now: u64) {
         let record = &slots[slot as usize];
+        let own = record.has(flag::RELATIVE).then(|| now.saturating_add(record.relative.get()));
+        if record.has(flag::LENT) {
+            self.wake_borrower(slots, slot, own, now);
+        } else if let Some(own) = own {
+            record.deadline.set(own);
+        }
         record.set_state(State::Queued);
         record.woken_at.set(now);
         record.lower(flag::MISSED | flag::THROTTLED);
-        if record.has(flag::RELATIVE) {
-            record.deadline.set(now.saturating_add(record.relative.get()));
-        }
         self.enqueue(slots, slot, now);
     }
 
@@ -343,7 +354,7 @@ impl Scheduler {
     /// A ready server has no budget left.
     fn exhausted(&mut self, server: u32, now: u64) {
         let entry = &mut self.servers[server as usize];
-        if !entry.hard {
+        if !entry.hard || entry.guests > 0 {
             entry.account.postpone(&entry.params);
             self.queue(server);
             return;
@@ -527,6 +538,12 @@ impl Scheduler {
         if record.server.get() as u32 != OPEN {
             return;
         }
+        let deadline = if record.has(flag::LENT) {
+            self.set_own_deadline(slots, slot, deadline);
+            self.best(slots, slot).1
+        } else {
+            deadline
+        };
         record.deadline.set(deadline);
         if record.state() == State::Queued {
             self.open.set(slot, deadline);
