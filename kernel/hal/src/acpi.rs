@@ -40,13 +40,13 @@ pub fn init(command_line_rsdp: Option<u64>) {
     });
     let Some(tables) = tables() else { return };
     for problem in tables.problems.as_slice() {
-        log::warn!("{problem}");
+        log::warn!(target: "acpi", "{problem}");
     }
     if tables.problems.not_listed > 0 {
-        log::warn!("acpi: {} further problems with the tables", tables.problems.not_listed);
+        log::warn!(target: "acpi", "{} further problems with the tables", tables.problems.not_listed);
     }
     if let Some(root) = tables.root {
-        log::info!("acpi: {} tables, root at {:#x} by {}", tables.tables.len(), root.address, root.source);
+        log::info!(target: "acpi", "{} tables, root at {:#x} by {}", tables.tables.len(), root.address, root.source);
     }
     power::init(tables);
 }
@@ -86,7 +86,7 @@ pub(crate) fn interrupt_setup() -> Setup {
     for controller in &madt.io_apics {
         let at = IoApicAt { address: u64::from(controller.address), gsi_first: controller.gsi_base };
         if setup.ioapics.push(at).is_err() {
-            log::warn!("acpi: more than {} IOAPICs: the rest stays silent", setup.ioapics.capacity());
+            log::warn!(target: "acpi", "more than {} IOAPICs: the rest stays silent", setup.ioapics.capacity());
             break;
         }
     }

@@ -163,11 +163,12 @@ pub fn init() -> usize {
         }
     });
     if dropped > 0 {
-        log::warn!("pci: {dropped} functions beyond the {MAX_DEVICES} kept are not listed");
+        log::warn!(target: "pci", "{dropped} functions beyond the {MAX_DEVICES} kept are not listed");
     }
     let found = DEVICES.lock().len();
     log::info!(
-        "pci: {found} functions, configuration space by {}",
+        target: "pci",
+        "{found} functions, configuration space by {}",
         if config::is_by_ports() { "ports" } else { "ECAM" }
     );
     found

@@ -107,27 +107,27 @@ pub fn start_all(limit: u32, enter: fn(u32) -> !) -> u32 {
     let own_id = lapic::id();
     for apic_id in crate::acpi::usable_apic_ids().filter(|&id| id != own_id) {
         if ids.push(apic_id).is_err() {
-            log::warn!("smp: more than {MAX_CORES} cores: the rest stay off");
+            log::warn!(target: "smp", "more than {MAX_CORES} cores: the rest stay off");
             break;
         }
     }
     let wanted = (limit.max(1) - 1).min(MAX_CORES as u32 - 1);
     if ids.len() as u32 > wanted {
-        log::info!("smp: {} of {} cores stay off, as asked", ids.len() as u32 - wanted, ids.len() + 1);
+        log::info!(target: "smp", "{} of {} cores stay off, as asked", ids.len() as u32 - wanted, ids.len() + 1);
         ids.truncate(wanted as usize);
     }
     if ids.is_empty() {
         return 1;
     }
     let Some(page) = crate::boot::boot_memory().trampoline_page else {
-        log::warn!("smp: no free page below 1 MiB to start cores from: running on one core");
+        log::warn!(target: "smp", "no free page below 1 MiB to start cores from: running on one core");
         return 1;
     };
     // SAFETY: boot set this page of RAM aside for this use, and this is the one user.
     let trampoline = match unsafe { Trampoline::prepare(page, cpu::features().nx) } {
         Ok(trampoline) => trampoline,
         Err(error) => {
-            log::warn!("smp: the start-up page cannot be made: {error}; running on one core");
+            log::warn!(target: "smp", "the start-up page cannot be made: {error}; running on one core");
             return 1;
         }
     };
@@ -145,7 +145,7 @@ pub fn start_all(limit: u32, enter: fn(u32) -> !) -> u32 {
         };
         match outcome {
             Ok(()) => running += 1,
-            Err(why) => log::error!("smp: the core with APIC id {apic_id} is left out: {why}"),
+            Err(why) => log::error!(target: "smp", "the core with APIC id {apic_id} is left out: {why}"),
         }
     }
     running
@@ -227,15 +227,16 @@ fn report_clock(newcomer: &Newcomer) {
     let uncertainty = newcomer.uncertainty_ticks.load(Ordering::Relaxed);
     let ns = |ticks: u64| time::ticks_to_ns(ticks);
     if uncertainty == u64::MAX {
-        log::warn!("smp: core {core}'s clock could not be compared with core 0's: taken to be equal");
+        log::warn!(target: "smp", "core {core}'s clock could not be compared with core 0's: taken to be equal");
     } else if offset.unsigned_abs() > uncertainty {
         log::warn!(
-            "smp: core {core}'s TSC differs from core 0's by {} ns (± {} ns): corrected in software",
+            target: "smp",
+            "core {core}'s TSC differs from core 0's by {} ns (± {} ns): corrected in software",
             if offset < 0 { ns(offset.unsigned_abs()) as i64 } else { -(ns(offset as u64) as i64) },
             ns(uncertainty),
         );
     } else {
-        log::debug!("smp: core {core}'s TSC equals core 0's within {} ns", ns(uncertainty));
+        log::debug!(target: "smp", "core {core}'s TSC equals core 0's within {} ns", ns(uncertainty));
     }
 }
 

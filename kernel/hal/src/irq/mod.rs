@@ -175,17 +175,18 @@ pub fn init(options: Options) -> Result<(), IrqError> {
     for controller in &setup.ioapics {
         match ioapic::add(controller.address, controller.gsi_first) {
             Ok(pins) => log::debug!(
-                "irq: IOAPIC at {:#x}: GSI {} to {}",
+                target: "irq",
+                "IOAPIC at {:#x}: GSI {} to {}",
                 controller.address,
                 controller.gsi_first,
                 controller.gsi_first + pins - 1
             ),
-            Err(error) => log::error!("irq: IOAPIC at {:#x}: {error}; its lines stay silent", controller.address),
+            Err(error) => log::error!(target: "irq", "IOAPIC at {:#x}: {error}; its lines stay silent", controller.address),
         }
     }
     let _ = SETUP.try_init_once(|| setup);
     init_this_core();
-    log::info!("irq: {mode:?}, local APIC version {:#x}", lapic::version());
+    log::info!(target: "irq", "{mode:?}, local APIC version {:#x}", lapic::version());
     Ok(())
 }
 

@@ -102,11 +102,12 @@ pub fn start() -> Heartbeat {
     set_next_look();
     let heartbeat = start_hpet().unwrap_or(Heartbeat::Interrupts);
     match heartbeat {
-        Heartbeat::Hpet { gsi } => log::info!("watchdog: HPET, by NMI on GSI {gsi} every {PERIOD_MS} ms"),
+        Heartbeat::Hpet { gsi } => log::info!(target: "watchdog", "HPET, by NMI on GSI {gsi} every {PERIOD_MS} ms"),
         Heartbeat::Interrupts => {
             MODE.store(BY_INTERRUPTS, Ordering::Release);
             log::warn!(
-                "watchdog: no usable HPET: a core stuck with interrupts off is noticed only when another takes an interrupt"
+                target: "watchdog",
+                "no usable HPET: a core stuck with interrupts off is noticed only when another takes an interrupt"
             );
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn init(windows: &FixedList<McfgSegment, MAX_MCFG_SEGMENTS>) {
     let by_window = Config.read32(host_bridge, 0);
     let by_ports = read_by_ports(host_bridge, 0);
     if has_bus_0 && by_window != by_ports && by_ports != ABSENT {
-        log::warn!("pci: the window in MCFG shows {by_window:#x} at 0:0.0, the ports {by_ports:#x}: using the ports");
+        log::warn!(target: "pci", "the window in MCFG shows {by_window:#x} at 0:0.0, the ports {by_ports:#x}: using the ports");
         PORTS_ONLY.store(true, Ordering::Relaxed);
     }
 }
@@ -91,7 +91,7 @@ fn bus_registers(address: PciAddress) -> Option<&'static Mmio> {
             // Two cores may map the same bus at once: the first one's window is kept.
             let _ = slot.registers.try_init_once(|| registers);
         }
-        Err(error) => log::error!("pci: bus {}'s configuration space at {physical:#x}: {error}", address.bus()),
+        Err(error) => log::error!(target: "pci", "bus {}'s configuration space at {physical:#x}: {error}", address.bus()),
     }
     slot.registers.get()
 }

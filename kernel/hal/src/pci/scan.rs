@@ -52,7 +52,7 @@ fn walk_segment(segment: u16, root: u8, found: &mut impl FnMut(DeviceInfo)) {
                 let Some(info) = examine(address) else { continue };
                 match info.header {
                     Header::Bridge { secondary_bus: 0 } => {
-                        log::warn!("pci: the firmware numbered no bus behind the bridge at {address}: not looked at");
+                        log::warn!(target: "pci", "the firmware numbered no bus behind the bridge at {address}: not looked at");
                     }
                     Header::Bridge { secondary_bus } => visit_later(secondary_bus, &mut waiting),
                     Header::Endpoint | Header::Other => {}

@@ -57,14 +57,14 @@ fn start(address: u64) -> Option<Hpet> {
     let registers = match map_mmio(address, 0x400, Cache::Uncached) {
         Ok(registers) => registers,
         Err(error) => {
-            log::warn!("hpet: registers at {address:#x}: {error}; going without");
+            log::warn!(target: "hpet", "registers at {address:#x}: {error}; going without");
             return None;
         }
     };
     let capabilities = registers.read64(CAPABILITIES);
     let period_fs = capabilities >> 32;
     if period_fs == 0 || period_fs > LONGEST_PERIOD_FS {
-        log::warn!("hpet: impossible period of {period_fs} fs at {address:#x}; going without");
+        log::warn!(target: "hpet", "impossible period of {period_fs} fs at {address:#x}; going without");
         return None;
     }
     let hpet = Hpet {

@@ -118,15 +118,16 @@ pub fn init() -> Result<(), NoClock> {
     timer::init(rates.counter.hz, tsc.hz);
     init_this_core(None);
     if tsc.verdict.is_good() {
-        log::info!("time: {tsc}");
+        log::info!(target: "time", "{tsc}");
     } else {
-        log::warn!("time: {tsc}");
+        log::warn!(target: "time", "{tsc}");
     }
     if !features.invariant_tsc {
-        log::debug!("time: the CPU does not promise that the TSC's pace is constant");
+        log::debug!(target: "time", "the CPU does not promise that the TSC's pace is constant");
     }
     log::debug!(
-        "time: timer {} kHz, {}",
+        target: "time",
+        "timer {} kHz, {}",
         rates.counter.hz / 1000,
         if uses_deadline_mode() { "TSC-deadline mode" } else { "one-shot" }
     );
@@ -138,13 +139,13 @@ fn read_wall_clock() {
     let century = crate::acpi::fadt().map_or(0, |fadt| fadt.century_index);
     let has_clock = crate::acpi::fadt().is_none_or(|fadt| fadt.cmos_rtc != Presence::No);
     if !has_clock {
-        log::info!("time: this machine has no CMOS clock: the date is unknown");
+        log::info!(target: "time", "this machine has no CMOS clock: the date is unknown");
         return;
     }
     let read = rtc::read(century);
     match read {
-        Ok(now) => log::info!("time: {now} by the CMOS clock"),
-        Err(error) => log::warn!("time: {error}: the date is unknown"),
+        Ok(now) => log::info!(target: "time", "{now} by the CMOS clock"),
+        Err(error) => log::warn!(target: "time", "{error}: the date is unknown"),
     }
     let _ = WALL_CLOCK.try_init_once(|| WallClock { read, at_ticks: now_ticks() });
 }
