@@ -63,7 +63,7 @@ proptest! {
             body.extend_from_slice(&bytes[..usize::from(length).saturating_sub(2)]);
         }
         let acpi = one_table(Signature::MADT, 5, &body);
-        prop_assert!(acpi.madt.is_some());
+        prop_assert!(acpi.madt.is_none_or(|madt| !madt.cpus.is_empty() && !madt.io_apics.is_empty()));
     }
 
     #[test]

@@ -314,14 +314,31 @@ impl Madt {
             }
             offset = next;
         }
-        if madt.cpus.is_empty() {
-            let kind = ProblemKind::BadValue {
-                field: "the number of enabled processors",
-                value: 0,
-            };
-            problems.push(Problem::whole(table.signature(), table.address(), kind));
+        madt.complete(&mut |what| {
+            problems.push(Problem::whole(
+                table.signature(),
+                table.address(),
+                ProblemKind::Assumed { what },
+            ));
+        })
+    }
+
+    // A table cut off in mid-list still has to give a machine that boots. Only the caller knows the boot processor's
+    // identifier, so that without any processor the whole table is given up for `assumed_pc`.
+    fn complete(mut self, assumed: &mut dyn FnMut(&'static str)) -> Option<Self> {
+        if !self.cpus.iter().any(|cpu| cpu.state == CpuState::Enabled) {
+            assumed("processor");
+            return None;
         }
-        Some(madt)
+        if self.io_apics.is_empty() {
+            assumed("I/O APIC");
+            let plain = Self::assumed_pc(0);
+            self.io_apics = plain.io_apics;
+            if self.overrides.is_empty() {
+                self.overrides = plain.overrides;
+            }
+        }
+        Some(self)
     }
 
     fn set_local_apic(

@@ -81,6 +81,11 @@ pub enum ProblemKind {
         /// Which.
         field: &'static str,
     },
+    /// It has no usable entry of a kind that every PC needs; that of a plain PC is taken instead.
+    Assumed {
+        /// Of which kind.
+        what: &'static str,
+    },
     /// No table says how to power off.
     NoSoftOff,
 }
@@ -191,6 +196,12 @@ impl fmt::Display for Problem {
                 return write!(
                     f,
                     "the 32-bit and 64-bit {field} disagree; the 64-bit one is used"
+                );
+            }
+            ProblemKind::Assumed { what } => {
+                return write!(
+                    f,
+                    "no usable {what}; that of a plain PC is assumed; update the firmware"
                 );
             }
             ProblemKind::NoSoftOff => {

@@ -282,10 +282,23 @@ fn a_damaged_table_costs_itself_and_a_message() {
 #[test]
 fn a_damaged_entry_costs_itself_or_what_follows() {
     let (acpi, messages) = with_defect(Defect::MadtEntryZero);
-    assert_eq!(acpi.madt.unwrap().cpus.len(), 1);
+    let madt = acpi.madt.unwrap();
+    // Without the entries that follow, what every PC has is assumed, so that the keyboard still works.
+    assert_eq!(
+        (
+            madt.cpus.len(),
+            madt.io_apics[0].address,
+            madt.isa_route(0).gsi
+        ),
+        (1, 0xfec0_0000, 2)
+    );
     assert!(
         messages[0].contains("offset 0x34: entry with a length of 0"),
         "{messages:?}"
+    );
+    assert!(
+        messages[1]
+            .ends_with("no usable I/O APIC; that of a plain PC is assumed; update the firmware")
     );
     let (acpi, messages) = with_defect(Defect::MadtEntryTruncated);
     let madt = acpi.madt.unwrap();
@@ -467,11 +480,24 @@ fn more_processors_than_fit_are_named_once_each_table() {
     }
     let acpi = one_table(Signature::MADT, 5, &body);
     assert_eq!(acpi.madt.unwrap().cpus.len(), madt::MAX_CPUS);
-    let many = ProblemKind::TooMany {
-        what: "processors",
-        limit: 256,
-    };
-    assert_eq!(problems_in(&acpi, Signature::MADT), [many]);
+    let (acpi_apic, many) = (
+        ProblemKind::Assumed { what: "I/O APIC" },
+        ProblemKind::TooMany {
+            what: "processors",
+            limit: 256,
+        },
+    );
+    assert_eq!(problems_in(&acpi, Signature::MADT), [many, no_io_apic]);
+    let nobody = one_table(
+        Signature::MADT,
+        5,
+        &[0, 0, 0xe0, 0xfe, 0, 0, 0, 0, 0, 8, 0, 0, 2, 0, 0, 0],
+    );
+    assert!(nobody.madt.is_none());
+    assert_eq!(
+        problems_in(&nobody, Signature::MADT),
+        [ProblemKind::Assumed { what: "processor" }]
+    );
 }
 
 #[test]
