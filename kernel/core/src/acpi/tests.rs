@@ -480,13 +480,11 @@ fn more_processors_than_fit_are_named_once_each_table() {
     }
     let acpi = one_table(Signature::MADT, 5, &body);
     assert_eq!(acpi.madt.unwrap().cpus.len(), madt::MAX_CPUS);
-    let (acpi_apic, many) = (
-        ProblemKind::Assumed { what: "I/O APIC" },
-        ProblemKind::TooMany {
-            what: "processors",
-            limit: 256,
-        },
-    );
+    let many = ProblemKind::TooMany {
+        what: "processors",
+        limit: 256,
+    };
+    let no_io_apic = ProblemKind::Assumed { what: "I/O APIC" };
     assert_eq!(problems_in(&acpi, Signature::MADT), [many, no_io_apic]);
     let nobody = one_table(
         Signature::MADT,
