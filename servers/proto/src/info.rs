@@ -77,8 +77,8 @@ impl fmt::Display for DateTime {
 /// How the frequency of the time stamp counter became known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calibration {
-    /// Against what: `cpuid 15h`, `hpet, 5 windows`, `acpi pm timer`.
-    pub source: Text<48>,
+    /// How: `from cpuid 15h`, `measured by the hpet in 5 windows`.
+    pub source: Text<80>,
     /// Spread between the windows, in parts per million.
     pub spread_ppm: u32,
 }

@@ -6,7 +6,7 @@
 
 use core::fmt::{self, Write};
 
-use rt::{ByteSink, Closed};
+use rt::{ByteSink, Closed, yield_now};
 
 use crate::Mode;
 
@@ -33,8 +33,10 @@ impl<'a, O: ByteSink> Output<'a, O> {
         }
     }
 
-    /// Sends what is buffered if there might be no room for what comes next.
+    /// Sends what is buffered if there might be no room for what comes next. Other tasks that are due
+    /// get their turn: a long table is many short polls.
     pub async fn checkpoint(&mut self) -> Result<(), Closed> {
+        yield_now().await;
         if self.buffer.len() > BUFFER_BYTES - BETWEEN_BYTES {
             self.flush().await?;
         }

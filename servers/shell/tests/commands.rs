@@ -286,7 +286,7 @@ fn tables_for_people() {
     );
     let (time, _) = bench.line("time");
     assert!(
-        time.contains("tsc     2400.001 MHz by hpet, 5 windows, spread 12 ppm"),
+        time.contains("tsc     2400.001 MHz, hpet, 5 windows, spread 12 ppm"),
         "{time}"
     );
     assert!(bench.line("version").0.starts_with("Raede 0.1.0\n"));

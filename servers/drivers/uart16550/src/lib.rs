@@ -27,7 +27,7 @@ use rt::{Interrupt, IoPorts};
 
 pub use counters::Counters;
 use counters::Live;
-use registers::{DATA, IER, IIR_FCR, LCR, LSR, MCR, MSR, SCR, fcr, ier, iir, lcr, mcr};
+use registers::{DATA, IER, IIR_FCR, LCR, LSR, MCR, MSR, SCR, fcr, iir, lcr, mcr};
 pub use run::{PASSES_PER_POLL, RunEnd};
 
 /// Ports the chip occupies, from its base.
@@ -149,15 +149,6 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
     fn release(&self) {
         self.ports.write_u8(IER, 0);
         self.running.store(false, Ordering::Relaxed);
-    }
-
-    fn enable_interrupts(&self, receive: bool) {
-        let receive_bits = if receive {
-            ier::RECEIVED | ier::LINE_STATUS
-        } else {
-            0
-        };
-        self.ports.write_u8(IER, ier::TRANSMIT_EMPTY | receive_bits);
     }
 }
 

@@ -3,11 +3,11 @@
 use rt::race::only_if;
 use rt::{ByteSink, ByteSource, Either3, Interrupt, IoPorts, first_of_3, yield_now};
 
-use crate::registers::{DATA, IIR_FCR, LSR, MSR, iir, lsr};
+use crate::registers::{DATA, IER, IIR_FCR, LSR, MSR, ier, iir, lsr};
 use crate::{FIFO_BYTES, Uart};
 
 /// Rounds of the chip's FIFO served before other tasks get their turn.
-pub const PASSES_PER_POLL: usize = 8;
+pub const PASSES_PER_POLL: usize = 4;
 
 /// Why [`Uart::run`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +25,11 @@ struct Transfer {
     /// Received, not yet taken by the reader.
     held: [u8; FIFO_BYTES],
     held_bytes: usize,
-    /// The receive interrupt is off, as `held` could not be passed on.
+    /// `held` could not be passed on.
     stalled: bool,
-    /// The transmitter is empty and so was the writer's stream.
-    transmit_idle: bool,
+    transmit: Transmit,
+    /// What the interrupt enable register holds.
+    enabled: u8,
     /// A look at the line status said that the byte at the front of the receiver is a break.
     front_is_break: bool,
     receive_closed: bool,
@@ -37,11 +38,25 @@ struct Transfer {
 
 struct Vanished;
 
+/// What the transmitter waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transmit {
+    /// The writer's stream was empty.
+    Bytes,
+    /// The chip has bytes to send: for its interrupt.
+    Chip,
+    /// Nothing: both could go on, but the round was over.
+    Turn,
+}
+
 /// Whether a round found anything to do.
 enum Progress {
     Some,
     None,
 }
+
+/// FIFOs filled in one round, by a chip that sends faster than it is filled (an emulated one).
+const FILLS_PER_ROUND: usize = 2;
 
 /// Turns the chip's interrupts off when the task ends or is dropped.
 struct Claim<'a, P: IoPorts, I: Interrupt>(&'a Uart<P, I>);
@@ -60,12 +75,12 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
             return RunEnd::AlreadyRunning;
         }
         let _claim = Claim(self);
-        self.enable_interrupts(true);
         let mut transfer = Transfer {
             held: [0; FIFO_BYTES],
             held_bytes: 0,
             stalled: false,
-            transmit_idle: true,
+            transmit: Transmit::Bytes,
+            enabled: 0,
             front_is_break: false,
             receive_closed: false,
             transmit_closed: false,
@@ -83,7 +98,8 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
                 // The acknowledgement comes before the look that decides to wait: an edge in
                 // between is either remembered by the host or seen by this look.
                 self.irq.ack();
-                if self.ports.read_u8(IIR_FCR) & iir::NONE_PENDING != 0 {
+                let nothing_pending = self.ports.read_u8(IIR_FCR) & iir::NONE_PENDING != 0;
+                if nothing_pending && transfer.transmit != Transmit::Turn {
                     break;
                 }
                 passes += 1;
@@ -99,7 +115,7 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
                 self.irq.wait(),
                 only_if(transfer.stalled, received.writable()),
                 only_if(
-                    transfer.transmit_idle && !transfer.transmit_closed,
+                    transfer.transmit == Transmit::Bytes && !transfer.transmit_closed,
                     to_send.readable(),
                 ),
             )
@@ -124,6 +140,7 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
     ) -> Result<Progress, Vanished> {
         let receiving = self.receive(transfer, received)?;
         let sending = self.transmit(transfer, to_send)?;
+        self.enable_interrupts(transfer);
         // Clears a modem status cause; it is not enabled, but some firmware leaves it latched.
         self.ports.read_u8(MSR);
         Ok(if receiving || sending {
@@ -155,13 +172,10 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
         }
         self.pass_on(transfer, received);
         let stalled = transfer.held_bytes > 0;
-        if stalled != transfer.stalled {
-            transfer.stalled = stalled;
-            self.enable_interrupts(!stalled);
-            if stalled {
-                self.counters.stalls.add(1);
-            }
+        if stalled && !transfer.stalled {
+            self.counters.stalls.add(1);
         }
+        transfer.stalled = stalled;
         Ok(progressed)
     }
 
@@ -183,19 +197,48 @@ impl<P: IoPorts, I: Interrupt> Uart<P, I> {
         transfer: &mut Transfer,
         to_send: &T,
     ) -> Result<bool, Vanished> {
-        let was_idle = transfer.transmit_idle;
-        if self.line_status(transfer)? & lsr::TRANSMIT_EMPTY == 0 {
-            transfer.transmit_idle = false;
-            return Ok(false);
+        let before = transfer.transmit;
+        let mut progressed = false;
+        for _ in 0..FILLS_PER_ROUND {
+            if self.line_status(transfer)? & lsr::TRANSMIT_EMPTY == 0 {
+                transfer.transmit = Transmit::Chip;
+                return Ok(progressed);
+            }
+            let mut bytes = [0; FIFO_BYTES];
+            let count = to_send.try_read(&mut bytes[..self.fifo_bytes]);
+            if count == 0 {
+                transfer.transmit = Transmit::Bytes;
+                return Ok(progressed || before != Transmit::Bytes);
+            }
+            progressed = true;
+            for byte in &bytes[..count] {
+                self.ports.write_u8(DATA, *byte);
+            }
+            self.counters.sent.add(count as u64);
         }
-        let mut bytes = [0; FIFO_BYTES];
-        let count = to_send.try_read(&mut bytes[..self.fifo_bytes]);
-        for byte in &bytes[..count] {
-            self.ports.write_u8(DATA, *byte);
+        transfer.transmit = Transmit::Turn;
+        Ok(true)
+    }
+
+    /// Enables the interrupts that are waited for, and no others: reception unless it is held back,
+    /// the empty transmitter only while it has something to send. Emulated chips send each byte at
+    /// once and would raise the line for every one.
+    fn enable_interrupts(&self, transfer: &mut Transfer) {
+        let receive = if transfer.stalled {
+            0
+        } else {
+            ier::RECEIVED | ier::LINE_STATUS
+        };
+        let transmit = if transfer.transmit == Transmit::Chip {
+            ier::TRANSMIT_EMPTY
+        } else {
+            0
+        };
+        let wanted = receive | transmit;
+        if wanted != transfer.enabled {
+            self.ports.write_u8(IER, wanted);
+            transfer.enabled = wanted;
         }
-        self.counters.sent.add(count as u64);
-        transfer.transmit_idle = count == 0;
-        Ok(count > 0 || !was_idle)
     }
 
     /// Reads the line status, which clears its error bits: they are counted here, and a break is

@@ -175,6 +175,21 @@ fn a_long_message_is_sent_complete_and_in_order() {
     );
 }
 
+/// An emulated chip has sent each byte when the write returns.
+#[test]
+fn a_chip_that_sends_at_once_needs_no_interrupts() {
+    let mut bench = bench::<64>(Model::new(Masking::Remember));
+    bench.model.chip().instant_transmit = true;
+    let sink = bench.to_wire.take().expect("once");
+    bench.sim.spawn("writer", async move {
+        assert!(sink.write_all(&pattern(1000)).await.is_ok());
+        std::future::pending::<()>().await;
+    });
+    bench.sim.run();
+    assert_eq!(bench.model.chip().sent, pattern(1000));
+    assert_eq!(bench.uart.counters().interrupts, 0);
+}
+
 #[test]
 fn an_idle_port_is_silent() {
     let mut bench = bench::<64>(Model::new(Masking::Remember));

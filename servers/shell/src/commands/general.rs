@@ -101,7 +101,7 @@ pub async fn time<I: ByteSource, O: ByteSink, S: System>(
     let (mhz, rest_hz) = (time.tsc_hz / 1_000_000, time.tsc_hz % 1_000_000);
     put!(
         *output,
-        "tsc     {mhz}.{:03} MHz by {}, spread {} ppm\n",
+        "tsc     {mhz}.{:03} MHz, {}, spread {} ppm\n",
         rest_hz / 1000,
         time.calibration.source,
         time.calibration.spread_ppm
