@@ -198,11 +198,14 @@ pub(crate) fn init_this_core() {
     lapic::enable_this_core(mine);
 }
 
+/// Where ISA interrupt `irq` arrives.
+fn isa_route(irq: u8) -> Option<IsaRoute> {
+    SETUP.get()?.isa.get(usize::from(irq)).copied()
+}
+
 /// Claims ISA interrupt `irq` (0 to 15) for core `core`, wherever the firmware says it arrives. `name` is for people.
 pub fn claim_isa(irq: u8, name: &'static str, core: u32) -> Result<Interrupt, IrqError> {
-    let routes = SETUP.get().map(|setup| &setup.isa);
-    let route = routes.and_then(|isa| isa.get(usize::from(irq))).ok_or(IrqError::NoSuchIsaIrq { irq })?;
-    let IsaRoute { gsi, polarity, trigger } = *route;
+    let IsaRoute { gsi, polarity, trigger } = isa_route(irq).ok_or(IrqError::NoSuchIsaIrq { irq })?;
     Interrupt::claim(name, SourceKind::Line { gsi, isa: Some(irq), trigger, polarity }, core)
 }
 

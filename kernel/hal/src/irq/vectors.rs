@@ -9,6 +9,9 @@ pub const LEGACY_FIRST: u8 = 0x20;
 /// Last vector of the 8259 pair.
 pub const LEGACY_LAST: u8 = 0x2f;
 
+const LEGACY_SPURIOUS_7: u8 = LEGACY_FIRST + 7;
+const LEGACY_SPURIOUS_15: u8 = LEGACY_FIRST + 15;
+
 /// First vector handed to devices (IOAPIC lines and MSI), separately on each core.
 pub const DEVICE_FIRST: u8 = 0x30;
 /// Last vector handed to devices.
@@ -33,7 +36,8 @@ pub const SPURIOUS: u8 = 0xff;
 pub const fn name(vector: u8) -> Option<&'static str> {
     match vector {
         2 => Some("nmi"),
-        LEGACY_FIRST..=LEGACY_LAST => Some("8259 (masked)"),
+        // The two that a masked 8259 pair can still raise.
+        LEGACY_SPURIOUS_7 | LEGACY_SPURIOUS_15 => Some("8259 spurious"),
         TIMER => Some("timer"),
         CALL => Some("call"),
         WAKE => Some("wake"),

@@ -5,8 +5,9 @@
 //! interrupt; one that does not answer gets an NMI, whose handler writes a report: which task, where, how it got there.
 //!
 //! The looks come from an HPET comparator, delivered to core 0 as an NMI, so that core 0's own interrupts need not be
-//! on. On a machine without an HPET, whoever takes a wake or timer interrupt looks, if it is time: then a stuck core is found
-//! only while another one has something to do, and a lone core cannot be found at all.
+//! on; without an HPET, from the CMOS clock's once-a-second interrupt, delivered likewise. If there is neither, whoever takes a
+//! wake or timer interrupt looks, if it is time: then a stuck core is found only while another one has something to do, and
+//! a lone core cannot be found at all.
 
 use core::cell::UnsafeCell;
 use core::fmt::Write;
@@ -22,7 +23,7 @@ use crate::cpu::percpu::{self, PerCpu};
 use crate::cpu::report::EmergencyOutput;
 use crate::cpu::trap::TrapFrame;
 use crate::platform::KernelPlatform;
-use crate::time;
+use crate::time::{self, rtc};
 
 /// From one look to the next.
 const PERIOD_MS: u32 = 2000;
@@ -30,6 +31,8 @@ const PERIOD_MS: u32 = 2000;
 const LEAST_MS: u32 = PERIOD_MS * 3 / 4;
 /// The IOAPIC input that the PIT's channel 0 is wired to on every PC; the channel is silenced at boot.
 const PIT_INPUT: u8 = 2;
+/// The ISA interrupt of the CMOS clock on every PC.
+const CMOS_CLOCK_ISA_IRQ: u8 = 8;
 
 /// What the watchdog keeps for each core.
 pub(crate) struct WatchedCore {
@@ -65,13 +68,19 @@ pub enum Heartbeat {
         /// The global system interrupt that it comes in on.
         gsi: u32,
     },
+    /// The CMOS clock, by NMI to core 0, once a second (every second one is a look).
+    CmosClock {
+        /// The global system interrupt that it comes in on.
+        gsi: u32,
+    },
     /// Whoever takes an interrupt.
     Interrupts,
 }
 
 const OFF: u32 = 0;
 const BY_HPET: u32 = 1;
-const BY_INTERRUPTS: u32 = 2;
+const BY_CMOS_CLOCK: u32 = 2;
+const BY_INTERRUPTS: u32 = 3;
 static MODE: AtomicU32 = AtomicU32::new(OFF);
 /// The heartbeat's GSI plus one, 0 for none.
 static LINE: AtomicU32 = AtomicU32::new(0);
@@ -100,14 +109,17 @@ pub(super) fn line() -> Option<u32> {
 /// Starts watching. Once, when the cores run.
 pub fn start() -> Heartbeat {
     set_next_look();
-    let heartbeat = start_hpet().unwrap_or(Heartbeat::Interrupts);
+    let heartbeat = start_hpet().or_else(start_cmos_clock).unwrap_or(Heartbeat::Interrupts);
     match heartbeat {
+        Heartbeat::CmosClock { gsi } => {
+            log::info!(target: "watchdog", "no usable HPET: CMOS clock, by NMI on GSI {gsi} every second");
+        }
         Heartbeat::Hpet { gsi } => log::info!(target: "watchdog", "HPET, by NMI on GSI {gsi} every {PERIOD_MS} ms"),
         Heartbeat::Interrupts => {
             MODE.store(BY_INTERRUPTS, Ordering::Release);
             log::warn!(
                 target: "watchdog",
-                "no usable HPET: a core stuck with interrupts off is noticed only when another takes an interrupt"
+                "no usable HPET or CMOS clock: a core stuck with interrupts off is noticed only when another takes an interrupt"
             );
         }
     }
@@ -130,15 +142,37 @@ fn start_hpet() -> Option<Heartbeat> {
     Some(Heartbeat::Hpet { gsi })
 }
 
+fn start_cmos_clock() -> Option<Heartbeat> {
+    if !time::has_cmos_clock() || !time::cmos_clock_runs() {
+        return None;
+    }
+    let route = super::isa_route(CMOS_CLOCK_ISA_IRQ)?;
+    if route.trigger != Trigger::Edge || source::is_claimed(route.gsi) {
+        return None;
+    }
+    let line = ioapic::find(route.gsi)?;
+    let apic_id = percpu::get(0)?.apic_id.load(Ordering::Relaxed);
+    ioapic::route(line, Delivery::Nmi, apic_id, route.polarity, Trigger::Edge).ok()?;
+    LINE.store(route.gsi + 1, Ordering::Relaxed);
+    MODE.store(BY_CMOS_CLOCK, Ordering::Release);
+    rtc::start_heartbeat();
+    Some(Heartbeat::CmosClock { gsi: route.gsi })
+}
+
 /// What an NMI is for, if it is the watchdog's.
 pub(super) fn nmi(own: &WatchedCore, number: u32, frame: &TrapFrame) {
     let since_ns = own.report_stuck_since_ns.swap(0, Ordering::AcqRel);
     if since_ns != 0 {
         report_where(number, since_ns, frame);
     }
-    if number == 0 && MODE.load(Ordering::Acquire) == BY_HPET {
-        look_if_due(number, Some(frame));
+    let mode = MODE.load(Ordering::Acquire);
+    if number != 0 || (mode != BY_HPET && mode != BY_CMOS_CLOCK) {
+        return;
     }
+    if mode == BY_CMOS_CLOCK {
+        rtc::rearm_heartbeat();
+    }
+    look_if_due(number, Some(frame));
 }
 
 /// After the top half of a wake or timer interrupt: where there is no HPET, this is when somebody looks.

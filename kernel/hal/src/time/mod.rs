@@ -13,7 +13,7 @@ mod calibrate;
 mod hpet;
 mod pit;
 mod pm_timer;
-mod rtc;
+pub(crate) mod rtc;
 pub(crate) mod sync;
 pub(crate) mod timer;
 
@@ -135,10 +135,19 @@ pub fn init() -> Result<(), NoClock> {
     Ok(())
 }
 
+/// Whether the CMOS ports may be used.
+pub(crate) fn has_cmos_clock() -> bool {
+    crate::acpi::fadt().is_none_or(|fadt| fadt.cmos_rtc != Presence::No)
+}
+
+/// Whether the CMOS clock told a valid time at boot.
+pub(crate) fn cmos_clock_runs() -> bool {
+    WALL_CLOCK.get().is_some_and(|clock| clock.read.is_ok())
+}
+
 fn read_wall_clock() {
     let century = crate::acpi::fadt().map_or(0, |fadt| fadt.century_index);
-    let has_clock = crate::acpi::fadt().is_none_or(|fadt| fadt.cmos_rtc != Presence::No);
-    if !has_clock {
+    if !has_cmos_clock() {
         log::info!(target: "time", "this machine has no CMOS clock: the date is unknown");
         return;
     }

@@ -1,4 +1,5 @@
-//! The wall clock: the battery-backed CMOS clock, read once at boot (MC146818A data sheet; ACPI 6.5 §4.8.2.4).
+//! The battery-backed CMOS clock (MC146818A data sheet; ACPI 6.5 §4.8.2.4): the wall clock, read once at boot, and a beat
+//! once a second where there is no better one.
 
 use core::fmt;
 
@@ -17,6 +18,11 @@ const MONTH: u8 = 0x08;
 const YEAR: u8 = 0x09;
 const STATUS_A: u8 = 0x0a;
 const STATUS_B: u8 = 0x0b;
+const STATUS_C: u8 = 0x0c;
+/// Status B: an interrupt each time the clock has moved on, once a second.
+const UPDATE_INTERRUPT: u8 = 1 << 4;
+/// Status B: the other two interrupts, periodic and alarm.
+const OTHER_INTERRUPTS: u8 = 1 << 6 | 1 << 5;
 /// Status A: an update is or will soon be under way.
 const UPDATE_IN_PROGRESS: u8 = 1 << 7;
 /// An update takes under 2 ms, and a port read about a microsecond on real parts.
@@ -47,9 +53,7 @@ impl core::error::Error for RtcError {}
 /// Reads the wall clock, taken to be UTC. `century_register` is the FADT's, 0 for none. Waits at most a few
 /// milliseconds.
 pub(super) fn read(century_register: u8) -> Result<CivilTime, RtcError> {
-    // SAFETY: nothing else in the kernel drives the CMOS index and data ports; reading its clock registers
-    // changes nothing but the index.
-    let ports = unsafe { PortRange::new(0x70, 2) };
+    let ports = ports();
     let mut before = read_once(&ports, century_register)?;
     for _ in 0..MOST_READINGS {
         let now = read_once(&ports, century_register)?;
@@ -59,6 +63,26 @@ pub(super) fn read(century_register: u8) -> Result<CivilTime, RtcError> {
         before = now;
     }
     Err(RtcError::Unstable)
+}
+
+fn ports() -> PortRange {
+    // SAFETY: only this module drives the CMOS index and data ports: at boot, and from then on the heartbeat alone.
+    unsafe { PortRange::new(0x70, 2) }
+}
+
+/// Turns on the clock's once-a-second interrupt on ISA IRQ 8, and its others off: the heartbeat of the watchdog on
+/// machines without an HPET. From then on nothing else may use the CMOS ports, as a beat can come between any two accesses.
+pub(crate) fn start_heartbeat() {
+    let ports = ports();
+    let status = register(&ports, STATUS_B) & !OTHER_INTERRUPTS;
+    ports.write_u8(INDEX, STATUS_B);
+    ports.write_u8(DATA, status | UPDATE_INTERRUPT);
+    rearm_heartbeat();
+}
+
+/// Lets the next beat come: reading the flags lowers the line.
+pub(crate) fn rearm_heartbeat() {
+    register(&ports(), STATUS_C);
 }
 
 fn register(ports: &PortRange, index: u8) -> u8 {
