@@ -1,7 +1,8 @@
 //! Hostile tables: whatever their bytes, the parser returns, within its budget, with messages and without a panic.
 
+use super::sleep::tests::soft_off;
 use super::test_tables::{Builder, Defect, fix_checksum};
-use super::tests::{Image, LOAD, discover, messages, one_table, soft_off, tables};
+use super::tests::{Image, LOAD, discover, messages, one_table, tables};
 use super::*;
 use proptest::prelude::*;
 use std::vec;

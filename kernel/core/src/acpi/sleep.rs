@@ -129,3 +129,56 @@ fn integer(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (&low, high) = value.split_first()?;
     (low <= 7 && high.iter().all(|&byte| byte == 0)).then_some((low, rest))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::Signature;
+    use super::super::test_tables::Builder;
+    use super::super::tests::{LOAD, discover};
+    use super::*;
+    use std::vec;
+
+    pub(in super::super) fn soft_off(aml: &[u8]) -> Option<SleepType> {
+        let mut buffer = vec![0; aml.len() + 4096];
+        let mut builder = Builder::new(&mut buffer, LOAD);
+        let ssdt = builder.table(Signature::SSDT, 2, &[aml]).unwrap();
+        builder.list(ssdt).unwrap();
+        builder.finish().unwrap();
+        discover(&buffer).soft_off
+    }
+
+    #[test]
+    fn encodings_of_the_soft_off_package() {
+        let expect =
+            |aml: &[u8], a, b| assert_eq!(soft_off(aml), Some(SleepType { a, b }), "{aml:?}");
+        expect(b"\x08_S5_\x12\x06\x04\x0a\x05\x0a\x06\x00\x00", 5, 6);
+        expect(b"\x08\\_S5_\x12\x06\x04\x01\x00\x00\x00", 1, 0);
+        expect(
+            b"\x08_S5_\x12\x4a\x00\x02\x0b\x07\x00\x0c\x03\x00\x00\x00",
+            7,
+            3,
+        );
+        expect(b"\x08_S5_\x12\x06\x01\x0a\x05", 5, 0);
+        // One that is used, not declared, and a damaged one come first.
+        expect(
+            b"_S5_\x12\x06\x02\x01\x01\x08_S5_\x12\x06\x02\x0d\x08_S5_\x12\x06\x02\x0a\x05\x0a\x05",
+            5,
+            5,
+        );
+        for damaged in [
+            &b"\x08_S5_\x12\x06\x02\x0a\x08\x00"[..],
+            b"\x08_S5_",
+            b"\x08_S5_\x12",
+            b"\x08_S5_\x12\xff\x02\x00",
+            b"_S5_",
+        ] {
+            assert_eq!(soft_off(damaged), None, "{damaged:?}");
+        }
+        // Across the end of what is read at once, at every place.
+        for before in 440..530 {
+            let mut aml = vec![0xa3; before];
+            aml.extend_from_slice(b"\x08_S5_\x12\x06\x02\x0a\x05\x0a\x05");
+            expect(&aml, 5, 5);
+        }
+    }
+}
