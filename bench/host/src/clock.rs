@@ -1,0 +1,40 @@
+//! The two clocks: the CPU time of the calling thread, and the time stamp counter.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// CPU time of the calling thread in ns: what others do on the machine meanwhile does not count.
+pub fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a local of the right type. The call cannot fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The time stamp counter, synchronised across cores on any machine with an invariant one.
+#[inline(always)]
+pub fn tsc() -> u64 {
+    // SAFETY: every x86-64 has it, and it is allowed in ring 3.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Ticks of [`tsc`] a second, measured once.
+pub fn tsc_hz() -> u64 {
+    static HZ: OnceLock<u64> = OnceLock::new();
+    *HZ.get_or_init(|| {
+        let (start, from) = (Instant::now(), tsc());
+        while start.elapsed() < Duration::from_millis(10) {
+            std::hint::spin_loop();
+        }
+        let (ticks, time) = (tsc() - from, start.elapsed());
+        (ticks as u128 * 1_000_000_000 / time.as_nanos()) as u64
+    })
+}
+
+/// Ticks of [`tsc`] as ns.
+pub fn ticks_to_ns(ticks: u64) -> f64 {
+    ticks as f64 * 1e9 / tsc_hz() as f64
+}
