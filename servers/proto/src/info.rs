@@ -118,8 +118,6 @@ pub struct SystemInfo {
     pub build: Text<96>,
     /// How it was booted: `pvh`, `multiboot2`, `uefi`.
     pub boot_path: Text<24>,
-    /// Who booted it: `GRUB 2.06`, `QEMU`.
-    pub loader: Text<48>,
     /// The kernel command line.
     pub command_line: Text<512>,
     /// The processor's own name.

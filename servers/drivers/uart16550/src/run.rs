@@ -7,7 +7,7 @@ use crate::registers::{DATA, IER, IIR_FCR, LSR, MSR, ier, iir, lsr};
 use crate::{FIFO_BYTES, Uart};
 
 /// Rounds of the chip's FIFO served before other tasks get their turn.
-pub const PASSES_PER_POLL: usize = 4;
+pub const PASSES_PER_POLL: usize = 2;
 
 /// Why [`Uart::run`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,9 @@ enum Progress {
     None,
 }
 
-/// FIFOs filled in one round, by a chip that sends faster than it is filled (an emulated one).
-const FILLS_PER_ROUND: usize = 2;
+/// FIFOs filled in one round, by a chip that sends faster than it is filled: an emulated one, where
+/// each byte can take a tenth of a millisecond.
+const FILLS_PER_ROUND: usize = 1;
 
 /// Turns the chip's interrupts off when the task ends or is dropped.
 struct Claim<'a, P: IoPorts, I: Interrupt>(&'a Uart<P, I>);

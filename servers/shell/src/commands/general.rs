@@ -21,7 +21,6 @@ pub async fn version<I: ByteSource, O: ByteSink, S: System>(
             .string("version", &info.version)
             .string("build", &info.build)
             .string("boot_path", &info.boot_path)
-            .string("loader", &info.loader)
             .string("command_line", &info.command_line)
             .string("cpu", &info.cpu)
             .number("cores", info.cores);
@@ -43,7 +42,6 @@ pub async fn version<I: ByteSource, O: ByteSink, S: System>(
     put!(*output, "Raede {}\n", info.version);
     put!(*output, "build         {}\n", info.build);
     put!(*output, "boot path     {}\n", info.boot_path);
-    put!(*output, "loader        {}\n", info.loader);
     put!(*output, "command line  {}\n", info.command_line);
     put!(
         *output,
