@@ -19,7 +19,7 @@ static TYPED: Pipe<1024> = Pipe::new();
 /// Starts the screen's shell, which writes to `output` on a terminal of so many columns and rows, and the keyboard's tasks, which type into it.
 pub fn start_with_shell(keymap: Keymap, terminal_size: (usize, usize), output: PipeWriter<'static>) {
     let Ok((terminal, typed)) = TYPED.split() else {
-        return ::log::error!("keyboard: started twice");
+        return ::log::error!("started twice");
     };
     let (columns, rows) = terminal_size;
     let config = shell::Config { mode: shell::Mode::Interactive, columns, rows };
@@ -30,22 +30,22 @@ pub fn start_with_shell(keymap: Keymap, terminal_size: (usize, usize), output: P
 fn start(keymap: Keymap, terminal: PipeWriter<'static>) {
     let interrupt = match hal::irq::claim_isa(KEYBOARD_ISA_IRQ, "keyboard", 0) {
         Ok(interrupt) => interrupt,
-        Err(error) => return ::log::error!("keyboard: {error}"),
+        Err(error) => return ::log::error!("{error}"),
     };
     let Some(ports) = hal::io::claim(LegacyDevice::KeyboardController) else {
-        return ::log::error!("keyboard: the controller has a driver already");
+        return ::log::error!("the controller has a driver already");
     };
     let Ok((scancodes_in, scancodes_out)) = SCANCODES.split() else {
-        return ::log::error!("keyboard: started twice");
+        return ::log::error!("started twice");
     };
     exec::spawn("i8042", CoreId::FIRST, exec::DRIVER_DEADLINE, async move {
         match i8042::Controller::start(Ports::new(ports), Line::new(interrupt), &KernelClock).await {
             Ok(controller) => {
-                ::log::info!("keyboard: {:?} at the i8042 controller", controller.keyboard());
+                ::log::info!("{:?} at the i8042 controller", controller.keyboard());
                 let end = controller.run(&scancodes_in).await;
-                ::log::error!("keyboard: the driver ended: {end:?}");
+                ::log::error!("the driver ended: {end:?}");
             }
-            Err(error) => ::log::warn!("keyboard: {error}"),
+            Err(error) => ::log::warn!("{error}"),
         }
     });
     exec::spawn("keyboard", CoreId::FIRST, exec::INPUT_DEADLINE, async move {

@@ -54,12 +54,18 @@ impl Log for KernelLog {
             time_ticks: hal::time::now_ticks(),
             level: record.level(),
             core: percpu::core_number() as u16,
-            target: record.target(),
+            target: record.target().rsplit("::").next().unwrap_or_default(),
         };
         let Some(mut ring) = lock() else {
             MISSED.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        let missed = MISSED.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            let stamp = Stamp { level: Level::Warn, target: "log", ..stamp };
+            ring.push_fmt(stamp, format_args!("{missed} records of exception handlers were lost: the log was in use"));
+            WRITTEN.fetch_add(1, Ordering::Release);
+        }
         ring.push_fmt(stamp, *record.args());
         drop(ring);
         WRITTEN.fetch_add(1, Ordering::Release);
@@ -106,11 +112,6 @@ pub fn is_serial_on() -> bool {
 /// Ends the direct echo: from now on consoles follow the ring.
 pub fn end_start_up() {
     STARTING.store(false, Ordering::Relaxed);
-}
-
-/// Records lost because a handler found the ring locked.
-pub fn missed() -> u64 {
-    MISSED.load(Ordering::Relaxed)
 }
 
 /// A cursor behind the newest record.

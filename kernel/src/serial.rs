@@ -22,18 +22,18 @@ static SHELL_OUTPUT: Pipe<4096> = Pipe::new();
 pub fn start(kind: SerialShell) {
     let interrupt = match hal::irq::claim_isa(COM1_ISA_IRQ, "com1", 0) {
         Ok(interrupt) => interrupt,
-        Err(error) => return ::log::error!("serial console: {error}"),
+        Err(error) => return ::log::error!("{error}"),
     };
     let Some(ports) = hal::io::claim(LegacyDevice::Com1) else {
-        return ::log::error!("serial console: the port has a driver already");
+        return ::log::error!("the port has a driver already");
     };
     let config = Config { base_port: ports.base(), baud: uart16550::MAX_BAUD };
     let uart = match Uart::probe(Ports::new(ports), Line::new(interrupt), config) {
         Ok(uart) => uart,
-        Err(error) => return ::log::warn!("serial console: {error}"),
+        Err(error) => return ::log::warn!("{error}"),
     };
     let (Ok(received), Ok(to_send), Ok(output)) = (RECEIVED.split(), TO_SEND.split(), SHELL_OUTPUT.split()) else {
-        return ::log::error!("serial console: started twice");
+        return ::log::error!("started twice");
     };
     let (received_in, received_out) = received;
     let (send_in, send_out) = to_send;
@@ -41,7 +41,7 @@ pub fn start(kind: SerialShell) {
     let cursor = log::end();
     exec::spawn("com1", CoreId::FIRST, exec::DRIVER_DEADLINE, async move {
         let end = uart.run(&received_in, &send_out).await;
-        ::log::error!("serial console: the driver ended: {end:?}");
+        ::log::error!("the driver ended: {end:?}");
     });
     let with_log = log::is_serial_on();
     exec::spawn(

@@ -105,6 +105,12 @@ fn fixed_vector_row(vector: u8, name: &str) -> IrqRow {
     row
 }
 
+/// Whether `vector` is one of the masked 8259's sixteen and has, as it should, never been taken.
+fn is_idle_legacy(vector: u8) -> bool {
+    let is_legacy = (hal::irq::vectors::LEGACY_FIRST..=hal::irq::vectors::LEGACY_LAST).contains(&vector);
+    is_legacy && fixed_vector_row(vector, "").total() == 0
+}
+
 fn source_row(source: &SourceInfo) -> IrqRow {
     let mut row = IrqRow {
         vector: source.vector,
@@ -186,7 +192,7 @@ impl System for KernelSystem {
     async fn irqs(&self, cursor: &mut Cursor, page: &mut [IrqRow]) -> usize {
         page_of(cursor, page, |visit| {
             for vector in 0..=u8::MAX {
-                if let Some(name) = hal::irq::vectors::name(vector) {
+                if let Some(name) = hal::irq::vectors::name(vector).filter(|_| !is_idle_legacy(vector)) {
                     visit((u64::from(vector) + 1) << 16, &mut || fixed_vector_row(vector, name));
                 }
                 let mut index = 0;
@@ -299,7 +305,6 @@ impl System for KernelSystem {
             version: Text::from_start(env!("CARGO_PKG_VERSION")),
             build: Text::from_start(env!("RAEDE_BUILD")),
             boot_path: Text::format(format_args!("{}", boot.path)),
-            loader: Text::new(),
             command_line: Text::from_start(crate::options::options().words.as_str()),
             cpu: hal::cpu::features::with_brand(Text::from_start),
             cores: percpu::count() as u16,

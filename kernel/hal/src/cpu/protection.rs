@@ -50,9 +50,9 @@ pub fn report() {
     ];
     for (name, on, consequence) in all {
         if on {
-            log::info!("protection: {name} on");
+            log::info!("{name} on");
         } else {
-            log::warn!("protection: {name} is missing on this CPU: {consequence}; going on without");
+            log::warn!("{name} is missing on this CPU: {consequence}; going on without");
         }
     }
 }

@@ -4,7 +4,10 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
+use executor::{CoreId, Platform};
+
 use crate::io::PortRange;
+use crate::platform::KernelPlatform;
 
 use super::{backtrace, halt_forever, percpu};
 
@@ -115,8 +118,19 @@ impl Report {
         report
     }
 
+    /// Names the task that this core was polling, if any.
+    fn name_task(&mut self) {
+        let fleet = KernelPlatform::fleet();
+        let polling = CoreId::new(percpu::core_number() as usize).and_then(|core| fleet.polling(core));
+        if let Some(poll) = polling {
+            let name = fleet.task(poll.task).map_or("(gone)", |task| task.name);
+            let _ = writeln!(self, "in task {} {name}", poll.task);
+        }
+    }
+
     /// Writes the backtrace and ends as [`set_after_panic`] chose.
     pub fn finish(mut self, rip: u64, rbp: u64) -> ! {
+        self.name_task();
         let _ = writeln!(self, "backtrace:");
         let _ = backtrace::write(&mut self, rip, rbp);
         let what = AFTERWARDS.load(Ordering::Relaxed);

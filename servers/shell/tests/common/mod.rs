@@ -237,7 +237,6 @@ impl System for Fake {
             version: "0.1.0".into(),
             build: "release".into(),
             boot_path: "pvh".into(),
-            loader: "QEMU".into(),
             command_line: Text::from("\u{1}".repeat(600).as_str()),
             cpu: NASTY.into(),
             cores: 2,
