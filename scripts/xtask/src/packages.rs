@@ -20,6 +20,8 @@ pub enum Tool {
     Xorriso,
     /// `mformat`, `mmd` and `mcopy`, which write the EFI partition.
     Mtools,
+    /// `valgrind`, which counts instructions.
+    Valgrind,
 }
 
 /// Where GRUB's BIOS modules are.
@@ -42,6 +44,7 @@ impl Tool {
             Tool::GrubBios => "grub-pc-bin",
             Tool::Xorriso => "xorriso",
             Tool::Mtools => "mtools",
+            Tool::Valgrind => "valgrind",
         }
     }
 
@@ -52,6 +55,7 @@ impl Tool {
             Tool::GrubMkimage => host::find_program("grub-mkimage").is_some(),
             Tool::GrubBios => Path::new(GRUB_BIOS_DIR).join("boot_hybrid.img").is_file(),
             Tool::Xorriso => host::find_program("xorriso").is_some(),
+            Tool::Valgrind => host::find_program("valgrind").is_some(),
             Tool::Mtools => ["mformat", "mmd", "mcopy"]
                 .iter()
                 .all(|name| host::find_program(name).is_some()),

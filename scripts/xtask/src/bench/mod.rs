@@ -2,9 +2,10 @@
 //!
 //! A result is a JSON object as the guest writes it to COM2: `{"metric":NAME,"unit":U,...}` with
 //! either `n min mean p50 p99 p999 max` or one `value`. [`guest`] boots Raede and speaks that
-//! protocol; a mode that measures on the host adds its objects to the same [`Results`].
+//! protocol; [`peers`] runs the host bench, a program of its own with its own rows.
 
 pub mod guest;
+pub mod peers;
 
 use crate::error::{Doing, Error, Result};
 use crate::host;

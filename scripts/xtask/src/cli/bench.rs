@@ -2,6 +2,7 @@
 
 use super::{number, text};
 use crate::bench::guest::{self, Mode};
+use crate::bench::peers;
 use crate::build;
 use crate::error::{Error, Result};
 use crate::packages::{self, Tool};
@@ -11,21 +12,26 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const HELP: &str = "\
-Usage: scripts/bench --icount [OPTIONS]
+Usage: scripts/bench --icount|--host [OPTIONS]
 
 Measures Raede, prints a table and writes target/bench/MODE.json.
 
   --icount           probes inside Raede under QEMU, counting instructions: one ns is one
                      instruction, figures do not depend on the host
-  --phases P         which probes (default all; the kernel's bench.phases=)
-  --append TEXT      more words for the kernel's command line
-  --timeout SECONDS  limit (default 900)
+  --host             the executor beside its peers, on this machine
+  --phases P         (icount) which probes (default all; the kernel's bench.phases=)
+  --append TEXT      (icount) more words for the kernel's command line
+  --timeout SECONDS  (icount) limit (default 900)
+  --only WORKLOAD    (host) only this one; may be given several times
+  --quick            (host) fewer and shorter repetitions
+  --instructions     (host) count instructions per operation too; some minutes more
 ";
 
 pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
     let mut modes = Vec::new();
     let (mut phases, mut append) = ("all".to_owned(), String::new());
     let mut limit = Duration::from_secs(900);
+    let (mut beside_peers, mut host_options) = (false, peers::Options::default());
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => {
@@ -33,14 +39,24 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             Long("icount") => modes.push(Mode::Icount),
+            Long("host") => beside_peers = true,
+            Long("only") => host_options.only.push(text(parser)?),
+            Long("quick") => host_options.quick = true,
+            Long("instructions") => host_options.instructions = true,
             Long("phases") => phases = text(parser)?,
             Long("append") => append = text(parser)?,
             Long("timeout") => limit = Duration::from_secs(number(parser, "--timeout", 1, 86_400)?),
             other => return Err(other.unexpected().into()),
         }
     }
+    if beside_peers {
+        peers::run(&host_options)?;
+        if modes.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     if modes.is_empty() {
-        return Err(Error::Usage("what to measure? --icount".into()));
+        return Err(Error::Usage("what to measure? --icount or --host".into()));
     }
     modes.dedup();
     packages::require(&[Tool::Qemu])?;
