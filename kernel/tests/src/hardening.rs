@@ -63,18 +63,14 @@ fn kaslr(lab: &Lab) -> Verdict {
 fn bases(lab: &Lab, words: &str) -> Result<[Base; 3], Box<dyn Error>> {
     let mut session = Session::boot(&lab.script_machine(words))?;
     let log = session.ok("dmesg")?;
-    let line = log
-        .lines()
-        .find(|line| line.contains("kaslr: "))
-        .ok_or_else(|| format!("dmesg has no kaslr line:\n{log}"))?;
-    parse_bases(line).ok_or_else(|| {
-        format!("not `kaslr: image 0x... (N bits) direct map ... heap ...`: {line}").into()
+    parse_bases(&log).ok_or_else(|| {
+        format!("dmesg has no `kaslr: image at 0x... (N bits)`, direct map, heap:\n{log}").into()
     })
 }
 
-fn parse_bases(line: &str) -> Option<[Base; 3]> {
+fn parse_bases(log: &str) -> Option<[Base; 3]> {
     let base = |name: &str| {
-        let (_, rest) = line.split_once(&format!("{name} 0x"))?;
+        let (_, rest) = log.split_once(&format!("kaslr: {name} at 0x"))?;
         let (address, rest) = rest.split_once(" (")?;
         let (bits, _) = rest.split_once(" bits)")?;
         Some(Base {
@@ -119,8 +115,9 @@ mod tests {
 
     #[test]
     fn reads_the_line() {
-        let line = "[0.01] INFO kaslr: image 0xffffffff8a000000 (9 bits) direct map 0xffff8b0000000000 (14 bits) heap 0xffffa00000000000 (15 bits)";
-        let bases = parse_bases(line).expect("a good line");
+        let log = "[0.01] debug kaslr: image at 0xffffffff8a000000 (9 bits)\n[0.01] debug kaslr: \
+                   direct map at 0xffff8b0000000000 (14 bits)\n[0.01] debug kaslr: heap at 0xffffa00000000000 (15 bits)\n";
+        let bases = parse_bases(log).expect("a good line");
         assert_eq!(
             bases[0],
             Base {
@@ -135,6 +132,6 @@ mod tests {
                 bits: 15
             }
         );
-        assert_eq!(parse_bases("kaslr: image 0x12 (9 bits)"), None);
+        assert_eq!(parse_bases("kaslr: image at 0x12 (9 bits)"), None);
     }
 }

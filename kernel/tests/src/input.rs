@@ -2,7 +2,7 @@
 
 use crate::lab::Lab;
 use crate::scenario::{Scenario, Verdict};
-use crate::session::{COMMAND_LIMIT, PROMPT, Prompt, Session};
+use crate::session::{COMMAND_LIMIT, NEW_PROMPT, Prompt, Session};
 use xtask::qemu::script;
 
 /// Bytes sent to the serial port at once.
@@ -30,7 +30,7 @@ fn serial_line(lab: &Lab) -> Verdict {
     let sent = text(BURST - "echo \r".len());
     for _ in 0..5 {
         prompt.vm.serial.send(format!("echo {sent}\r"))?;
-        let came = prompt.vm.serial.wait_for(PROMPT, COMMAND_LIMIT)?;
+        let came = prompt.vm.serial.wait_for(NEW_PROMPT, COMMAND_LIMIT)?;
         // The line editor may move the cursor in its echo; the answer is plain.
         if !came.lines().any(|line| line.trim_end_matches('\r') == sent) {
             return Err(format!("sent {sent}\ngot {came}").into());
@@ -76,18 +76,12 @@ fn line_editing(lab: &Lab) -> Verdict {
     for (what, keys, expected) in cases {
         prompt.vm.serial.send(&keys)?;
         prompt.vm.serial.send("\r")?;
-        let line = prompt.vm.serial.wait_until(
-            &format!("a line {expected:?} after {what}"),
-            COMMAND_LIMIT,
-            |unread| {
-                let text = String::from_utf8_lossy(unread);
-                let found = text
-                    .lines()
-                    .any(|line| line.trim_end_matches('\r') == expected);
-                (found && text.ends_with(PROMPT)).then_some((unread.len(), ()))
-            },
-        );
-        line.map_err(|error| format!("{what}: {error}"))?;
+        let answered = format!("\n{expected}\r\n");
+        prompt
+            .vm
+            .serial
+            .wait_for(&answered, COMMAND_LIMIT)
+            .map_err(|error| format!("{what}: {error}"))?;
     }
     Ok(String::new())
 }

@@ -28,10 +28,10 @@ pub fn scenarios() -> Vec<Scenario> {
             self_test(lab, "cross_core_wake")
         }),
         Scenario::alone("qemu.wake.storm", |lab| {
-            self_test(lab, &format!("wake_storm={STORM}"))
+            self_test(lab, &format!("wake_storm:{STORM}"))
         }),
         Scenario::long("qemu.wake.long_storm", |lab| {
-            self_test(lab, &format!("wake_storm={LONG_STORM}"))
+            self_test(lab, &format!("wake_storm:{LONG_STORM}"))
         }),
     ]
 }
@@ -39,7 +39,7 @@ pub fn scenarios() -> Vec<Scenario> {
 /// Boots with a test that the kernel runs and judges itself.
 pub fn self_test(lab: &Lab, test: &str) -> Verdict {
     let mut vm = lab.machine(&format!("selftest={test}")).spawn()?;
-    let name = test.split('=').next().unwrap_or(test);
+    let name = test.split(':').next().unwrap_or(test);
     // A million wakes take minutes under emulation on a busy host.
     let limit = KERNEL_BOOT_LIMIT + Duration::from_secs(600);
     let line = vm.serial.wait_line(&format!("selftest {name}: "), limit)?;

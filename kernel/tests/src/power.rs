@@ -2,7 +2,7 @@
 
 use crate::lab::Lab;
 use crate::scenario::{Scenario, Verdict};
-use crate::session::{KERNEL_BOOT_LIMIT, PROMPT, Prompt};
+use crate::session::{KERNEL_BOOT_LIMIT, NEW_PROMPT, Prompt};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use xtask::host;
@@ -25,9 +25,9 @@ pub fn scenarios() -> Vec<Scenario> {
             let mut machine = lab.plain_machine("panic=reboot");
             machine.on_reset = OnReset::Restart;
             let mut prompt = Prompt::boot(&machine)?;
-            prompt.vm.serial.send("panic once\r")?;
+            prompt.vm.serial.send("panic --yes once\r")?;
             prompt.vm.serial.wait_panic(LEAVE_LIMIT)?;
-            prompt.vm.serial.wait_for(PROMPT, KERNEL_BOOT_LIMIT)?;
+            prompt.vm.serial.wait_for(NEW_PROMPT, KERNEL_BOOT_LIMIT)?;
             Ok(String::new())
         }),
         Scenario::alone("qemu.exec.output_and_status", |_| {
@@ -87,13 +87,13 @@ fn reboot(lab: &Lab) -> Verdict {
     let mut prompt = Prompt::boot(&machine)?;
     prompt.vm.serial.send("reboot\r")?;
     prompt.vm.qmp.wait_event("RESET", LEAVE_LIMIT)?;
-    prompt.vm.serial.wait_for(PROMPT, KERNEL_BOOT_LIMIT)?;
+    prompt.vm.serial.wait_for(NEW_PROMPT, KERNEL_BOOT_LIMIT)?;
     Ok(String::new())
 }
 
 fn panic(lab: &Lab) -> Verdict {
     let mut prompt = Prompt::boot(&lab.machine(""))?;
-    prompt.vm.serial.send("panic for the test\r")?;
+    prompt.vm.serial.send("panic --yes for the test\r")?;
     let report = prompt.vm.serial.wait_panic(LEAVE_LIMIT)?;
     if !report.contains("for the test") {
         return Err(format!("the report does not give the reason:\n{report}").into());

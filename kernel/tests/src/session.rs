@@ -9,6 +9,8 @@ use xtask::qemu::{Boot, Machine, Vm};
 
 /// What the serial shell prints when it takes a line.
 pub const PROMPT: &str = "raede> ";
+/// The prompt of a new line; the line editor repeats the prompt when it paints its line again.
+pub const NEW_PROMPT: &str = "\nraede> ";
 /// From QEMU's start to the shell when QEMU loads the kernel. Takes under a second on an idle machine.
 pub const KERNEL_BOOT_LIMIT: Duration = Duration::from_secs(90);
 /// The same with firmware and boot loader before; OVMF alone takes seconds on an idle machine.
@@ -106,7 +108,7 @@ impl Prompt {
     /// Boots until the serial shell prompts.
     pub fn boot(machine: &Machine) -> Result<Prompt, Box<dyn Error>> {
         let mut vm = machine.spawn()?;
-        vm.serial.wait_for(PROMPT, boot_limit(machine))?;
+        vm.serial.wait_for(NEW_PROMPT, boot_limit(machine))?;
         let boot = vm.started.elapsed();
         Ok(Prompt { vm, boot })
     }
@@ -114,7 +116,7 @@ impl Prompt {
     /// Types a line and waits for the next prompt; gives what came between.
     pub fn type_line(&mut self, line: &str) -> Result<String, Box<dyn Error>> {
         self.vm.serial.send(format!("{line}\r"))?;
-        let text = self.vm.serial.wait_for(PROMPT, COMMAND_LIMIT)?;
+        let text = self.vm.serial.wait_for(NEW_PROMPT, COMMAND_LIMIT)?;
         Ok(text.replace('\r', ""))
     }
 

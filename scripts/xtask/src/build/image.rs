@@ -8,6 +8,7 @@ use super::flat;
 use crate::error::{Doing, Error, Result};
 use crate::host::{self, RunDir};
 use crate::packages::{self, GRUB_BIOS_DIR, Tool};
+use kerncore::cmdline::CommandLine;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -88,22 +89,24 @@ fn grub_menu(command_line: &str) -> String {
     )
 }
 
-/// The command line's words quoted for GRUB's shell.
+/// The command line as words for GRUB's shell: each word of the kernel's is one of GRUB's. GRUB puts
+/// double quotes around a word with spaces, which the kernel understands.
 fn grub_words(command_line: &str) -> String {
     let quote = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
     let plain = |c: char| c.is_ascii_alphanumeric() || "._=:,/-+@%".contains(c);
-    command_line
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .map(|word| {
-            if word.chars().all(plain) {
-                word.to_owned()
-            } else {
-                quote(word)
-            }
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = CommandLine::from_bytes(command_line.as_bytes());
+    let words = words.words().map(|word| {
+        let text = match word.value {
+            Some(value) => format!("{}={value}", word.key),
+            None => word.key.to_owned(),
+        };
+        if text.chars().all(plain) {
+            text
+        } else {
+            quote(&text)
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The EFI partition: a FAT volume with the kernel and its command line.
@@ -184,13 +187,16 @@ mod tests {
 
     #[test]
     fn the_menu_carries_the_command_line() {
-        let menu = grub_menu("log=debug  a='$x;'");
+        let menu = grub_menu("loglevel=debug  bench.a=\"$x; y\" bench.b=it's");
+        let words = r"loglevel=debug 'bench.a=$x; y' 'bench.b=it'\''s'";
         assert!(
-            menu.contains("multiboot2 /boot/raede log=debug 'a='\\''$x;'\\'''\n"),
+            menu.contains(&format!("multiboot2 /boot/raede {words}\n")),
             "{menu}"
         );
         assert!(
-            menu.contains("'a='\\''$x;'\\''' bench.phases=all\n"),
+            menu.contains(&format!(
+                "multiboot2 /boot/raede {words} bench.phases=all\n"
+            )),
             "{menu}"
         );
         assert!(grub_menu("").contains("multiboot2 /boot/raede\n"));

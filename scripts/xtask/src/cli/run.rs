@@ -310,7 +310,8 @@ fn vm_ended_by(command: &str, vm: &mut Vm) -> Option<ExitCode> {
 fn failed(error: script::ScriptError, ended: Option<ExitCode>) -> Result<ExitCode> {
     match error {
         script::ScriptError::Wait(WaitError::Panicked { before, report }) => {
-            say!("{before}");
+            // The report starts on a line of its own, whatever came before.
+            say!("{}", before.strip_suffix('\n').unwrap_or(&before));
             eprintln!("{report}");
             Ok(ExitCode::from(PANICKED))
         }
