@@ -119,13 +119,13 @@ impl Platform for KernelPlatform {
     fn idle(_core: CoreId, until: Option<u64>, still_idle: impl FnOnce() -> bool) {
         // SAFETY: every path below turns interrupts on again.
         unsafe { asm!("cli", options(nostack)) };
-        if !still_idle() || !arm_for(until) {
+        let before = time::now_ticks();
+        if !still_idle() || !arm_for(until, before) {
             // SAFETY: task context runs with interrupts on.
             unsafe { asm!("sti", options(nostack)) };
             return;
         }
         let idle = &percpu::this().platform.idle;
-        let before = time::now_ticks();
         idle.since_ticks.store(before.max(1), Ordering::Relaxed);
         // SAFETY: nothing can come between the two: `sti` holds interrupts back for one instruction.
         unsafe { asm!("sti", "hlt", options(nostack)) };
@@ -138,10 +138,10 @@ impl Platform for KernelPlatform {
 
 /// Arms the timer for `until`; `false` if that is past, so that there is no point in halting.
 #[inline]
-fn arm_for(until: Option<u64>) -> bool {
+fn arm_for(until: Option<u64>, now_ticks: u64) -> bool {
     match until {
-        Some(at_ticks) if at_ticks <= time::now_ticks() => return false,
-        Some(at_ticks) => timer::arm(at_ticks),
+        Some(at_ticks) if at_ticks <= now_ticks => return false,
+        Some(at_ticks) => timer::arm(at_ticks, now_ticks),
         None => timer::disarm(),
     }
     true

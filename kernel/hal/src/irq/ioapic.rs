@@ -12,6 +12,8 @@ use x86_64::instructions::interrupts::without_interrupts;
 use super::IrqError;
 use crate::mem::{Cache, map_mmio};
 
+/// What each byte of a register reads as where nothing answers.
+const EMPTY_BUS: u8 = 0xff;
 /// Most IOAPICs looked after; large servers have about one per socket.
 const MAX_IOAPICS: usize = 16;
 
@@ -93,7 +95,10 @@ pub(super) fn add(address: u64, gsi_first: u32) -> Result<u32, IrqError> {
     // uncached for good, and this value is the only one made for them.
     let mut registers = unsafe { IoApic::new(window.as_mut_ptr() as u64) };
     // SAFETY: `registers` is valid as just said; the version register has no side effects.
-    let last_pin = unsafe { registers.max_table_entry() };
+    let (version, last_pin) = unsafe { (registers.version(), registers.max_table_entry()) };
+    if version == EMPTY_BUS || last_pin == EMPTY_BUS {
+        return Err(IrqError::NoIoApic { address });
+    }
     for pin in 0..=last_pin {
         let mut entry = RedirectionTableEntry::default();
         entry.set_flags(IrqFlags::MASKED);

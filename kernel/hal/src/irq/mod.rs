@@ -47,6 +47,11 @@ pub enum IrqError {
         /// Their physical address.
         address: u64,
     },
+    /// Nothing answers where an IOAPIC should be.
+    NoIoApic {
+        /// Its physical address.
+        address: u64,
+    },
     /// The machine has more IOAPICs than are looked after.
     TooManyIoApics {
         /// How many are.
@@ -98,6 +103,7 @@ impl fmt::Display for IrqError {
             Self::Map { what, address } => {
                 write!(f, "the {what} registers at {address:#x} cannot be mapped")
             }
+            Self::NoIoApic { address } => write!(f, "nothing answers at {address:#x}"),
             Self::TooManyIoApics { most } => write!(f, "more than {most} IOAPICs"),
             Self::NoSuchLine { gsi } => write!(f, "no IOAPIC has GSI {gsi}"),
             Self::NoSuchIsaIrq { irq } => write!(f, "there is no ISA interrupt {irq}"),

@@ -5,7 +5,6 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::now_ticks;
 use crate::cpu::percpu;
 use crate::irq::lapic::{self, Divider};
 
@@ -61,12 +60,12 @@ pub(crate) fn init_this_core() {
     percpu::this().platform.timer.armed_for_ticks.store(NEVER, Ordering::Relaxed);
 }
 
-/// Arms the calling core's timer for `at_ticks` of [`now_ticks`]; a moment already past fires at once. Does
-/// nothing if it is armed for that already. Interrupts must be off.
+/// Arms the calling core's timer for `at_ticks` of [`now_ticks`](super::now_ticks), which now reads `now_ticks`; a moment
+/// already past fires at once. Does nothing if it is armed for that already. Interrupts must be off.
 ///
 /// A far moment is shortened to what the counter can hold: the core then wakes early and arms again.
 #[inline]
-pub(crate) fn arm(at_ticks: u64) {
+pub(crate) fn arm(at_ticks: u64, now_ticks: u64) {
     let core = &percpu::this().platform;
     if core.timer.armed_for_ticks.load(Ordering::Relaxed) == at_ticks {
         return;
@@ -77,7 +76,7 @@ pub(crate) fn arm(at_ticks: u64) {
         lapic::timer_deadline(at_ticks.wrapping_sub(core.tsc_offset.load(Ordering::Relaxed)).max(1));
         return;
     }
-    let ahead = at_ticks.saturating_sub(now_ticks()).min(LONGEST_TICKS.load(Ordering::Relaxed));
+    let ahead = at_ticks.saturating_sub(now_ticks).min(LONGEST_TICKS.load(Ordering::Relaxed));
     let per_tick = COUNTS_PER_TICK_Q32.load(Ordering::Relaxed);
     // Rounded up: firing a hair early would cost a second interrupt for the same need.
     let counts = ((u128::from(ahead) * u128::from(per_tick)) >> 32) as u64 + 1;
@@ -109,7 +108,7 @@ pub(crate) fn top_half() {
     }
 }
 
-/// What core `core`'s timer is armed for, in ticks of [`now_ticks`].
+/// What core `core`'s timer is armed for, in ticks of [`now_ticks`](super::now_ticks).
 pub fn armed_for_ticks(core: u32) -> Option<u64> {
     let armed = percpu::get(core)?.platform.timer.armed_for_ticks.load(Ordering::Relaxed);
     (armed != NEVER).then_some(armed)
