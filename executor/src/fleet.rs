@@ -93,7 +93,7 @@ impl<P: Platform> Fleet<P> {
     #[inline(always)]
     pub fn wake(&self, task: TaskId) {
         if let Some(core) = self.core(task.core()) {
-            core.wake(task.slot(), task.generation());
+            core.wake(task);
         }
     }
 

@@ -225,7 +225,17 @@ impl<P: Platform> Core<P> {
 
     #[inline(always)]
     fn slot(&self, slot: u32) -> &Slot {
-        &self.slots[slot as usize]
+        debug_assert!((slot as usize) < self.slots.len());
+        // SAFETY: slot numbers come from this core's own queues, links and lists, or were checked by `get`; the
+        // table never changes its size.
+        unsafe { self.slots.get_unchecked(slot as usize) }
+    }
+
+    #[inline(always)]
+    fn record(&self, slot: u32) -> &TaskRecord {
+        debug_assert!((slot as usize) < self.records.len());
+        // SAFETY: as for `slot`; only called with statistics on, when there are as many records as slots.
+        unsafe { self.records.get_unchecked(slot as usize) }
     }
 
     fn id_of(&self, slot: u32) -> TaskId {
@@ -243,30 +253,43 @@ impl<P: Platform> Core<P> {
 
     /// Wakes the task `generation` of `slot`, from anywhere.
     #[inline(always)]
-    pub(crate) fn wake(&self, slot: u32, generation: u64) {
-        let Some(record) = self.slots.get(slot as usize) else { return };
-        if record.generation.get() != generation {
-            return;
-        }
+    pub(crate) fn wake(&self, task: TaskId) {
         if self.is_here() {
             // SAFETY: at home; no foreign code is called.
             let local = unsafe { &mut *self.local.0.get() };
-            self.wake_here(local, slot, record);
+            if self.polling.task.get() == task.to_bits() {
+                local.rewoken = true;
+                return;
+            }
+            self.wake_other(local, task);
         } else {
-            self.wake_from_elsewhere(slot, record);
+            self.wake_foreign(task);
+        }
+    }
+
+    #[inline(always)]
+    fn wake_other(&self, local: &mut Local, task: TaskId) {
+        let Some(record) = self.slots.get(task.slot() as usize) else { return };
+        if record.generation.get() == task.generation() {
+            self.wake_here(local, task.slot(), record);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_foreign(&self, task: TaskId) {
+        let Some(record) = self.slots.get(task.slot() as usize) else { return };
+        if record.generation.get() == task.generation() {
+            self.wake_from_elsewhere(task.slot(), record);
         }
     }
 
     #[inline(always)]
     fn wake_here(&self, local: &mut Local, slot: u32, record: &Slot) {
         if P::STATS {
-            self.records[slot as usize].wakes.add(1);
-        }
-        if local.current == slot {
-            local.rewoken = true;
-            return;
+            self.record(slot).wakes.add(1);
         }
         match record.state() {
+            State::Polling => local.rewoken = true,
             State::Idle => {
                 let now = self.wake_time(local, record);
                 local.sched.wake(&self.slots, slot, now);
@@ -364,7 +387,7 @@ impl<P: Platform> Core<P> {
         match record.state() {
             State::Idle => {
                 if P::STATS {
-                    self.records[slot as usize].wakes.add(1);
+                    self.record(slot).wakes.add(1);
                 }
                 local.sched.wake(&self.slots, slot, at);
             }
@@ -378,7 +401,7 @@ impl<P: Platform> Core<P> {
             self.slot(slot).deadline.set(start);
         }
         if P::STATS {
-            self.records[slot as usize].begin(now);
+            self.record(slot).begin(now);
             self.stats.tasks.add(1);
             self.stats.spawned.add(1);
         }
@@ -388,7 +411,7 @@ impl<P: Platform> Core<P> {
     ///
     /// # Safety
     /// `is_here`, and not from within a poll.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn step(&self) -> bool {
         if !self.inbox.0.is_empty() {
             self.drain();
@@ -417,8 +440,8 @@ impl<P: Platform> Core<P> {
         let Some(head) = NonNull::new(record.block()) else { return false };
         local.current = slot;
         local.rewoken = false;
-        local.sched.start(&self.slots, slot);
-        let id = self.id_of(slot);
+        local.sched.start(record);
+        let id = TaskId::pack(self.id, slot, record.generation.get());
         self.polling.since.set(start);
         self.polling.deadline.set(record.deadline.get());
         self.polling.task.set(id.to_bits());
@@ -450,29 +473,39 @@ impl<P: Platform> Core<P> {
             End::Blocked
         };
         if P::STATS {
-            self.account(local, slot, start, used);
+            self.account(local, slot, record, id, start, used);
         }
-        local.sched.finish(&self.slots, slot, end, used, local.now);
+        if end == End::Yielded && local.sched.finish_turn(&self.slots, slot, record, used) {
+            return true;
+        }
+        local.sched.finish(&self.slots, slot, record, end, used, local.now);
         if finished {
-            if record.lends.get() != 0 || record.borrows.get() != 0 {
-                let now = local.now;
-                local.sched.settle_loans(&self.slots, slot, now);
-            }
-            let server = record.server.get() as u32;
-            self.release_slot(local, slot);
-            if server >= FIRST_RESERVED {
-                self.release_claim(server);
-            }
-            self.deliver_output(head, cancelled);
+            self.bury(slot, record, head, cancelled);
         }
         true
     }
 
+    /// A task is over.
+    #[inline(never)]
+    fn bury(&self, slot: u32, record: &Slot, head: NonNull<Head>, cancelled: bool) {
+        // SAFETY: called by `step` after the poll; the borrow ends before the output is delivered.
+        let local = unsafe { &mut *self.local.0.get() };
+        if record.lends.get() != 0 || record.borrows.get() != 0 {
+            let now = local.now;
+            local.sched.settle_loans(&self.slots, slot, now);
+        }
+        let server = record.server.get() as u32;
+        self.release_slot(local, slot);
+        if server >= FIRST_RESERVED {
+            self.release_claim(server);
+        }
+        self.deliver_output(head, cancelled);
+    }
+
     /// Statistics of a poll.
     #[inline(always)]
-    fn account(&self, local: &mut Local, slot: u32, start: u64, used: u64) {
-        let record = self.slot(slot);
-        let counters = &self.records[slot as usize];
+    fn account(&self, local: &mut Local, slot: u32, record: &Slot, id: TaskId, start: u64, used: u64) {
+        let counters = self.record(slot);
         counters.cpu_ticks.add(used);
         counters.polls.add(1);
         counters.longest_poll.raise(used);
@@ -488,15 +521,11 @@ impl<P: Platform> Core<P> {
         if local.now > deadline && !record.has(flag::MISSED) {
             self.missed(local, slot, start, deadline);
         }
-        local.last = Last { task: self.polling_word(slot), start, end: local.now, deadline };
+        local.last = Last { task: id.to_bits(), start, end: local.now, deadline };
         if local.rewoken {
+            counters.wakes.add(1);
             record.woken_at.set(local.now);
         }
-    }
-
-    #[inline(always)]
-    fn polling_word(&self, slot: u32) -> u64 {
-        self.id_of(slot).to_bits()
     }
 
     #[cold]
@@ -505,7 +534,7 @@ impl<P: Platform> Core<P> {
         site.overruns.add(1);
         site.longest_poll.raise(ticks);
         self.stats.longest_poll.raise(ticks);
-        self.records[slot as usize].overruns.add(1);
+        self.record(slot).overruns.add(1);
         P::event(Event::LongPoll { task: self.id_of(slot), ticks, allowed_ticks });
     }
 
@@ -532,7 +561,7 @@ impl<P: Platform> Core<P> {
         } else {
             (Late::Unknown, 0)
         };
-        self.records[slot as usize].misses.add(1);
+        self.record(slot).misses.add(1);
         self.stats.misses[cause as usize].add(1);
         self.sites[record.site.get() as usize % super::sites::SITES].misses[cause as usize].add(1);
         P::event(Event::Missed {
@@ -866,6 +895,7 @@ impl<P: Platform> Core<P> {
                 return false;
             }
             let due = local.timers.first_time().min(local.sched.next_event());
+            local.sched.refresh_running(&self.slots, slot);
             if due <= now || local.sched.pick() != Some(slot) {
                 return true;
             }
@@ -941,7 +971,11 @@ impl<P: Platform> Core<P> {
         let now = P::now();
         let (deadline, until) = self.with(|local| {
             let slot = local.current;
-            if slot == NONE || local.sched.pick() != Some(slot) {
+            if slot == NONE {
+                return None;
+            }
+            local.sched.refresh_running(&self.slots, slot);
+            if local.sched.pick() != Some(slot) {
                 return None;
             }
             let mut until = local.timers.first_time().min(local.sched.next_event());

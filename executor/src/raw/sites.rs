@@ -16,6 +16,12 @@ pub struct Site {
     pub place: &'static Location<'static>,
 }
 
+/// Whether two sites are one. By address: constants that were merged or not merged at most make two of one.
+#[inline(always)]
+fn same(a: &Site, b: &Site) -> bool {
+    core::ptr::eq(a.place, b.place) && core::ptr::eq(a.name, b.name)
+}
+
 /// How many sites a fleet tells apart; tasks of further ones share the last.
 pub(crate) const SITES: usize = 512;
 
@@ -37,7 +43,7 @@ impl Sites {
         for probe in 0..SITES - 1 {
             let at = (start + probe) % (SITES - 1);
             match self.get(at as u16) {
-                Some(known) if core::ptr::eq(known.place, site.place) && known.name == site.name => return at as u16,
+                Some(known) if same(known, &site) => return at as u16,
                 Some(_) => continue,
                 None => {
                     if let Some(index) = self.enter(at, site) {
@@ -61,7 +67,7 @@ impl Sites {
                 drop(unsafe { Box::from_raw(fresh) });
                 // SAFETY: entries are never removed.
                 let other = unsafe { &*other };
-                (core::ptr::eq(other.place, site.place) && other.name == site.name).then_some(at as u16)
+                same(other, &site).then_some(at as u16)
             }
         }
     }

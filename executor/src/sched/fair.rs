@@ -81,6 +81,26 @@ impl Fair {
         self.ready -= 1;
     }
 
+    /// The front task yields after `ticks`: it goes to the back, of this band or of the one it has come to.
+    #[inline(always)]
+    pub(crate) fn rotate(&mut self, slots: &[Slot], slot: u32, record: &Slot, ticks: u64) {
+        if ticks != 0 {
+            let cost = (record.relative.get() & COST_MASK) as u128;
+            record.deadline.set(record.deadline.get().saturating_add(((ticks as u128 * cost) >> 16) as u64));
+        }
+        if record.deadline.get() >> self.shift <= self.band {
+            self.lists[(self.band % BANDS) as usize].rotate(slots, slot, record);
+        } else {
+            self.leave_band(slots, slot);
+        }
+    }
+
+    #[inline(never)]
+    fn leave_band(&mut self, slots: &[Slot], slot: u32) {
+        self.remove(slots, slot);
+        self.push(slots, slot);
+    }
+
     /// Whose turn it is.
     #[inline]
     pub(crate) fn first(&mut self) -> Option<u32> {

@@ -73,7 +73,7 @@ impl Heap {
     #[inline(always)]
     pub fn first(&self) -> Option<u32> {
         match self.lines.first() {
-            Some(line) if line.0[ROOT] != UNUSED => Some(item_of(line.0[ROOT])),
+            Some(line) if self.len != 0 => Some(item_of(line.0[ROOT])),
             _ => None,
         }
     }

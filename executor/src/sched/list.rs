@@ -67,6 +67,21 @@ impl List {
         }
     }
 
+    /// The first goes to the back.
+    #[inline(always)]
+    pub(crate) fn rotate(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+        let next = record.next.get();
+        if self.first != slot || next == NONE {
+            return;
+        }
+        self.first = next;
+        slots[next as usize].previous.set(NONE);
+        slots[self.last as usize].next.set(slot);
+        record.previous.set(self.last);
+        record.next.set(NONE);
+        self.last = slot;
+    }
+
     #[inline]
     pub(crate) fn pop(&mut self, slots: &[Slot]) -> Option<u32> {
         let slot = self.first()?;

@@ -448,30 +448,33 @@ impl Scheduler {
 
     /// The picked task is being polled. It stays where it is.
     #[inline(always)]
-    pub(crate) fn start(&mut self, slots: &[Slot], slot: u32) {
-        slots[slot as usize].set_state(State::Polling);
+    pub(crate) fn start(&mut self, record: &Slot) {
+        record.set_state(State::Polling);
+    }
+
+    /// The end of a poll in the commonest case: a best-effort task that yields and has no other server beside it. `false`
+    /// when the case is another; nothing was done then.
+    #[inline(always)]
+    pub(crate) fn finish_turn(&mut self, slots: &[Slot], slot: u32, record: &Slot, used: u64) -> bool {
+        if record.server.get() as u32 != FAIR || self.upper.len() > 1 {
+            return false;
+        }
+        record.set_state(State::Queued);
+        self.fair.rotate(slots, slot, record, used);
+        true
     }
 
     /// The poll ended at `now` after `used` ticks (0 when not timed).
     #[inline]
-    pub(crate) fn finish(&mut self, slots: &[Slot], slot: u32, end: End, used: u64, now: u64) {
-        let record = &slots[slot as usize];
+    pub(crate) fn finish(&mut self, slots: &[Slot], slot: u32, record: &Slot, end: End, used: u64, now: u64) {
         let server = record.server.get() as u32;
         match end {
             End::Yielded => {
                 record.set_state(State::Queued);
                 match server {
                     OPEN => self.open.set(slot, record.deadline.get()),
-                    FAIR => {
-                        self.fair.remove(slots, slot);
-                        self.fair.charge(slots, slot, used);
-                        self.fair.push(slots, slot);
-                    }
-                    server => {
-                        let members = &mut self.servers[server as usize].members;
-                        members.remove(slots, slot);
-                        members.push(slots, slot);
-                    }
+                    FAIR => self.fair.rotate(slots, slot, record, used),
+                    server => self.servers[server as usize].members.rotate(slots, slot, record),
                 }
                 self.charge(slots, server, used, now);
             }
@@ -545,8 +548,17 @@ impl Scheduler {
             deadline
         };
         record.deadline.set(deadline);
+        // The running task is put where it belongs when its poll ends.
         if record.state() == State::Queued {
             self.open.set(slot, deadline);
+        }
+    }
+
+    /// The running task's place by the deadline it has now: for who asks in the middle of a poll whose turn it would be.
+    pub(crate) fn refresh_running(&mut self, slots: &[Slot], slot: u32) {
+        let record = &slots[slot as usize];
+        if record.server.get() as u32 == OPEN && self.open.time(slot).is_some_and(|time| time != record.deadline.get()) {
+            self.open.set(slot, record.deadline.get());
         }
     }
 
