@@ -7,9 +7,10 @@ pub fn name(class: u8, subclass: u8) -> &'static str {
     find(code).or_else(|| find(u16::from(class) << 8 | 0x80)).unwrap_or("unknown")
 }
 
-const NAMES: [(u16, &str); 58] = [
+const NAMES: [(u16, &str); 59] = [
     (0x0000, "pre-2.0 device"),
     (0x0001, "pre-2.0 VGA"),
+    (0x0080, "unclassified device"),
     (0x0100, "SCSI controller"),
     (0x0101, "IDE controller"),
     (0x0104, "RAID controller"),
