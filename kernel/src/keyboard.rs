@@ -41,7 +41,10 @@ fn start(keymap: Keymap, terminal: PipeWriter<'static>) {
     exec::spawn("i8042", CoreId::FIRST, exec::DRIVER_DEADLINE, async move {
         match i8042::Controller::start(Ports::new(ports), Line::new(interrupt), &KernelClock).await {
             Ok(controller) => {
-                ::log::info!("{:?} at the i8042 controller", controller.keyboard());
+                match controller.keyboard() {
+                    i8042::Keyboard::Answered => ::log::info!("found at the i8042 controller"),
+                    i8042::Keyboard::Silent => ::log::warn!("the i8042 controller works, but no keyboard answers yet"),
+                }
                 let end = controller.run(&scancodes_in).await;
                 ::log::error!("the driver ended: {end:?}");
             }

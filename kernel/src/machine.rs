@@ -2,7 +2,7 @@
 
 use executor::CoreId;
 
-use crate::exec;
+use crate::{exec, screen};
 use crate::options::options;
 use crate::start::step_done;
 
@@ -22,6 +22,8 @@ pub fn start() {
     step_done("time");
     hal::pci::init();
     step_done("PCI");
+    screen::start_late();
+    step_done("display");
 }
 
 /// Starts the other cores; each becomes an executor.

@@ -4,7 +4,7 @@
 //! - [`start`]: one-time set-up on the boot core (memory, tables, interrupts, time, the other cores), each step logged
 //!   with its time; then the core becomes an executor and all that follows is tasks.
 //! - [`log`]: the ring that `dmesg` reads, and who follows it.
-//! - [`serial`], [`keyboard`], [`screen`]: the devices a person uses, each a few tasks around a server library.
+//! - [`serial`], [`keyboard`], [`screen`] (with [`bochs_display`] where firmware set no mode): the devices a person uses, each a few tasks around a server library.
 //! - [`system`]: what the shell may ask, answered from the kernel's own tables.
 //! - [`selftest`]: faults and races provoked on purpose (`selftest=` on the command line), for the test suite.
 //!
@@ -18,6 +18,7 @@ extern crate alloc;
 
 mod alloc_fail;
 mod bench;
+mod bochs_display;
 mod devices;
 mod exec;
 mod keyboard;

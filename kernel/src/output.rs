@@ -10,25 +10,54 @@ use crate::log::{self, Follower, Step};
 
 /// One log line at most: a record's text and target, and what surrounds them.
 pub const LINE_BYTES: usize = 704;
+/// A prompt and a line of typing with the editor's escape sequences.
+const OPEN_LINE_BYTES: usize = 2048;
 /// Bytes of shell output moved at a time.
 const CHUNK_BYTES: usize = 512;
 
+/// What the shell has written since its last line end: its prompt and what is being typed. Replayed after log lines, so
+/// that they do not leave a person without either.
+struct OpenLine {
+    bytes: heapless::Vec<u8, OPEN_LINE_BYTES>,
+    is_whole: bool,
+}
+
+impl OpenLine {
+    const fn new() -> Self {
+        Self { bytes: heapless::Vec::new(), is_whole: true }
+    }
+
+    fn follow(&mut self, written: &[u8]) {
+        let rest = match written.iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => {
+                *self = Self::new();
+                written.get(end + 1..).unwrap_or_default()
+            }
+            None => written,
+        };
+        // A line longer than this is not replayed.
+        self.is_whole &= self.bytes.extend_from_slice(rest).is_ok();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.is_whole
+    }
+}
+
 /// Forwards the log (if `with_log`) and the shell's output to `sink` until the sink closes.
-///
-/// A log record that comes while the shell is in the middle of a line starts a line of its own.
 pub async fn forward(shell: PipeReader<'static>, with_log: bool, mut cursor: Cursor, sink: impl ByteSink) {
     let follower = if with_log { Follower::new() } else { None };
-    let mut at_line_start = true;
+    let mut open_line = OpenLine::new();
     let mut chunk = [0u8; CHUNK_BYTES];
     loop {
-        if follower.is_some() {
-            if show_log(&mut cursor, &mut at_line_start, &sink).await.is_err() {
-                return;
-            }
+        if follower.is_some() && show_log(&mut cursor, &open_line, &sink).await.is_err() {
+            return;
         }
         let count = shell.try_read(&mut chunk);
         if let Some(bytes) = chunk.get(..count).filter(|bytes| !bytes.is_empty()) {
-            at_line_start = bytes.last() == Some(&b'\n');
+            if with_log {
+                open_line.follow(bytes);
+            }
             if sink.write_all(bytes).await.is_err() {
                 return;
             }
@@ -46,24 +75,31 @@ pub async fn forward(shell: PipeReader<'static>, with_log: bool, mut cursor: Cur
     }
 }
 
-async fn show_log(cursor: &mut Cursor, at_line_start: &mut bool, sink: &impl ByteSink) -> Result<(), rt::Closed> {
+/// Back to the start of the line, and clears it.
+const WIPE_LINE: &[u8] = b"\r\x1b[K";
+
+async fn show_log(cursor: &mut Cursor, open_line: &OpenLine, sink: &impl ByteSink) -> Result<(), rt::Closed> {
+    let mut has_shown = false;
     loop {
         let mut line = heapless::String::<LINE_BYTES>::new();
-        if !*at_line_start {
-            // Room for everything a line can be is reserved above, so writing to it cannot fail.
-            let _ = line.push_str("\r\n");
-        }
-        let shown = match log::next(cursor) {
-            Step::End => return Ok(()),
+        let formatted = match log::next(cursor) {
+            Step::End => break,
             Step::Lost(count) => write!(line, "({count} log records were overwritten before they could be shown)\r\n"),
             Step::Record(record) if log::is_shown(record.level) => {
                 write!(line, "{}\r\n", record.line(log::uptime_ns(record.time_ticks)))
             }
             Step::Record(_) => continue,
         };
-        if shown.is_ok() {
-            *at_line_start = true;
+        if formatted.is_ok() {
+            if !has_shown && !open_line.is_empty() {
+                sink.write_all(if open_line.is_whole { WIPE_LINE } else { b"\r\n" }).await?;
+            }
+            has_shown = true;
             sink.write_all(line.as_bytes()).await?;
         }
     }
+    if has_shown && open_line.is_whole {
+        sink.write_all(&open_line.bytes).await?;
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use rt::{Pipe, PipeReader};
 use spin::Mutex;
 
 use crate::exec::{self, CoreId};
-use crate::{log, output};
+use crate::{bochs_display, log, output};
 
 /// The kernel's pixels as the console wants them.
 struct Pixels(&'static Framebuffer);
@@ -40,13 +40,29 @@ static REPORT: Mutex<Option<TextConsole>> = Mutex::new(None);
 static SHELL_OUTPUT: Pipe<4096> = Pipe::new();
 static TO_SHOW: Pipe<8192> = Pipe::new();
 
-/// Finds the framebuffer and makes its consoles, or says why there are none.
+/// Makes the consoles on the framebuffer that firmware or the loader set up, if there is one.
 pub fn start() {
-    let framebuffer = match hal::framebuffer::map() {
-        Ok(framebuffer) => FRAMEBUFFER.get_or_init(|| framebuffer),
-        Err(why @ NoFramebuffer::Absent) => return ::log::info!(target: "screen", "{why}"),
-        Err(why) => return ::log::warn!(target: "screen", "{why}"),
-    };
+    match hal::framebuffer::map() {
+        Ok(framebuffer) => use_framebuffer(framebuffer),
+        // A display adapter may be found later.
+        Err(NoFramebuffer::Absent) => {}
+        Err(why) => ::log::warn!(target: "screen", "{why}"),
+    }
+}
+
+/// Once PCI is known: without a framebuffer so far, looks for an adapter whose mode can be set.
+pub fn start_late() {
+    if FRAMEBUFFER.get().is_some() {
+        return;
+    }
+    match bochs_display::set_mode() {
+        Some(framebuffer) => use_framebuffer(framebuffer),
+        None => ::log::info!(target: "screen", "{}", NoFramebuffer::Absent),
+    }
+}
+
+fn use_framebuffer(framebuffer: Framebuffer) {
+    let framebuffer = FRAMEBUFFER.get_or_init(|| framebuffer);
     let consoles = new_console(framebuffer).and_then(|first| Some((first, new_console(framebuffer)?)));
     let Some((first, second)) = consoles else {
         return ::log::warn!(target: "screen", "no text console fits the framebuffer or the memory; use the serial console");
@@ -54,7 +70,13 @@ pub fn start() {
     *START_UP.lock() = Some(first);
     *REPORT.lock() = Some(second);
     hal::cpu::report::set_screen_hook(write_report);
-    ::log::info!(target: "screen", "{} x {} pixels, {} bits each", framebuffer.width(), framebuffer.height(), framebuffer.bits_per_pixel());
+    ::log::info!(
+        target: "screen",
+        "{} x {} pixels, {} bits each",
+        framebuffer.width(),
+        framebuffer.height(),
+        framebuffer.bits_per_pixel()
+    );
 }
 
 /// Makes a text console and gives it back: for the test of what happens when memory is out.

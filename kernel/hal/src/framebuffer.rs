@@ -36,7 +36,12 @@ pub struct Framebuffer {
 
 /// Maps the framebuffer of this boot.
 pub fn map() -> Result<Framebuffer, NoFramebuffer> {
-    let info = crate::boot::boot_info().framebuffer.ok_or(NoFramebuffer::Absent)?;
+    map_device(crate::boot::boot_info().framebuffer.ok_or(NoFramebuffer::Absent)?)
+}
+
+/// Maps the pixels of a display adapter that a driver has set up. `info` is checked, but that its range is the adapter's is
+/// the driver's word.
+pub fn map_device(info: boot_info::Framebuffer) -> Result<Framebuffer, NoFramebuffer> {
     info.check().map_err(NoFramebuffer::Unusable)?;
     let len = usize::try_from(info.len_bytes()).map_err(|_| NoFramebuffer::Map(MapError::BadRange))?;
     let pixels = map_mmio(info.address, len, Cache::WriteCombining).map_err(NoFramebuffer::Map)?;

@@ -29,6 +29,9 @@ struct Heap {
     until_refusal: AtomicU64,
 }
 
+/// In place of a number of allocations.
+const REFUSE_ALL: u64 = u64::MAX - 1;
+
 /// What the heap holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapStats {
@@ -82,6 +85,11 @@ pub fn fail_the_nth(n: Option<u64>) {
     HEAP.until_refusal.store(n.unwrap_or(u64::MAX), Ordering::SeqCst);
 }
 
+/// Makes every allocation fail, or none again.
+pub fn refuse_all(refuse: bool) {
+    HEAP.until_refusal.store(if refuse { REFUSE_ALL } else { u64::MAX }, Ordering::SeqCst);
+}
+
 /// Whether the refusal asked for by [`fail_the_nth`] has happened.
 pub fn refusal_happened() -> bool {
     HEAP.until_refusal.load(Ordering::SeqCst) == u64::MAX
@@ -102,6 +110,9 @@ impl Heap {
     fn is_refused(&self) -> bool {
         if self.until_refusal.load(Ordering::Relaxed) == u64::MAX {
             return false;
+        }
+        if self.until_refusal.load(Ordering::Relaxed) == REFUSE_ALL {
+            return true;
         }
         // Counts down; 0 wraps to MAX, which switches the refusal off again.
         self.until_refusal
