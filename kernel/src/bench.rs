@@ -5,6 +5,7 @@
 use core::fmt::Write;
 
 use bench_guest::{Host, SAMPLES};
+use conquer_once::spin::OnceCell;
 use hal::io::LegacyDevice;
 use hal::irq::{Doorbell, Interrupt};
 use hal::platform::KernelPlatform;
@@ -21,6 +22,8 @@ static RECEIVED: Pipe<256> = Pipe::new();
 static TO_SEND: Pipe<1024> = Pipe::new();
 /// Samples of one metric, in memory that is there from the start: a probe does not allocate.
 static SAMPLE_MEMORY: spin::Mutex<Option<[u64; SAMPLES]>> = spin::Mutex::new(Some([0; SAMPLES]));
+
+static HOST: OnceCell<KernelHost> = OnceCell::uninit();
 
 struct KernelHost {
     interrupt: Interrupt,
@@ -81,11 +84,11 @@ pub fn start() {
     });
     exec::spawn_best_effort("bench", CoreId::FIRST, async move {
         let Some(mut memory) = SAMPLE_MEMORY.lock().take() else { return };
-        let host = KernelHost { doorbell: interrupt.doorbell(), interrupt };
+        let host = HOST.get_or_init(|| KernelHost { doorbell: interrupt.doorbell(), interrupt });
         let mut name = heapless::String::<32>::new();
         // Sized for any version.
         let _ = write!(name, "raede {}", env!("CARGO_PKG_VERSION"));
-        match bench_guest::run::<KernelPlatform>(&host, &name, &send_in, &mut memory).await {
+        match bench_guest::run::<KernelPlatform>(host, &name, &send_in, &mut memory).await {
             Ok(()) => ::log::info!(target: "bench", "done"),
             Err(closed) => ::log::warn!(target: "bench", "{closed}"),
         }

@@ -42,7 +42,7 @@ pub const SAMPLES: usize = 2000;
 /// # Errors
 /// [`Closed`] when nobody reads `out` any more.
 pub async fn run<P: Platform>(
-    host: &impl Host,
+    host: &'static impl Host,
     kernel: &str,
     out: &impl ByteSink,
     memory: &mut [u64; SAMPLES],

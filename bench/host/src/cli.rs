@@ -2,7 +2,7 @@
 
 use crate::child::{Amount, Job};
 use crate::peers;
-use crate::report::{Error, goals, plot, table};
+use crate::report::{Error, goals, plot, short, table};
 use crate::runner::{Effort, Programs};
 use crate::work::Workload;
 use lexopt::prelude::*;
@@ -120,6 +120,11 @@ fn run(parser: &mut lexopt::Parser) -> Result<ExitCode, Error> {
     let json = write("host.json", report.json()?)?;
     let svg = write("host.svg", plot::svg(&report, &executors))?;
     print!("{}", table::table(&report, &executors));
+    println!(
+        "This machine: a clock read takes {} ns, a locked instruction {} ns.",
+        short(report.machine.clock_ns),
+        short(report.machine.locked_ns)
+    );
     println!(
         "\n{:<24} {:<28} {:<26} statistics off",
         "goal", "beside", "statistics on"

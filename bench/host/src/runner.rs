@@ -1,6 +1,7 @@
 //! Many measurements: a child process for each, executors interleaved within each repetition.
 
 use crate::callgrind;
+use crate::clock::Machine;
 use crate::meter::Reading;
 use crate::peers;
 use crate::report::{Error, OURS, OURS_OFF, Report, Row, median, spread};
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The executor measured by the second program.
-const DEADLINE_PEER: &str = "embassy-edf";
+pub const DEADLINE_PEER: &str = "embassy-edf";
 /// The order of columns: ours, those that claim deadlines, the rest, the floor last.
 const AFTER: &str = OURS_OFF;
 
@@ -197,7 +198,10 @@ impl Programs {
 
     /// Measures all `workloads`, telling of progress on standard error.
     pub fn report(&self, workloads: &[Workload], effort: Effort) -> Result<Report, Error> {
-        let mut report = Report::default();
+        let mut report = Report {
+            machine: Machine::measure(),
+            ..Report::default()
+        };
         for &workload in workloads {
             for &size in workload.sizes() {
                 eprintln!("Measuring {}/{size}...", workload.name());

@@ -1,7 +1,9 @@
 //! What our executor set out to reach beside its peers, and whether it does.
 
 use super::{OURS, OURS_OFF, Report, Row, short};
-use crate::work::Workload;
+use crate::peers;
+use crate::runner::DEADLINE_PEER;
+use crate::work::{Kind, Workload};
 
 /// Whom a figure of ours is compared with.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,9 @@ struct Goal {
     off: f64,
 }
 
+/// [`Against::Nobody`]: not a further figure, but the time of an operation.
+const TIME: &str = "ns";
+const FLOOR: &str = "poll-loop";
 const TOKIO: [&str; 2] = ["tokio", "tokio-local"];
 const FIFO: Against = Against::Peer("embassy-fifo");
 const EDF: Against = Against::Peer("embassy-edf");
@@ -89,7 +94,7 @@ const GOALS: [Goal; 16] = [
     goal(
         Workload::QueueWorst,
         &[10_000],
-        Against::Nobody(""),
+        Against::Nobody(TIME),
         200.0,
         200.0,
     ),
@@ -120,6 +125,8 @@ pub struct Verdict {
     pub measured: [Option<f64>; 2],
     /// At most this: with statistics, and without.
     pub limit: [f64; 2],
+    /// What one clock read at each operation already takes of the peer's time: with statistics no ratio can be below.
+    pub clock_share: Option<f64>,
 }
 
 impl Verdict {
@@ -147,12 +154,18 @@ impl std::fmt::Display for Verdict {
         };
         write!(
             f,
-            "{:<24} {:<28} {:<26} {}",
+            "{:<24} {:<28} {:<26} {:<26}",
             self.what,
             self.against,
             part(0),
             part(1)
-        )
+        )?;
+        match self.clock_share {
+            Some(share) if reached[0] == Some(false) && share > self.limit[0] / 2.0 => {
+                write!(f, " the clock read alone: {}", short(share))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -182,72 +195,58 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
 fn judge(report: &Report, goal: &Goal, size: usize) -> Verdict {
     let row = |executor: &str| report.row(goal.workload, size, executor);
     // The peer against which we look worst is the best one.
-    let best = |candidates: &mut dyn Iterator<Item = &Row>| {
-        let best = candidates
-            .filter(|row| row.ours_ratio.is_some())
-            .max_by(|a, b| {
-                a.ours_ratio
-                    .unwrap_or(0.0)
-                    .total_cmp(&b.ours_ratio.unwrap_or(0.0))
-            })?;
-        Some((
-            best.executor.clone(),
-            [best.ours_ratio, best.ours_off_ratio],
-        ))
+    let best = |candidates: Vec<&'static str>| {
+        let ratio = |row: &&Row| row.ours_ratio.unwrap_or(0.0);
+        let rows = candidates.into_iter().filter_map(row);
+        rows.max_by(|a, b| ratio(a).total_cmp(&ratio(b)))
     };
-    let peers = |report: &Report| {
-        report
-            .rows
-            .iter()
-            .filter(|row| row.workload == goal.workload.name() && row.size == size)
-            .cloned()
-            .collect::<Vec<_>>()
+    let own = |figure: &str| {
+        [OURS, OURS_OFF].map(|executor| {
+            let row = row(executor)?;
+            if figure == TIME {
+                row.ns_per_op
+            } else {
+                row.extra.get(figure).copied()
+            }
+        })
     };
-    let (against, measured) = match goal.against {
-        Against::Peer(name) => (
-            name.to_owned(),
-            row(name).map_or([None; 2], |row| [row.ours_ratio, row.ours_off_ratio]),
-        ),
-        Against::Tokio => best(&mut TOKIO.iter().filter_map(|name| row(name)))
-            .unwrap_or(("tokio".into(), [None; 2])),
-        Against::Best => {
-            let rows = peers(report);
-            let mut others = rows
-                .iter()
-                .filter(|row| ![OURS, OURS_OFF, "poll-loop"].contains(&row.executor.as_str()));
-            best(&mut others).map_or(("best".into(), [None; 2]), |(name, ratios)| {
-                (format!("best ({name})"), ratios)
-            })
-        }
-        Against::Off => (
-            "ours without statistics".into(),
-            [row(OURS_OFF).and_then(|row| row.ours_ratio), None],
-        ),
-        Against::Nobody(figure) => {
-            let own = |executor: &str| {
-                let row = row(executor)?;
-                if figure.is_empty() {
-                    row.ns_per_op
-                } else {
-                    row.extra.get(figure).copied()
-                }
-            };
-            (
-                if figure.is_empty() {
-                    "ns".into()
-                } else {
-                    figure.into()
-                },
-                [own(OURS), own(OURS_OFF)],
-            )
-        }
+    let rival = match goal.against {
+        Against::Peer(name) => row(name),
+        Against::Tokio => best(TOKIO.to_vec()),
+        Against::Best => best(contenders()),
+        Against::Off => row(OURS_OFF),
+        Against::Nobody(_) => None,
+    };
+    let named = |prefix: &str| match rival {
+        Some(row) => format!("{prefix}{}", row.executor),
+        None => format!("{prefix}nobody"),
     };
     Verdict {
         what: format!("{}/{size}", goal.workload.name()),
-        against,
-        measured,
+        against: match goal.against {
+            Against::Nobody(figure) => figure.to_owned(),
+            Against::Best => named("the best, "),
+            _ => named(""),
+        },
+        measured: match goal.against {
+            Against::Nobody(figure) => own(figure),
+            Against::Off => [rival.and_then(|row| row.ours_ratio), None],
+            _ => rival.map_or([None; 2], |row| [row.ours_ratio, row.ours_off_ratio]),
+        },
         limit: [goal.on, goal.off],
+        clock_share: rival
+            .and_then(|row| row.ns_per_op)
+            .filter(|_| goal.workload.kind() == Kind::Timed)
+            .map(|ns| report.machine.clock_ns / ns),
     }
+}
+
+/// Who can be the best: everyone but ours, and but the floor, which does not wake at all.
+fn contenders() -> Vec<&'static str> {
+    let names = peers::NAMES.iter().copied().chain([DEADLINE_PEER]);
+    names
+        .filter(|name| ![OURS, OURS_OFF, FLOOR].contains(name))
+        .collect()
 }
 
 #[cfg(test)]
@@ -273,6 +272,7 @@ mod tests {
     fn judges_both_settings() {
         let report = Report {
             rows: vec![row(OURS, 1.0, 0.5), row("embassy-fifo", 0.7, 0.4)],
+            ..Report::default()
         };
         let verdicts = verdicts(&report);
         assert_eq!(verdicts.len(), 1);
@@ -299,8 +299,9 @@ mod tests {
         ];
         let verdicts = verdicts(&Report {
             rows: rows.map(rename).to_vec(),
+            ..Report::default()
         });
-        assert_eq!(verdicts[0].against, "best (embassy-fifo)");
+        assert_eq!(verdicts[0].against, "the best, embassy-fifo");
         assert_eq!(verdicts[0].reached(), [Some(false), Some(true)]);
     }
 
@@ -308,6 +309,7 @@ mod tests {
     fn an_absent_peer_is_no_verdict() {
         let verdicts = verdicts(&Report {
             rows: vec![row(OURS, 1.0, 0.5)],
+            ..Report::default()
         });
         assert_eq!(verdicts[0].reached(), [None, None]);
     }

@@ -4,6 +4,7 @@ pub mod goals;
 pub mod plot;
 pub mod table;
 
+use crate::clock::Machine;
 use crate::work::Workload;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Row {
 pub struct Report {
     /// In the order of the workloads, then of the executors.
     pub rows: Vec<Row>,
+    /// Where they were measured.
+    pub machine: Machine,
 }
 
 impl Report {

@@ -138,6 +138,7 @@ mod tests {
                 row("other", Some(2000.0)),
                 row("silent", None),
             ],
+            ..Report::default()
         };
         let svg = svg(&report, &["raede".into(), "other".into(), "silent".into()]);
         assert_eq!(svg.matches("<title>").count(), 2, "{svg}");

@@ -117,6 +117,7 @@ mod tests {
         };
         let report = Report {
             rows: vec![row("raede", 10.0), row("other", 20.0)],
+            ..Report::default()
         };
         let text = table(&report, &["raede".into(), "other".into(), "absent".into()]);
         assert!(
