@@ -5,6 +5,7 @@
 //!   with its time; then the core becomes an executor and all that follows is tasks.
 //! - [`log`]: the ring that `dmesg` reads, and who follows it.
 //! - [`serial`], [`keyboard`], [`screen`] (with [`bochs_display`] where firmware set no mode): the devices a person uses, each a few tasks around a server library.
+//! - [`monitor`]: names tasks that hold a core too long.
 //! - [`system`]: what the shell may ask, answered from the kernel's own tables.
 //! - [`selftest`]: faults and races provoked on purpose (`selftest=` on the command line), for the test suite.
 //!
@@ -24,6 +25,7 @@ mod exec;
 mod keyboard;
 mod log;
 mod machine;
+mod monitor;
 mod options;
 mod output;
 mod screen;

@@ -12,7 +12,7 @@ use kerncore::kaslr::Base;
 
 use crate::exec::{self, CoreId};
 use crate::options::options;
-use crate::{bench, keyboard, log, machine, screen, selftest, serial};
+use crate::{bench, keyboard, log, machine, monitor, screen, selftest, serial};
 
 /// Steps that are timed.
 const MOST_STEPS: usize = 16;
@@ -125,6 +125,7 @@ async fn start_services() {
     if let Some((terminal_size, output)) = screen::start_tasks() {
         keyboard::start_with_shell(options().keymap, terminal_size, output);
     }
+    monitor::start();
     bench::start();
     step_done("services");
     log_steps();

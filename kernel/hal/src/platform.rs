@@ -6,9 +6,14 @@
 //! halt at once, because `sti` takes effect only after the instruction that follows it (Intel SDM vol. 2B, STI).
 
 use core::arch::asm;
+use core::future::poll_fn;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Poll;
 
-use executor::{CoreId, Fleet, Here, Platform};
+use conquer_once::spin::OnceCell;
+use crossbeam_queue::ArrayQueue;
+use executor::{CoreId, Event, Fleet, Here, Platform};
+use futures_util::task::AtomicWaker;
 
 use crate::cpu::percpu;
 use crate::irq::VectorTable;
@@ -115,6 +120,15 @@ impl Platform for KernelPlatform {
         smp::wake(core.index() as u32);
     }
 
+    fn event(event: Event) {
+        if let Some(events) = EVENTS.get() {
+            if events.queue.push(event).is_err() {
+                events.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            events.reader.wake();
+        }
+    }
+
     #[inline]
     fn idle(_core: CoreId, until: Option<u64>, still_idle: impl FnOnce() -> bool) {
         // SAFETY: every path below turns interrupts on again.
@@ -134,6 +148,42 @@ impl Platform for KernelPlatform {
         idle.halts.store(idle.halts.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         idle.total_ticks.store(idle.total_ticks.load(Ordering::Relaxed) + ticks, Ordering::Release);
     }
+}
+
+/// Executor events kept until a task takes them. More than that at once are counted and dropped.
+const KEPT_EVENTS: usize = 256;
+
+/// What the executors of all cores have to tell, on its way to the task that logs it.
+struct Events {
+    queue: ArrayQueue<Event>,
+    reader: AtomicWaker,
+    dropped: AtomicU64,
+}
+
+static EVENTS: OnceCell<Events> = OnceCell::uninit();
+
+/// Starts keeping executor events. Allocates: call it while starting up.
+pub fn keep_events() {
+    // Only the first call matters.
+    let _ = EVENTS.try_init_once(|| Events {
+        queue: ArrayQueue::new(KEPT_EVENTS),
+        reader: AtomicWaker::new(),
+        dropped: AtomicU64::new(0),
+    });
+}
+
+/// Waits for the next event, and says how many were dropped since the last one. One task at a time; waits for ever if
+/// [`keep_events`] was not called.
+pub async fn next_event() -> (Event, u64) {
+    poll_fn(|context| {
+        let Some(events) = EVENTS.get() else { return Poll::Pending };
+        events.reader.register(context.waker());
+        match events.queue.pop() {
+            Some(event) => Poll::Ready((event, events.dropped.swap(0, Ordering::Relaxed))),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Arms the timer for `until`; `false` if that is past, so that there is no point in halting.

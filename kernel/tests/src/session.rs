@@ -9,8 +9,9 @@ use xtask::qemu::{Boot, Machine, Vm};
 
 /// What the serial shell prints when it takes a line.
 pub const PROMPT: &str = "raede> ";
-/// The prompt of a new line; the line editor repeats the prompt when it paints its line again.
-pub const NEW_PROMPT: &str = "\nraede> ";
+/// The prompt of a new line: behind a line feed, as the line editor paints it. It repeats the prompt
+/// when it paints the same line again.
+pub const NEW_PROMPT: &str = "\n\rraede> ";
 /// From QEMU's start to the shell when QEMU loads the kernel. Takes under a second on an idle machine.
 pub const KERNEL_BOOT_LIMIT: Duration = Duration::from_secs(90);
 /// The same with firmware and boot loader before; OVMF alone takes seconds on an idle machine.

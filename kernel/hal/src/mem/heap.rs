@@ -59,8 +59,8 @@ static HEAP: Heap = Heap {
 };
 
 /// The heap gets this share of free memory, within the bounds below.
-const SHARE_OF_MEMORY: u64 = 16;
-const LEAST_BYTES: u64 = 2 << 20;
+const SHARE_OF_MEMORY: u64 = 8;
+const LEAST_BYTES: u64 = 4 << 20;
 const MOST_BYTES: u64 = 256 << 20;
 
 /// Maps the heap's range and gives it to the allocator.

@@ -7,6 +7,7 @@
 use kerncore::fixed_list::FixedList;
 use kerncore::tsc_calibration::{Calibration, MAX_WINDOWS, NoClock, Reference, Window, calibrate};
 use kerncore::tsc_scale::Scale;
+use raw_cpuid::{CpuId, CpuIdReaderNative};
 
 use super::hpet::Hpet;
 use super::pit::{self, Pit};
@@ -119,11 +120,25 @@ pub(super) struct Rates {
     pub(super) counter: Calibration,
 }
 
-/// Measures. `stated_hz` is the TSC's rate as CPUID has it, if it does.
+/// What CPUID says the TSC's rate is: by its own leaf (0x15), by a hypervisor's timing leaf (0x4000_0010), or as the
+/// nominal frequency of the processor (0x16), whose TSC runs at that rate on the parts that have this leaf.
+fn stated_hz() -> Option<u64> {
+    let cpuid = CpuId::with_cpuid_reader(CpuIdReaderNative);
+    let by_hypervisor =
+        || cpuid.get_hypervisor_info()?.tsc_frequency().filter(|&khz| khz > 0).map(|khz| u64::from(khz) * 1000);
+    let nominal = || {
+        let mhz = cpuid.get_processor_frequency_info()?.processor_base_frequency();
+        (mhz > 0).then_some(u64::from(mhz) * 1_000_000)
+    };
+    crate::cpu::features().tsc_hz.or_else(by_hypervisor).or_else(nominal)
+}
+
+/// Measures.
 ///
 /// # Errors
-/// [`NoClock`] if no clock works and no rate is stated.
-pub(super) fn run(hpet: Option<&'static Hpet>, stated_hz: Option<u64>) -> Result<Rates, NoClock> {
+/// [`NoClock`] if no clock works and CPUID states no rate.
+pub(super) fn run(hpet: Option<&'static Hpet>) -> Result<Rates, NoClock> {
+    let stated_hz = stated_hz();
     let clocks = [
         hpet.map(Clock::Hpet),
         crate::acpi::pm_timer_port().map(|port| Clock::PmTimer(PmTimer::new(port))),

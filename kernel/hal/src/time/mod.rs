@@ -108,8 +108,7 @@ static WALL_CLOCK: OnceCell<WallClock> = OnceCell::uninit();
 pub fn init() -> Result<(), NoClock> {
     let hpet = hpet::init(crate::acpi::hpet_address());
     pit::silence_channel0();
-    let features = crate::cpu::features();
-    let rates = calibrate::run(hpet, features.tsc_hz)?;
+    let rates = calibrate::run(hpet)?;
     let tsc = rates.tsc;
     let _ = SCALE.try_init_once(|| Scale::new(tsc.hz));
     let _ = CALIBRATION
@@ -122,7 +121,7 @@ pub fn init() -> Result<(), NoClock> {
     } else {
         log::warn!(target: "time", "{tsc}");
     }
-    if !features.invariant_tsc {
+    if !crate::cpu::features().invariant_tsc {
         log::debug!(target: "time", "the CPU does not promise that the TSC's pace is constant");
     }
     log::debug!(
