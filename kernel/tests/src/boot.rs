@@ -117,7 +117,8 @@ fn image_command_line(lab: &Lab, firmware: Firmware) -> Verdict {
         "bench.marker=\"from the image\"",
         "\"bench.marker=from the image\"",
     ];
-    let whole = quoted.iter().any(|word| line.contains(word)) && line.ends_with("loglevel=debug");
+    let whole = quoted.iter().any(|word| line.contains(word))
+        && line.trim_end().ends_with("loglevel=debug");
     if whole && !warnings.contains("command line:") {
         return Ok(String::new());
     }
