@@ -34,7 +34,8 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=kernel.ld");
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=../.git/HEAD");
+    // The one file that every commit and checkout changes; where it is missing, the build just runs again.
+    println!("cargo:rerun-if-changed=../.git/logs/HEAD");
     println!("cargo:rustc-env=RAEDE_BUILD={}", build_description());
 }
 
