@@ -20,6 +20,7 @@ extern crate alloc;
 mod alloc_fail;
 mod bench;
 mod bochs_display;
+mod device_irq;
 mod devices;
 mod exec;
 mod keyboard;

@@ -31,7 +31,7 @@ pub async fn run_all() {
                 target: "selftest",
                 "selftest {name}: FAILED: there is no such test; there are {}",
                 "write_text exec_data page_fault general_protection double_fault stack_overflow irq_wakes_halted \
-                 cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog"
+                 cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog device_irq"
             ),
         }
     }
@@ -48,6 +48,7 @@ async fn run(name: &str, argument: &str) -> Option<Outcome> {
         "wake_storm" => wake_storm(argument.parse().unwrap_or(100_000)).await,
         "alloc_fail" => crate::alloc_fail::run().await,
         "nmi_watchdog" => nmi_watchdog().await,
+        "device_irq" => crate::device_irq::run().await,
         _ => return None,
     })
 }

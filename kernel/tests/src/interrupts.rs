@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
+use xtask::qemu::Machine;
 
 /// Wakes from another core in the normal suite, and with `--long`.
 const STORM: u32 = 100_000;
@@ -21,6 +22,16 @@ pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::alone("qemu.irq.idle_is_tickless", idle_is_tickless),
         Scenario::alone("qemu.irq.nmi_storm", nmi_storm),
+        Scenario::alone("qemu.irq.device", |lab| {
+            let mut machine = lab.machine("selftest=device_irq");
+            machine.extra.extend(["-device", "edu"].map(String::from));
+            self_test_on(&machine, "device_irq")
+        }),
+        Scenario::alone("qemu.irq.watchdog_without_hpet", |lab| {
+            let mut machine = lab.machine("selftest=nmi_watchdog");
+            machine.machine.push_str(",hpet=off");
+            self_test_on(&machine, "nmi_watchdog")
+        }),
         Scenario::alone("qemu.wake.irq_wakes_halted", |lab| {
             self_test(lab, "irq_wakes_halted")
         }),
@@ -38,7 +49,12 @@ pub fn scenarios() -> Vec<Scenario> {
 
 /// Boots with a test that the kernel runs and judges itself.
 pub fn self_test(lab: &Lab, test: &str) -> Verdict {
-    let mut vm = lab.machine(&format!("selftest={test}")).spawn()?;
+    self_test_on(&lab.machine(&format!("selftest={test}")), test)
+}
+
+/// As [`self_test`], on a machine whose command line names the test.
+fn self_test_on(machine: &Machine, test: &str) -> Verdict {
+    let mut vm = machine.spawn()?;
     let name = test.split(':').next().unwrap_or(test);
     // A million wakes take minutes under emulation on a busy host.
     let limit = KERNEL_BOOT_LIMIT + Duration::from_secs(600);
