@@ -1,20 +1,32 @@
 //! How a wake crosses cores: a pending bit in the woken item, a lock-free stack of items at the home
 //! core, and the word that says whether the home core sleeps.
 //!
-//! Wakers anywhere: [`Link::claim`], and who wins pushes to the [`Inbox`], then asks [`Park`] whether
-//! a kick is owed. The home core: [`Inbox::take`], and for each item [`Link::release`] *before* the
+//! Wakers anywhere: [`claim`], and who wins pushes to the [`Inbox`], then asks [`Park`] whether
+//! a kick is owed. The home core: [`Inbox::take`], which clears each item's bit *before* the
 //! item is queued, so that a wake which came too late to be carried by this round starts another one.
 //! What must hold: no wake is lost between any two steps of either side, including the step from "the
 //! inbox is empty" to the halt. The loom models in `tests/loom_wake.rs` run this very module.
 
-use crate::atomics::{AtomicU32, Ordering, dekker_fence};
+use crate::atomics::{AtomicBool, AtomicU32, Ordering, dekker_fence};
 
-const PENDING: u32 = 1 << 31;
 const END: u32 = 0;
 
-/// The intrusive part: pending bit (31) and the next item's number plus one (0..31).
+/// What an item must hold to be woken from elsewhere. The two are separate words on purpose: the pending bit must only
+/// ever be changed by read-modify-writes, so that [`release`] reads the last [`claim`] and sees what its
+/// author wrote before. A plain store to the same word (of the next item's number) would break that chain.
+pub trait Linked {
+    /// Whether a wake is on its way.
+    fn pending(&self) -> &AtomicBool;
+    /// The next item's number plus one; 0 at the end.
+    fn next(&self) -> &AtomicU32;
+}
+
+/// A bare [`Linked`] item.
 #[derive(Debug)]
-pub struct Link(AtomicU32);
+pub struct Link {
+    pending: AtomicBool,
+    next: AtomicU32,
+}
 
 impl Default for Link {
     fn default() -> Self {
@@ -25,35 +37,39 @@ impl Default for Link {
 impl Link {
     /// A link in no inbox.
     pub fn new() -> Link {
-        Link(AtomicU32::new(0))
-    }
-
-    /// Sets the pending bit; `true` for the caller that must push. Others may rely on that push: what
-    /// they wrote before is visible to the home core after its `release`.
-    #[inline]
-    pub fn claim(&self) -> bool {
-        self.0.fetch_or(PENDING, Ordering::AcqRel) & PENDING == 0
-    }
-
-    /// Clears the pending bit. A locked instruction on purpose: it must *read* the last `claim`, or
-    /// the writes of a waker that found the bit set could stay unseen.
-    #[inline]
-    pub fn release(&self) {
-        if cfg!(loom_mutation = "release_is_store") {
-            self.0.store(0, Ordering::Relaxed);
-        } else {
-            self.0.swap(0, Ordering::AcqRel);
-        }
-    }
-
-    /// Whether a wake is on its way through the inbox.
-    #[inline]
-    pub fn is_pending(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & PENDING != 0
+        Link { pending: AtomicBool::new(false), next: AtomicU32::new(END) }
     }
 }
 
-/// A core's stack of items woken from elsewhere. Items are numbers below 2³⁰; their links are found
+impl Linked for Link {
+    fn pending(&self) -> &AtomicBool {
+        &self.pending
+    }
+
+    fn next(&self) -> &AtomicU32 {
+        &self.next
+    }
+}
+
+/// Sets the pending bit; `true` for the caller that must push. Others may rely on that push: what they wrote before is
+/// visible to the home core after its `release`.
+#[inline]
+pub fn claim(item: &impl Linked) -> bool {
+    !item.pending().swap(true, Ordering::AcqRel)
+}
+
+/// Clears the pending bit. A locked instruction on purpose: it must *read* the last `claim`, or the writes of a waker
+/// that found the bit set could stay unseen.
+#[inline]
+fn release(item: &impl Linked) {
+    if cfg!(loom_mutation = "release_is_store") {
+        item.pending().store(false, Ordering::Relaxed);
+    } else {
+        item.pending().swap(false, Ordering::AcqRel);
+    }
+}
+
+/// A core's stack of items woken from elsewhere. Items are numbers below 2³²; they are found
 /// by the closure given to each call.
 #[derive(Debug)]
 pub struct Inbox {
@@ -72,14 +88,14 @@ impl Inbox {
         Inbox { head: AtomicU32::new(END) }
     }
 
-    /// Pushes an item whose link the caller has claimed.
+    /// Pushes an item that the caller has claimed.
     #[inline]
-    pub fn push(&self, item: u32, link: &Link) {
+    pub fn push(&self, number: u32, item: &impl Linked) {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            link.0.store(PENDING | head, Ordering::Relaxed);
+            item.next().store(head, Ordering::Relaxed);
             // SeqCst: the sender's half of the handshake with `Park::announce`.
-            match self.head.compare_exchange_weak(head, item + 1, Ordering::SeqCst, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(head, number + 1, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(seen) => head = seen,
             }
@@ -100,29 +116,29 @@ impl Inbox {
 
     /// Takes everything, as a chain in order of arrival; for the home core.
     #[inline]
-    pub fn take<'a, F: Fn(u32) -> &'a Link>(&self, link: F) -> Batch<'a, F> {
+    pub fn take<'a, L: Linked + 'a, F: Fn(u32) -> &'a L>(&self, find: F) -> Batch<F> {
         // The stack is newest first: turn the chain around so that ties keep their wake order.
         let mut newer = END;
         let mut item = self.head.swap(END, Ordering::AcqRel);
         while item != END {
-            let word = &link(item - 1).0;
-            let older = word.load(Ordering::Relaxed) & !PENDING;
-            word.store(PENDING | newer, Ordering::Relaxed);
+            let next = find(item - 1).next();
+            let older = next.load(Ordering::Relaxed);
+            next.store(newer, Ordering::Relaxed);
             newer = item;
             item = older;
         }
-        Batch { next: newer, link }
+        Batch { next: newer, find }
     }
 }
 
-/// Items taken from an [`Inbox`], oldest first; each link is released as the item is handed out.
+/// Items taken from an [`Inbox`], oldest first; each one's pending bit is cleared as it is handed out.
 #[derive(Debug)]
-pub struct Batch<'a, F: Fn(u32) -> &'a Link> {
+pub struct Batch<F> {
     next: u32,
-    link: F,
+    find: F,
 }
 
-impl<'a, F: Fn(u32) -> &'a Link> Iterator for Batch<'a, F> {
+impl<'a, L: Linked + 'a, F: Fn(u32) -> &'a L> Iterator for Batch<F> {
     type Item = u32;
 
     #[inline]
@@ -130,11 +146,11 @@ impl<'a, F: Fn(u32) -> &'a Link> Iterator for Batch<'a, F> {
         if self.next == END {
             return None;
         }
-        let item = self.next - 1;
-        let link = (self.link)(item);
-        self.next = link.0.load(Ordering::Relaxed) & !PENDING;
-        link.release();
-        Some(item)
+        let number = self.next - 1;
+        let item = (self.find)(number);
+        self.next = item.next().load(Ordering::Relaxed);
+        release(item);
+        Some(number)
     }
 }
 

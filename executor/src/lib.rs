@@ -13,7 +13,7 @@ mod event;
 mod fleet;
 mod ident;
 mod inspect;
-pub mod inbox;
+mod inbox;
 mod platform;
 mod pool;
 mod published;
@@ -27,6 +27,20 @@ pub mod stats;
 pub mod sync;
 pub mod time;
 mod timers;
+
+/// The concurrent parts, for the loom models in `tests/`.
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod modelled {
+    pub use crate::{
+        inbox::{Inbox, Link, Linked, Park, claim},
+        raw::{
+            gate::{Gate, Acquire},
+            joincell::{Completion, JoinCell},
+            oneshot,
+        },
+    };
+}
 
 pub use admission::AdmissionError;
 pub use config::{CoreConfig, StartError};

@@ -1,13 +1,14 @@
 //! A task's record: one cache line, type-stable for the life of the fleet.
 //!
-//! Only the home core writes it, except for the [`Link`], which wakers elsewhere claim, and for the
+//! Only the home core writes it, except for the inbox words, which wakers elsewhere claim, and for the
 //! fields of a slot that was just taken from the [remote pool](crate::fleet) and is not born yet. All of it may be
 //! read from anywhere, which is what introspection does and why the words are published ones.
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::{
-    inbox::Link,
+    atomics::{AtomicBool, AtomicU32},
+    inbox::Linked,
     published::{P8, P16, P32, P64},
     raw::block::Head,
 };
@@ -77,7 +78,8 @@ pub struct Slot {
     /// Relative deadline (ticks) with [`flag::RELATIVE`]; for best effort 2¹⁶ ÷ weight.
     pub(crate) relative: P64,
     pub(crate) woken_at: P64,
-    pub(crate) link: Link,
+    /// The chain of the home core's inbox.
+    inbox_next: AtomicU32,
     pub(crate) next: P32,
     pub(crate) previous: P32,
     pub(crate) server: P16,
@@ -87,6 +89,7 @@ pub struct Slot {
     pub(crate) site: P16,
     pub(crate) state: P8,
     pub(crate) flags: P8,
+    pending: AtomicBool,
 }
 
 #[cfg(not(loom))]
@@ -100,7 +103,7 @@ impl Slot {
             deadline: P64::new(u64::MAX),
             relative: P64::new(0),
             woken_at: P64::new(0),
-            link: Link::new(),
+            inbox_next: AtomicU32::new(0),
             next: P32::new(NONE),
             previous: P32::new(NONE),
             server: P16::new(0),
@@ -109,6 +112,7 @@ impl Slot {
             site: P16::new(0),
             state: P8::new(State::Free as u8),
             flags: P8::new(0),
+            pending: AtomicBool::new(false),
         }
     }
 
@@ -144,5 +148,17 @@ impl Slot {
 
     pub(crate) fn set_block(&self, block: *mut Head) {
         self.block.store(block, Ordering::Relaxed);
+    }
+}
+
+impl Linked for Slot {
+    #[inline(always)]
+    fn pending(&self) -> &AtomicBool {
+        &self.pending
+    }
+
+    #[inline(always)]
+    fn next(&self) -> &AtomicU32 {
+        &self.inbox_next
     }
 }

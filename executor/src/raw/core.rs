@@ -26,7 +26,7 @@ use crate::{
     config::{CoreConfig, StartError},
     event::{Event, Late},
     ident::{CoreId, TaskId},
-    inbox::{Inbox, Park},
+    inbox::{self, Inbox, Park},
     platform::Platform,
     pool::Pool,
     published::P64,
@@ -315,11 +315,11 @@ impl<P: Platform> Core<P> {
 
     #[inline(never)]
     fn wake_from_elsewhere(&self, slot: u32, record: &Slot) {
-        if record.link.claim() {
+        if inbox::claim(record) {
             if P::STATS {
                 self.cold[slot as usize].called_at.set(P::now());
             }
-            self.inbox.0.push(slot, &record.link);
+            self.inbox.0.push(slot, record);
             self.kick_if_needed(record);
         }
     }
@@ -355,7 +355,7 @@ impl<P: Platform> Core<P> {
         if P::STATS {
             self.stats.inbox_drains.add(1);
         }
-        for slot in self.inbox.0.take(|slot| &self.slot(slot).link) {
+        for slot in self.inbox.0.take(|slot| self.slot(slot)) {
             if P::STATS {
                 self.stats.inbox_wakes.add(1);
             }

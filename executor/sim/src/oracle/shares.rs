@@ -1,0 +1,66 @@
+//! Bounds on the time that somebody gets over every window, by leaky buckets: what a whole history of windows would say,
+//! in a few numbers.
+
+/// No more than `burst + rate · L` in any window of length L.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ceiling {
+    level: f64,
+    last: u64,
+}
+
+impl Ceiling {
+    /// `used` ticks of service ended at `now`: by how much the bound is exceeded, if it is.
+    pub fn serve(&mut self, used: u64, now: u64, rate: f64, burst: f64) -> Option<f64> {
+        let passed = now.saturating_sub(self.last) as f64;
+        self.last = now;
+        // The service itself took time, in which the bucket leaked too.
+        self.level = (self.level - rate * (passed - used as f64).max(0.0)).max(0.0) + used as f64 * (1.0 - rate);
+        (self.level > burst + 1.0).then(|| self.level - burst)
+    }
+}
+
+/// No less than `rate · L − slack` in any window of length L throughout which it was wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Floor {
+    lack: f64,
+    last: Option<u64>,
+}
+
+impl Floor {
+    /// Wanted from `now` on, or not.
+    pub fn wanted(&mut self, wanted: bool, now: u64) {
+        if !wanted {
+            *self = Floor::default();
+        } else if self.last.is_none() {
+            self.last = Some(now);
+        }
+    }
+
+    /// Time passed up to `now`, of which `served` was service: by how much the bound is missed, if it is.
+    pub fn pass(&mut self, served: u64, now: u64, rate: f64, slack: f64) -> Option<f64> {
+        let last = self.last?;
+        self.last = Some(now);
+        self.lack = (self.lack + rate * now.saturating_sub(last) as f64 - served as f64).max(0.0);
+        (self.lack > slack + 1.0).then(|| self.lack - slack)
+    }
+}
+
+/// Whether two best-effort tasks that are ready all the time get time by their weights.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pair {
+    difference: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Pair {
+    /// One of them got `virtual_ticks` (time ÷ weight) more, the second if negative; the bound on the range of
+    /// the difference is exceeded by what is returned.
+    pub fn serve(&mut self, virtual_ticks: f64, bound: f64) -> Option<f64> {
+        self.difference += virtual_ticks;
+        self.least = self.least.min(self.difference);
+        self.most = self.most.max(self.difference);
+        let range = self.most - self.least;
+        (range > bound + 1.0).then(|| range - bound)
+    }
+}

@@ -1,0 +1,287 @@
+//! What happened on the cores, event by event: what the oracle judges, and its text form.
+//!
+//! A trace is self-contained: it names cores, reservations and tasks before they appear, so that a trace recorded in
+//! a kernel can be judged as well as a simulated one. One event is one line of words; times are ticks since some
+//! origin. `#` starts a comment. The recorder of a kernel writes
+//!
+//! | line | when |
+//! |---|---|
+//! | `executor-trace 1` | first |
+//! | `core C LIMIT OPEN_LEAST FAIR_BUDGET FAIR_PERIOD OPEN_PERIOD LONGEST_POLL` | a core starts (shares in thousandths) |
+//! | `reserve T R C BUDGET PERIOD DEADLINE P_MAX hard\|soft FLAGS` | reservation R is admitted; flags: `-`, or of `r` reclaims, `o` known to overrun |
+//! | `release T R` | its last task and handle are gone |
+//! | `task K C fair WEIGHT`, `task K C open RELATIVE`, `task K C open -`, `task K C in R FLAGS` | task K exists, as best effort, with a deadline, in a reservation; flags: `-` or `g`: a job never asks for more than the budget and comes at most once a period |
+//! | `wake T C K STAMP DEADLINE` | the core queues K, which was idle; STAMP is when the wake was issued, DEADLINE its deadline or `-` |
+//! | `run T C K DEADLINE` | a poll begins, under this scheduling deadline (`executor::deadline`), `-` for best effort |
+//! | `end T C K yield\|block\|finish` | it ends |
+//! | `job T C K RELEASE` | K finished what was asked of it at RELEASE (before the `end` of that poll) |
+//! | `idle T C` | nothing is ready on the core |
+//!
+//! in the order in which the core itself does these things. Wakes of a task that is queued or running may be recorded or
+//! left out. Record from before the first reservation, or the budgets that are left will not be known.
+
+use std::fmt;
+
+/// How a task gets its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Best effort of this weight.
+    Fair(u32),
+    /// By deadline; relative to the wake if given (ticks).
+    Open(Option<u64>),
+    /// In a reservation.
+    In(u32),
+}
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Pending and woken.
+    Yield,
+    /// Pending.
+    Block,
+    /// Ready.
+    Finish,
+}
+
+/// How a core divides itself; times in ticks, shares in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// What may be given out.
+    pub limit_permille: u64,
+    /// What tasks with a deadline but no reservation are sure of.
+    pub open_permille: u64,
+    /// What best effort is sure of: so much ...
+    pub fair_budget: u64,
+    /// ... in so much.
+    pub fair_period: u64,
+    /// The period over which open tasks get their part.
+    pub open_period: u64,
+    /// The longest poll of a task without a reservation.
+    pub longest_poll: u64,
+}
+
+/// The terms of a reservation, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Q.
+    pub budget: u64,
+    /// T.
+    pub period: u64,
+    /// D ≤ T.
+    pub deadline: u64,
+    /// The longest poll declared.
+    pub p_max: u64,
+    /// Throttled when out of budget.
+    pub hard: bool,
+    /// Takes time that others leave unused.
+    pub reclaims: bool,
+    /// Known to overrun what it declared: nothing is owed to it.
+    pub overruns: bool,
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the module's table says what the fields are")]
+pub enum Event {
+    Core { core: u32, division: Division },
+    Reserve { t: u64, res: u32, core: u32, terms: Terms },
+    Release { t: u64, res: u32 },
+    Task { task: u32, core: u32, class: Class, guaranteed: bool },
+    Wake { t: u64, core: u32, task: u32, stamp: u64, deadline: Option<u64> },
+    Run { t: u64, core: u32, task: u32, deadline: Option<u64> },
+    End { t: u64, core: u32, task: u32, how: How },
+    Job { t: u64, core: u32, task: u32, release: u64 },
+    Idle { t: u64, core: u32 },
+}
+
+/// The first line of a trace.
+pub const HEADER: &str = "executor-trace 1";
+
+struct Maybe(Option<u64>);
+
+impl fmt::Display for Maybe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => write!(f, "{value}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+fn flags(pairs: &[(bool, char)]) -> String {
+    let text: String = pairs.iter().filter(|(set, _)| *set).map(|(_, letter)| *letter).collect();
+    if text.is_empty() { "-".into() } else { text }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Event::Core { core, division: d } => write!(
+                f,
+                "core {core} {} {} {} {} {} {}",
+                d.limit_permille, d.open_permille, d.fair_budget, d.fair_period, d.open_period, d.longest_poll
+            ),
+            Event::Reserve { t, res, core, terms: r } => write!(
+                f,
+                "reserve {t} {res} {core} {} {} {} {} {} {}",
+                r.budget,
+                r.period,
+                r.deadline,
+                r.p_max,
+                if r.hard { "hard" } else { "soft" },
+                flags(&[(r.reclaims, 'r'), (r.overruns, 'o')])
+            ),
+            Event::Release { t, res } => write!(f, "release {t} {res}"),
+            Event::Task { task, core, class: Class::Fair(weight), .. } => write!(f, "task {task} {core} fair {weight}"),
+            Event::Task { task, core, class: Class::Open(relative), .. } => write!(f, "task {task} {core} open {}", Maybe(relative)),
+            Event::Task { task, core, class: Class::In(res), guaranteed } => {
+                write!(f, "task {task} {core} in {res} {}", flags(&[(guaranteed, 'g')]))
+            }
+            Event::Wake { t, core, task, stamp, deadline } => write!(f, "wake {t} {core} {task} {stamp} {}", Maybe(deadline)),
+            Event::Run { t, core, task, deadline } => write!(f, "run {t} {core} {task} {}", Maybe(deadline)),
+            Event::End { t, core, task, how } => {
+                let how = match how {
+                    How::Yield => "yield",
+                    How::Block => "block",
+                    How::Finish => "finish",
+                };
+                write!(f, "end {t} {core} {task} {how}")
+            }
+            Event::Job { t, core, task, release } => write!(f, "job {t} {core} {task} {release}"),
+            Event::Idle { t, core } => write!(f, "idle {t} {core}"),
+        }
+    }
+}
+
+/// A line that is no event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// The line.
+    pub text: String,
+    /// What was expected.
+    pub wanted: &'static str,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: expected {}, got `{}`", self.line, self.wanted, self.text)
+    }
+}
+
+impl std::error::Error for BadLine {}
+
+struct Words<'a>(std::str::SplitWhitespace<'a>);
+
+type Wanted = &'static str;
+
+impl Words<'_> {
+    fn word(&mut self, wanted: Wanted) -> Result<&str, Wanted> {
+        self.0.next().ok_or(wanted)
+    }
+
+    fn ticks(&mut self) -> Result<u64, Wanted> {
+        self.word("a number")?.parse().map_err(|_| "a number")
+    }
+
+    fn number(&mut self) -> Result<u32, Wanted> {
+        self.word("a number")?.parse().map_err(|_| "a number below 2^32")
+    }
+
+    fn maybe(&mut self) -> Result<Option<u64>, Wanted> {
+        match self.word("a number or `-`")? {
+            "-" => Ok(None),
+            word => word.parse().map(Some).map_err(|_| "a number or `-`"),
+        }
+    }
+
+    fn flags(&mut self, letters: &str) -> Result<String, Wanted> {
+        let word = self.word("flags or `-`")?;
+        if word == "-" || word.chars().all(|letter| letters.contains(letter)) { Ok(word.into()) } else { Err("known flags or `-`") }
+    }
+}
+
+fn parse_line(line: &str) -> Result<Event, Wanted> {
+    let mut words = Words(line.split_whitespace());
+    let kind = words.word("an event")?.to_owned();
+    let w = &mut words;
+    let event = match kind.as_str() {
+        "core" => {
+            let core = w.number()?;
+            let (limit_permille, open_permille) = (w.ticks()?, w.ticks()?);
+            let (fair_budget, fair_period) = (w.ticks()?, w.ticks()?);
+            let (open_period, longest_poll) = (w.ticks()?, w.ticks()?);
+            Event::Core { core, division: Division { limit_permille, open_permille, fair_budget, fair_period, open_period, longest_poll } }
+        }
+        "reserve" => {
+            let (t, res, core) = (w.ticks()?, w.number()?, w.number()?);
+            let (budget, period, deadline, p_max) = (w.ticks()?, w.ticks()?, w.ticks()?, w.ticks()?);
+            let hard = match w.word("hard or soft")? {
+                "hard" => true,
+                "soft" => false,
+                _ => return Err("hard or soft"),
+            };
+            let flags = w.flags("ro")?;
+            if budget == 0 || budget > deadline || deadline > period {
+                return Err("0 < budget <= deadline <= period");
+            }
+            let terms = Terms { budget, period, deadline, p_max, hard, reclaims: flags.contains('r'), overruns: flags.contains('o') };
+            Event::Reserve { t, res, core, terms }
+        }
+        "release" => Event::Release { t: w.ticks()?, res: w.number()? },
+        "task" => {
+            let (task, core) = (w.number()?, w.number()?);
+            let (class, guaranteed) = match w.word("fair, open or in")? {
+                "fair" => (Class::Fair(w.number()?.max(1)), false),
+                "open" => (Class::Open(w.maybe()?), false),
+                "in" => (Class::In(w.number()?), w.flags("g")?.contains('g')),
+                _ => return Err("fair, open or in"),
+            };
+            Event::Task { task, core, class, guaranteed }
+        }
+        "wake" => Event::Wake { t: w.ticks()?, core: w.number()?, task: w.number()?, stamp: w.ticks()?, deadline: w.maybe()? },
+        "run" => Event::Run { t: w.ticks()?, core: w.number()?, task: w.number()?, deadline: w.maybe()? },
+        "end" => {
+            let (t, core, task) = (w.ticks()?, w.number()?, w.number()?);
+            let how = match w.word("yield, block or finish")? {
+                "yield" => How::Yield,
+                "block" => How::Block,
+                "finish" => How::Finish,
+                _ => return Err("yield, block or finish"),
+            };
+            Event::End { t, core, task, how }
+        }
+        "job" => Event::Job { t: w.ticks()?, core: w.number()?, task: w.number()?, release: w.ticks()? },
+        "idle" => Event::Idle { t: w.ticks()?, core: w.number()? },
+        _ => return Err("an event"),
+    };
+    if words.0.next().is_some() { Err("the end of the line") } else { Ok(event) }
+}
+
+/// Reads a trace.
+///
+/// # Errors
+/// At the first line that is neither event nor comment, or if the header is missing.
+pub fn parse(text: &str) -> Result<Vec<Event>, BadLine> {
+    let bad = |line: usize, text: &str, wanted| BadLine { line: line + 1, text: text.chars().take(120).collect(), wanted };
+    let mut lines = text.lines().enumerate().map(|(number, line)| (number, line.split('#').next().unwrap_or("").trim())).filter(|(_, line)| !line.is_empty());
+    match lines.next() {
+        Some((_, HEADER)) => {}
+        first => return Err(first.map_or(bad(0, "", HEADER), |(number, line)| bad(number, line, HEADER))),
+    }
+    lines.map(|(number, line)| parse_line(line).map_err(|wanted| bad(number, line, wanted))).collect()
+}
+
+/// Writes a trace.
+pub fn print(events: &[Event]) -> String {
+    use fmt::Write;
+    let mut text = String::from(HEADER);
+    text.push('\n');
+    for event in events {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{event}");
+    }
+    text
+}
