@@ -766,7 +766,8 @@ impl<P: Platform> Core<P> {
         record.set_block(head.as_ptr());
         let id = self.id_of(slot);
         self.with(|local| {
-            let now = now.unwrap_or(local.now);
+            // Outside of a poll, as in start-up code, the clock was last read who knows when.
+            let now = now.unwrap_or_else(|| if local.current == NONE { P::now() } else { local.now });
             self.born(local, slot, now);
             local.sched.wake(&self.slots, slot, now);
             if P::STATS {

@@ -156,6 +156,13 @@ impl Account {
         resume
     }
 
+    /// Undoes the last refill of [`throttle`](Self::throttle): nobody waits for it any more. The next wake decides.
+    pub fn put_off(&mut self, params: &Params) {
+        self.left -= params.budget as i64;
+        self.period_end = self.period_end.saturating_sub(params.period);
+        self.deadline = self.period_end;
+    }
+
     /// Adds whole budgets until something is left, and returns how many.
     fn repay(&mut self, params: &Params) -> u64 {
         let debt = if self.left < 0 { self.left.unsigned_abs() } else { 0 };
@@ -166,12 +173,12 @@ impl Account {
     }
 
     /// The 0-lag time: until then the bandwidth of a server that blocked still counts as used
-    /// (c ÷ (d − t) would exceed Q/T otherwise). `d − c·T/Q`.
+    /// (c ÷ (d − t) would exceed Q/T otherwise). `d − c·T/Q`; a debt puts it off.
     pub fn zero_lag(&self, params: &Params) -> u64 {
+        let lead = self.left.unsigned_abs() as u128 * params.period as u128 / params.budget as u128;
         if self.left <= 0 {
-            return self.period_end;
+            return (self.period_end as u128 + lead).min(u64::MAX as u128) as u64;
         }
-        let lead = self.left as u128 * params.period as u128 / params.budget as u128;
         (self.period_end as u128).saturating_sub(lead) as u64
     }
 }

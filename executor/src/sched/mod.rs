@@ -263,6 +263,9 @@ impl Scheduler {
                 if first {
                     self.activate(server, now);
                 }
+                if self.servers[server as usize].phase == Phase::Throttled {
+                    record.raise(flag::THROTTLED);
+                }
             }
         }
     }
@@ -381,12 +384,10 @@ impl Scheduler {
             }
             return;
         }
-        // A throttled server has used what its bandwidth allows up to its replenishment.
-        let lag = if entry.phase == Phase::Throttled {
-            self.events.time(server).unwrap_or(now)
-        } else {
-            entry.account.zero_lag(&entry.params)
-        };
+        if entry.phase == Phase::Throttled {
+            entry.account.put_off(&entry.params);
+        }
+        let lag = entry.account.zero_lag(&entry.params);
         if lag <= now {
             self.events.remove(server);
             self.end_lingering(server);
@@ -476,29 +477,36 @@ impl Scheduler {
                     FAIR => self.fair.rotate(slots, slot, record, used),
                     server => self.servers[server as usize].members.rotate(slots, slot, record),
                 }
-                self.charge(slots, server, used, now);
+                self.charge(slots, server, used, true, now);
             }
             End::Blocked | End::Finished => {
                 record.set_state(if end == End::Blocked { State::Idle } else { State::Free });
                 if server == FAIR {
                     self.fair.charge(slots, slot, used);
                 }
-                self.charge(slots, server, used, now);
+                // A server that goes idle gets its next budget when it wakes: not before its next period, and with all
+                // of its deadline still to come.
+                let goes_on = match server {
+                    OPEN => self.open.len() > 1,
+                    FAIR => self.fair.len() > 1,
+                    _ => record.next.get() != NONE || record.previous.get() != NONE,
+                };
+                self.charge(slots, server, used, goes_on, now);
                 self.dequeue(slots, slot, now);
             }
         }
     }
 
-    /// Charges a server that just ran.
+    /// Charges a server that just ran; `goes_on`: it still has ready tasks.
     #[inline]
-    fn charge(&mut self, slots: &[Slot], server: u32, used: u64, now: u64) {
+    fn charge(&mut self, slots: &[Slot], server: u32, used: u64, goes_on: bool, now: u64) {
         if server < FIRST_RESERVED && self.upper.len() <= 1 {
             return;
         }
-        self.charge_contended(slots, server, used, now);
+        self.charge_contended(slots, server, used, goes_on, now);
     }
 
-    fn charge_contended(&mut self, slots: &[Slot], server: u32, used: u64, now: u64) {
+    fn charge_contended(&mut self, slots: &[Slot], server: u32, used: u64, goes_on: bool, now: u64) {
         let reclaimable = self.reclaimable(now);
         let entry = &mut self.servers[server as usize];
         if entry.phase != Phase::Ready {
@@ -510,7 +518,7 @@ impl Scheduler {
             used
         };
         entry.account.charge(cost);
-        if entry.account.is_exhausted() {
+        if goes_on && entry.account.is_exhausted() {
             if entry.hard {
                 let mut next = entry.members.first();
                 while let Some(slot) = next {

@@ -24,12 +24,6 @@ impl Account {
         if self.waits_until.is_some() {
             return;
         }
-        // A hard reservation that used up its budget and blocked has its next one, but only from its next period on.
-        let begins = self.period_end - i128::from(terms.period);
-        if terms.hard && self.left > 0 && now < begins {
-            self.waits_until = Some(begins);
-            return;
-        }
         let (q, d) = (i128::from(terms.budget), i128::from(terms.deadline));
         let room = (self.deadline - now) * q;
         let spent = if now >= self.deadline {
@@ -66,10 +60,11 @@ impl Account {
         self.period_end = now + i128::from(terms.period);
     }
 
-    /// It ran for `used`, until `now`; whether that changed its deadline.
-    pub fn charge(&mut self, terms: &Terms, used: u64, now: u64) -> bool {
+    /// It ran for `used`, until `now`; whether that changed its deadline. One that has nothing more to do
+    /// gets its next budget when it wakes.
+    pub fn charge(&mut self, terms: &Terms, used: u64, goes_on: bool, now: u64) -> bool {
         self.left -= i128::from(used);
-        let exhausted = self.left <= 0;
+        let exhausted = goes_on && self.left <= 0;
         if exhausted {
             self.exhausted(terms, i128::from(now));
         }

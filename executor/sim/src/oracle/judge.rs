@@ -337,13 +337,10 @@ impl Oracle {
             server.members.push_back(task);
         }
         let mut throttled = 0;
-        if !terms.reclaims && server.account.charge(&terms, used, t) {
+        let goes_on = !server.members.is_empty();
+        if !terms.reclaims && server.account.charge(&terms, used, goes_on, t) {
             server.turn = turn;
             throttled = u64::from(server.account.waits_until.is_some());
-        }
-        // One that blocked waits no more; its next budget is still only for its next period.
-        if server.members.is_empty() {
-            server.account.waits_until = None;
         }
         if terms.hard && !terms.reclaims {
             let rate = terms.budget as f64 / terms.period as f64;

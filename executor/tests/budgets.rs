@@ -1,0 +1,346 @@
+//! Reservations, best effort and lateness under virtual time: the shipped scheduler, one simulated core per test.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use executor::{
+    AdmissionError, CoreConfig, CoreId, Event, Fleet, Here, Late, Platform, Reservation, Reserved, SpawnError, Step, Task, sync::Notify, time, yield_now,
+};
+
+/// A machine per thread whose clock moves only when told to: one tick is a nanosecond.
+struct Virtual;
+
+thread_local! {
+    static FLEET: &'static Fleet<Virtual> = Box::leak(Box::new(Fleet::new()));
+    static NOW: Cell<u64> = const { Cell::new(1_000_000) };
+    static EVENTS: RefCell<Vec<Event>> = const { RefCell::new(Vec::new()) };
+}
+
+const CORE: CoreId = CoreId::FIRST;
+const US: u64 = 1000;
+const MS: u64 = 1_000_000;
+
+impl Platform for Virtual {
+    fn fleet() -> &'static Fleet<Self> {
+        FLEET.with(|fleet| *fleet)
+    }
+    fn now() -> u64 {
+        NOW.get()
+    }
+    fn ticks_per_second() -> u64 {
+        1_000_000_000
+    }
+    fn here() -> Here {
+        // SAFETY: the fleet belongs to this thread alone, which runs its only core.
+        unsafe { Here::on(CORE, false) }
+    }
+    fn kick(_: CoreId) {}
+    fn idle(_: CoreId, until: Option<u64>, still_idle: impl FnOnce() -> bool) {
+        if still_idle() {
+            NOW.set(until.expect("something is due"));
+        }
+    }
+    fn event(event: Event) {
+        EVENTS.with_borrow_mut(|events| events.push(event));
+    }
+}
+
+fn start(config: CoreConfig) {
+    Virtual::fleet().start_core(CORE, config).expect("a core");
+}
+
+/// Takes processor time.
+fn work(ticks: u64) {
+    NOW.set(NOW.get() + ticks);
+}
+
+/// Takes processor time in polls of `poll` ticks.
+async fn busy(mut ticks: u64, poll: u64) {
+    while ticks > 0 {
+        let part = ticks.min(poll);
+        work(part);
+        ticks -= part;
+        yield_now().await;
+    }
+}
+
+fn run_until(end: u64) {
+    while NOW.get() < end {
+        match Virtual::fleet().step(CORE).expect("runs here") {
+            Step::Ran => {}
+            Step::Idle(due) => NOW.set(due.unwrap_or(end).clamp(NOW.get(), end)),
+        }
+    }
+}
+
+fn us(value: u64) -> Duration {
+    Duration::from_micros(value)
+}
+
+/// A task that works for ever in polls of `poll`, and how much it got.
+fn hog(task: Task<Virtual>, poll: u64) -> Rc<Cell<u64>> {
+    let got = Rc::new(Cell::new(0));
+    let count = got.clone();
+    task.spawn_local(async move {
+        loop {
+            work(poll);
+            count.set(count.get() + poll);
+            yield_now().await;
+        }
+    })
+    .expect("spawns")
+    .detach();
+    got
+}
+
+#[test]
+fn a_hard_reservation_gets_its_budget_and_no_more() {
+    start(CoreConfig::new());
+    let alone = hog(Task::new("hard").reservation(Reservation::new(us(2000), us(10_000))), 50 * US);
+    let begin = NOW.get();
+    run_until(begin + 1000 * MS);
+    let share = alone.get() as f64 / (1000 * MS) as f64;
+    assert!((0.2..=0.2025).contains(&share), "alone on the core: {share}");
+}
+
+#[test]
+fn an_overrunning_soft_reservation_hurts_only_itself() {
+    start(CoreConfig::new());
+    let greedy = hog(Task::new("soft").reservation(Reservation::new(us(1000), us(10_000)).soft()), 50 * US);
+    let misses = Rc::new(Cell::new(0));
+    let (missed, jobs) = (misses.clone(), Rc::new(Cell::new(0u64)));
+    let done = jobs.clone();
+    Task::<Virtual>::new("periodic")
+        .reservation(Reservation::new(us(4000), us(8000)))
+        .spawn_local(async move {
+            let mut interval = time::interval::<Virtual>(us(8000));
+            loop {
+                let due = interval.tick().await + 8 * MS;
+                busy(3900 * US, 50 * US).await;
+                done.set(done.get() + 1);
+                missed.set(missed.get() + u64::from(NOW.get() > due));
+            }
+        })
+        .expect("spawns")
+        .detach();
+    let rest = hog(Task::new("best effort"), 50 * US);
+    let begin = NOW.get();
+    run_until(begin + 4000 * MS);
+    assert!(jobs.get() >= 498, "{}", jobs.get());
+    assert_eq!(misses.get(), 0, "the admitted reservation misses nothing");
+    let share = |got: &Cell<u64>| got.get() as f64 / (4000 * MS) as f64;
+    assert!(share(&greedy) > 0.099, "{}", share(&greedy));
+    assert!(share(&rest) > 0.049, "best effort is sure of its part: {}", share(&rest));
+}
+
+#[test]
+fn a_throttled_task_cannot_delay_another_and_lateness_says_throttled() {
+    start(CoreConfig::new());
+    hog(Task::new("hog").reservation(Reservation::new(us(5000), us(10_000))), 20 * US);
+    let worst = Rc::new(Cell::new(0));
+    let seen = worst.clone();
+    Task::<Virtual>::new("urgent")
+        .reservation(Reservation::new(us(200), us(1000)))
+        .spawn_local(async move {
+            let mut interval = time::interval::<Virtual>(us(1000));
+            loop {
+                let due = interval.tick().await;
+                work(20 * US);
+                seen.set(seen.get().max(NOW.get() - due));
+            }
+        })
+        .expect("spawns")
+        .detach();
+    let begin = NOW.get();
+    run_until(begin + 500 * MS);
+    assert!(worst.get() <= 60 * US, "one poll of the other and its own: {}", worst.get());
+}
+
+#[test]
+fn best_effort_shares_by_weight() {
+    start(CoreConfig::new());
+    let light = hog(Task::new("light").weight(1024), 30 * US);
+    let heavy = hog(Task::new("heavy").weight(3072), 70 * US);
+    let begin = NOW.get();
+    run_until(begin + 1000 * MS);
+    let ratio = heavy.get() as f64 / light.get() as f64;
+    assert!((2.9..3.1).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn tasks_with_deadlines_leave_best_effort_its_part() {
+    start(CoreConfig::new());
+    let urgent = hog(Task::new("urgent").deadline_after(us(10)), 20 * US);
+    let rest = hog(Task::new("rest"), 20 * US);
+    let begin = NOW.get();
+    run_until(begin + 1000 * MS);
+    assert_eq!(urgent.get() + rest.get(), 1000 * MS);
+    let share = rest.get() as f64 / (1000 * MS) as f64;
+    assert!((0.049..0.056).contains(&share), "{share}");
+}
+
+#[test]
+fn reclaiming_takes_what_others_leave() {
+    start(CoreConfig::new());
+    let reserve = |budget| Reservation::new(us(budget), us(10_000));
+    let idle = Reserved::<Virtual>::new(CORE, reserve(4000)).expect("fits");
+    let plain = hog(Task::new("plain").reservation(reserve(1000)), 20 * US);
+    let clever = hog(Task::new("clever").reservation(reserve(1000).reclaiming()), 20 * US);
+    let begin = NOW.get();
+    run_until(begin + 1000 * MS);
+    let share = |got: &Cell<u64>| got.get() as f64 / (1000 * MS) as f64;
+    assert!((0.099..0.103).contains(&share(&plain)), "{}", share(&plain));
+    assert!(share(&clever) > 0.4, "{}", share(&clever));
+    drop(idle);
+}
+
+#[test]
+fn reservations_change_and_go_while_they_run() {
+    start(CoreConfig::new());
+    let reserved = Reserved::<Virtual>::new(CORE, Reservation::new(us(1000), us(10_000))).expect("fits");
+    let got = hog(Task::new("member").within(&reserved), 50 * US);
+    let mut begin = NOW.get();
+    run_until(begin + 500 * MS);
+    let share = |got: u64| got as f64 / (500 * MS) as f64;
+    assert!((0.0995..0.11).contains(&share(got.get())), "{}", share(got.get()));
+    reserved.change(Reservation::new(us(3000), us(10_000))).expect("fits");
+    let before = got.get();
+    begin = NOW.get();
+    run_until(begin + 500 * MS);
+    assert!((0.29..0.31).contains(&share(got.get() - before)), "{}", share(got.get() - before));
+    let refusal = reserved.change(Reservation::new(us(9800), us(10_000))).expect_err("too much");
+    assert!(refusal.excess_ppm() > 100_000, "{refusal}");
+    let (load, limit) = Virtual::fleet().load_ppm(CORE).expect("a core");
+    assert_eq!((load, limit), (350_000, 950_000));
+    let mut ids = Vec::new();
+    Virtual::fleet().for_each_task(|task| ids.push(task.id));
+    assert_eq!(ids.len(), 1);
+    assert!(Virtual::fleet().cancel(ids[0]));
+    drop(reserved);
+    let begin = NOW.get();
+    run_until(begin + 50 * MS);
+    assert_eq!(Virtual::fleet().load_ppm(CORE), Some((50_000, 950_000)), "the bandwidth came back");
+}
+
+#[test]
+fn refusals_say_by_how_much() {
+    start(CoreConfig::new());
+    let spawn = |budget, period| Task::<Virtual>::new("r").reservation(Reservation::new(us(budget), us(period))).spawn_local(std::future::pending::<()>());
+    spawn(6000, 10_000).expect("60 % fit").detach();
+    let Err(SpawnError::Refused { error: AdmissionError::DoesNotFit { wanted_ppm, free_ppm, .. }, .. }) = spawn(3000, 10_000) else { panic!("30 % more do not fit") };
+    assert_eq!(wanted_ppm, 300_000);
+    assert!((240_000..=250_000).contains(&free_ppm), "{free_ppm}");
+    for (budget, period) in [(0, 10), (11, 10), (0, 0)] {
+        assert!(matches!(spawn(budget, period), Err(SpawnError::Refused { error: AdmissionError::BadReservation, .. })));
+    }
+    let absurd = Reservation::new(Duration::MAX, Duration::MAX);
+    assert!(Task::<Virtual>::new("r").reservation(absurd).spawn_local(async {}).is_err());
+}
+
+#[test]
+fn every_miss_has_a_cause() {
+    start(CoreConfig::new());
+    let go = Rc::new(Notify::new());
+    let wait = go.clone();
+    // Blocked by the poll of a later task.
+    Task::<Virtual>::new("late")
+        .deadline_at(NOW.get() + 1000 * MS)
+        .spawn_local(async move {
+            wait.notify_one();
+            work(5 * MS);
+        })
+        .expect("spawns")
+        .detach();
+    let wait = go.clone();
+    Task::<Virtual>::new("early")
+        .deadline_after(us(1000))
+        .spawn_local(async move { wait.notified().await })
+        .expect("spawns")
+        .detach();
+    run_until(NOW.get() + 10 * MS);
+    // Its own work; a deadline in the past; behind another.
+    Task::<Virtual>::new("long").deadline_after(us(100)).spawn_local(async { work(MS) }).expect("spawns").detach();
+    run_until(NOW.get() + 10 * MS);
+    Task::<Virtual>::new("past").deadline_at(5).spawn_local(async { work(1) }).expect("spawns").detach();
+    run_until(NOW.get() + 10 * MS);
+    for name in ["first", "second"] {
+        Task::<Virtual>::new(name).deadline_after(us(100)).spawn_local(async { work(90 * US) }).expect("spawns").detach();
+    }
+    run_until(NOW.get() + 10 * MS);
+    // Throttled.
+    Task::<Virtual>::new("throttled")
+        .reservation(Reservation::new(us(1000), us(10_000)))
+        .spawn_local(busy(3 * MS, 50 * US))
+        .expect("spawns")
+        .detach();
+    run_until(NOW.get() + 50 * MS);
+    let causes: Vec<Late> = EVENTS.with_borrow(|events| events.iter().filter_map(|event| if let Event::Missed { cause, .. } = event { Some(*cause) } else { None }).collect());
+    assert_eq!(causes, [Late::BlockedByPoll, Late::OwnWork, Late::WokenLate, Late::Queued, Late::Throttled]);
+    let long_polls = EVENTS.with_borrow(|events| events.iter().filter(|event| matches!(event, Event::LongPoll { .. })).count());
+    assert!(long_polls >= 2, "polls beyond the core's limit are reported: {long_polls}");
+}
+
+#[test]
+fn ten_thousand_sleepers_wake_in_order() {
+    start(CoreConfig { tasks: 10_000, timers: 10_000, ..CoreConfig::new() });
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let begin = NOW.get();
+    for index in 0..9_800u64 {
+        let (order, due) = (order.clone(), begin + 1000 + index * 7919 % 9_800 * 100);
+        Task::<Virtual>::new("sleeper")
+            .spawn_local(async move {
+                time::sleep_until::<Virtual>(due).await;
+                assert!(NOW.get() >= due, "never early");
+                order.borrow_mut().push(due);
+            })
+            .expect("spawns")
+            .detach();
+    }
+    run_until(begin + 10 * MS);
+    assert_eq!(order.borrow().len(), 9_800);
+    assert!(order.borrow().is_sorted());
+}
+
+#[test]
+fn spawn_and_cancel_races_leave_memory_flat() {
+    start(CoreConfig { tasks: 64, remote_tasks: 0, ..CoreConfig::new() });
+    let mut held = 0;
+    for round in 0..20_000u64 {
+        let task = Task::<Virtual>::new("victim")
+            .spawn_local(async move {
+                let _sleep = time::sleep::<Virtual>(us(1000)).await;
+                round
+            })
+            .expect("a slot is free again");
+        let id = task.id();
+        if round % 3 != 0 {
+            run_until(NOW.get() + 1);
+            NOW.set(NOW.get() + 1);
+            Virtual::fleet().step(CORE).expect("runs here");
+        }
+        match round % 4 {
+            0 => drop(task),
+            1 => task.abort(),
+            _ => {
+                assert!(task.cancel());
+                task.detach();
+            }
+        }
+        while Virtual::fleet().step(CORE).expect("runs here") == Step::Ran {}
+        if round % 4 == 0 {
+            NOW.set(NOW.get() + 2 * MS);
+            while Virtual::fleet().step(CORE).expect("runs here") == Step::Ran {}
+        }
+        assert!(Virtual::fleet().task(id).is_none(), "gone");
+        assert!(!Virtual::fleet().cancel(id), "a cancel after death does nothing");
+        Virtual::fleet().wake(id);
+        let bytes = Virtual::fleet().core_stats(CORE).expect("a core").slab_bytes.get();
+        if round == 100 {
+            held = bytes;
+        }
+        assert!(round <= 100 || bytes == held, "memory grows: {bytes} from {held}");
+    }
+}
