@@ -73,7 +73,7 @@ pub fn run_fresh(set: &TaskSet, record: bool) -> Outcome {
     run_set(set, record)
 }
 
-fn division(variant: usize) -> Division {
+fn division(variant: usize, timed: bool) -> Division {
     let config = config(variant);
     let ticks = |duration: Duration| duration.as_nanos() as u64;
     Division {
@@ -83,6 +83,7 @@ fn division(variant: usize) -> Division {
         fair_period: ticks(config.best_effort_period),
         open_period: ticks(config.open_period),
         longest_poll: ticks(config.longest_poll),
+        timed,
     }
 }
 
@@ -102,7 +103,7 @@ fn run_on<P: Simulated>(set: &TaskSet, record: bool) -> Outcome {
     }));
     world::reset(origin, origin + set.horizon, set.stats, set.tasks.iter().map(|task| (task.core, task.class)), set.cores, record);
     for core in 0..set.cores {
-        world::emit(Event::Core { core, division: division(set.variant) });
+        world::emit(Event::Core { core, division: division(set.variant, set.stats) });
         // A core's notion of the time is that of its last step.
         if let Some(id) = CoreId::new(core as usize) {
             at(Place::Core(id), origin, || fleet.step(id)).0.map_or_else(|error| world::fail(error.to_string()), |_| ());

@@ -7,7 +7,7 @@
 //! | line | when |
 //! |---|---|
 //! | `executor-trace 1` | first |
-//! | `core C LIMIT OPEN_LEAST FAIR_BUDGET FAIR_PERIOD OPEN_PERIOD LONGEST_POLL` | a core starts (shares in thousandths) |
+//! | `core C LIMIT OPEN_LEAST FAIR_BUDGET FAIR_PERIOD OPEN_PERIOD LONGEST_POLL timed\|untimed` | a core starts (shares in thousandths; `timed`: with `Platform::STATS`) |
 //! | `reserve T R C BUDGET PERIOD DEADLINE P_MAX hard\|soft FLAGS` | reservation R is admitted; flags: `-`, or of `r` reclaims, `o` known to overrun |
 //! | `release T R` | its last task and handle are gone |
 //! | `task K C fair WEIGHT`, `task K C open RELATIVE`, `task K C open -`, `task K C in R FLAGS` | task K exists, as best effort, with a deadline, in a reservation; flags: `-` or `g`: a job never asks for more than the budget and comes at most once a period |
@@ -59,6 +59,9 @@ pub struct Division {
     pub open_period: u64,
     /// The longest poll of a task without a reservation.
     pub longest_poll: u64,
+    /// Every poll is timed; else only those on which a budget depends, and best effort alone on its core takes turns
+    /// poll by poll.
+    pub timed: bool,
 }
 
 /// The terms of a reservation, in ticks.
@@ -119,8 +122,14 @@ impl fmt::Display for Event {
         match *self {
             Event::Core { core, division: d } => write!(
                 f,
-                "core {core} {} {} {} {} {} {}",
-                d.limit_permille, d.open_permille, d.fair_budget, d.fair_period, d.open_period, d.longest_poll
+                "core {core} {} {} {} {} {} {} {}",
+                d.limit_permille,
+                d.open_permille,
+                d.fair_budget,
+                d.fair_period,
+                d.open_period,
+                d.longest_poll,
+                if d.timed { "timed" } else { "untimed" }
             ),
             Event::Reserve { t, res, core, terms: r } => write!(
                 f,
@@ -213,7 +222,15 @@ fn parse_line(line: &str) -> Result<Event, Wanted> {
             let (limit_permille, open_permille) = (w.ticks()?, w.ticks()?);
             let (fair_budget, fair_period) = (w.ticks()?, w.ticks()?);
             let (open_period, longest_poll) = (w.ticks()?, w.ticks()?);
-            Event::Core { core, division: Division { limit_permille, open_permille, fair_budget, fair_period, open_period, longest_poll } }
+            let timed = match w.word("timed or untimed")? {
+                "timed" => true,
+                "untimed" => false,
+                _ => return Err("timed or untimed"),
+            };
+            if fair_budget == 0 || fair_budget > fair_period || open_period == 0 {
+                return Err("budgets and periods above 0");
+            }
+            Event::Core { core, division: Division { limit_permille, open_permille, fair_budget, fair_period, open_period, longest_poll, timed } }
         }
         "reserve" => {
             let (t, res, core) = (w.ticks()?, w.number()?, w.number()?);

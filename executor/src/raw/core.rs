@@ -550,7 +550,7 @@ impl<P: Platform> Core<P> {
             (Late::WokenLate, 0)
         } else if record.has(flag::THROTTLED) {
             (Late::Throttled, 0)
-        } else if start <= deadline && used >= waited {
+        } else if start <= deadline && (used > waited || used >= deadline - woken) {
             (Late::OwnWork, 0)
         } else if busy && last.start <= woken && last.deadline > deadline {
             (Late::BlockedByPoll, last.task)

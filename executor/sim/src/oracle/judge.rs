@@ -360,11 +360,12 @@ impl Oracle {
         let poll = home.longest_poll.max(home.division.longest_poll) as f64;
         // The executor cuts virtual time into bands of a quarter of the budget, rounded down to a power of two.
         let band = ((home.division.fair_budget / 4).max(16).ilog2() as f64).exp2();
+        let timed = home.division.timed;
         let (tasks, ready) = (home.fair_tasks.clone(), home.fair.clone());
         let count = tasks.len();
         let at = tasks.iter().position(|&other| other == task).unwrap_or(0);
         for (index, &other) in tasks.iter().enumerate() {
-            if other == task || !ready.contains(&other) {
+            if !timed || other == task || !ready.contains(&other) {
                 continue;
             }
             let Class::Fair(theirs) = self.task(other)?.class else { continue };

@@ -15,7 +15,7 @@
 //! * **shares**: best effort as a whole gets its budget in any window in which it wants it, less two periods' worth, a blocking
 //!   term's and a poll; tasks with a deadline but no reservation the least share set aside for them.
 //! * **fairness**: the difference of time ÷ weight of two best-effort tasks which are both ready throughout stays in a range of
-//!   two virtual-time bands and a poll of each.
+//!   two virtual-time bands and a poll of each. Only where every poll is timed.
 //! * **admission**: what is admitted satisfies the test, and nothing is refused that does. See [`admission`].
 //! * **work is done**: no core idles while a task on it may run.
 
