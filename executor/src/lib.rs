@@ -55,6 +55,7 @@ pub use raw::{
     core::Window,
     here::Here,
     join::{JoinError, JoinHandle},
+    locals::{Scope, TaskLocal},
 };
 pub use reserve::{Mode, Reservation, Reserved};
 pub use slot::State;

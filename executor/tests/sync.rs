@@ -1,4 +1,5 @@
 //! `executor::sync` on one core: order, cancellation, donation.
+#[allow(dead_code)]
 mod common;
 
 use std::{cell::RefCell, rc::Rc, time::Duration};

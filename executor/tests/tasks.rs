@@ -1,4 +1,5 @@
 //! Spawning, waking, joining, cancelling, on host threads.
+#[allow(dead_code)]
 mod common;
 
 use std::{

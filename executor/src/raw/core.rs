@@ -18,6 +18,7 @@ use core::{
 use super::{
     block::{self, Head},
     joincell::Completion,
+    locals::Chain,
     slab::{self, Returns, Slab},
     waker,
 };
@@ -103,6 +104,8 @@ pub(crate) struct Core<P: Platform> {
     pub(crate) polling: Polling,
     pub(crate) stats: CoreStats,
     local: Apart<UnsafeCell<Local>>,
+    /// Touched like `local`, but by foreign code's leave: see `locals`.
+    chain: Chain,
     inbox: Apart<Inbox>,
     park: Park,
     /// The deadline that a wake must beat to be worth a kick; 0 while the running task cannot be preempted.
@@ -200,6 +203,7 @@ impl<P: Platform> Core<P> {
                 allowed: filled(config.reservations + FIRST_RESERVED as usize, || longest_poll)?,
                 last: Last::default(),
             })),
+            chain: Chain::new(),
             inbox: Apart(Inbox::new()),
             park: Park::new(),
             window: AtomicU64::new(0),
@@ -734,6 +738,11 @@ impl<P: Platform> Core<P> {
     pub(crate) fn refresh_clock(&self) {
         let now = P::now();
         self.with(|local| local.now = now);
+    }
+
+    /// The chain of task-local values, for this core's task context.
+    pub(crate) fn chain(&self) -> Option<&Chain> {
+        self.is_here().then_some(&self.chain)
     }
 
     /// Whether a poll is in progress on this core, seen from itself.

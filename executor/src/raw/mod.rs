@@ -10,6 +10,7 @@
 //! | [`waker`] | a task id as a `Waker` |
 //! | [`core`] | a core's unlocked state and the dispatch loop that owns it |
 //! | [`join`] | the typed handle |
+//! | [`locals`] | task-local values |
 //! | [`sites`] | the append-only table of spawn places |
 //! | [`gate`] | the wait list under `executor::sync` |
 //! | [`guarded`] | what locks guard |
@@ -26,6 +27,7 @@ pub(crate) mod guarded;
 pub mod here;
 pub mod join;
 pub mod joincell;
+pub mod locals;
 pub mod oneshot;
 pub(crate) mod ring;
 pub(crate) mod shared;

@@ -1,5 +1,4 @@
-//! A platform made of host threads, one fleet per process.
-#![allow(dead_code)]
+// A platform made of host threads, one fleet per process. No inner attributes: rustdoc examples include this file.
 
 use std::{
     cell::Cell,
