@@ -58,6 +58,41 @@ impl fmt::Display for RunError {
 
 impl core::error::Error for RunError {}
 
+/// Why a task was not moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveError {
+    /// Only a task of the task's own core can move it.
+    NotHere,
+    /// The task is gone, or moved already.
+    Gone,
+    /// The task is being polled or has only just been spawned.
+    Busy,
+    /// The task's future is not `Send`.
+    Pinned,
+    /// Tasks with a deadline or reservation, or with loans, stay where they were admitted.
+    NotBestEffort,
+    /// The other core was not started.
+    NoCore,
+    /// All slots for tasks from elsewhere are taken there.
+    NoSlot,
+}
+
+impl fmt::Display for MoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MoveError::NotHere => "only the task's own core can move it",
+            MoveError::Gone => "the task is gone",
+            MoveError::Busy => "the task is running",
+            MoveError::Pinned => "the task's future is not Send",
+            MoveError::NotBestEffort => "only best-effort tasks can be moved",
+            MoveError::NoCore => "the other core was not started",
+            MoveError::NoSlot => "no slot is free on the other core",
+        })
+    }
+}
+
+impl core::error::Error for MoveError {}
+
 impl<P: Platform> Fleet<P> {
     /// A fleet without cores.
     #[expect(clippy::new_without_default, reason = "a fleet is a static")]
@@ -101,6 +136,24 @@ impl<P: Platform> Fleet<P> {
     /// `false` if it is gone already.
     pub fn cancel(&self, task: TaskId) -> bool {
         self.core(task.core()).is_some_and(|core| core.cancel(task.slot(), task.generation()))
+    }
+
+    /// Moves a best-effort task to another core, from a task of its own core. Returns its id there; the old one, and wakers and
+    /// handles made with it, go on working until the task dies. Its statistics start afresh.
+    ///
+    /// # Errors
+    /// See [`MoveError`]. The task stays where it is then.
+    pub fn move_task(&self, task: TaskId, to: CoreId) -> Result<TaskId, MoveError> {
+        let home = self.core(task.core()).ok_or(MoveError::Gone)?;
+        if !home.is_here() {
+            return Err(MoveError::NotHere);
+        }
+        home.move_out(task, to)
+    }
+
+    /// The core with the fewest tasks among those that take tasks which do not name them.
+    pub fn least_loaded(&self) -> Option<CoreId> {
+        self.cores().filter(|&core| self.core(core).is_some_and(|core| !core.config.isolated)).min_by_key(|&core| self.core(core).map_or(u64::MAX, |core| core.stats.tasks.get()))
     }
 
     fn runnable(&self, core: CoreId) -> Result<&'static Core<P>, RunError> {

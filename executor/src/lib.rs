@@ -47,7 +47,7 @@ pub use config::{CoreConfig, StartError};
 pub use current::{YieldNow, checkpoint, current_task, deadline, need_resched, preemptible, set_deadline, yield_now};
 pub use donate::lend;
 pub use event::{Event, Late};
-pub use fleet::{Fleet, RunError, Step};
+pub use fleet::{Fleet, MoveError, RunError, Step};
 pub use ident::{CoreId, TaskId};
 pub use inspect::{Class, PollInfo, TaskInfo};
 pub use platform::Platform;

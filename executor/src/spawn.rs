@@ -111,6 +111,13 @@ impl<P: Platform> Task<P> {
         self
     }
 
+    /// Leaves the choice of the core: the one with the fewest tasks, and none that is
+    /// [isolated](crate::CoreConfig::isolated).
+    pub fn anywhere(mut self) -> Self {
+        self.core = P::fleet().least_loaded();
+        self
+    }
+
     /// Every job of the task, that is every wake after it blocked, is due this long after the wake.
     pub const fn deadline_after(mut self, deadline: Duration) -> Self {
         self.relative = Some(deadline);

@@ -178,3 +178,52 @@ fn locks_hold_between_cores() {
         assert_eq!(*total.lock().await, 1800);
     });
 }
+
+/// A task is moved to and fro while it is woken, sleeps and is joined by its first id.
+#[test]
+fn moved_tasks_keep_their_ids_and_wakes() {
+    let core = become_core(CoreConfig::new());
+    let other = background(CoreConfig::new());
+    let isolated = background(CoreConfig { isolated: true, ..CoreConfig::new() });
+    let fleet = Host::fleet();
+    assert_ne!(fleet.least_loaded(), Some(isolated.core));
+    let there = other.core;
+    block_on(core, async move {
+        for round in 0..500u64 {
+            let (sender, mut receiver) = mpsc::channel(4).expect("memory");
+            let task = Task::<Host>::new("mover")
+                .spawn(async move {
+                    let mut sum = 0;
+                    while let Ok(value) = receiver.receive().await {
+                        sum += value;
+                        time::sleep::<Host>(Duration::from_micros(value)).await;
+                    }
+                    (sum, Host::here().core())
+                })
+                .expect("spawns");
+            let first = task.id();
+            if round % 2 == 0 {
+                sender.send(1u64).await.expect("received");
+                yield_now().await;
+            }
+            let second = fleet.move_task(first, there).expect("moves");
+            assert_eq!(second.core(), there);
+            assert_eq!(fleet.move_task(first, there), Err(executor::MoveError::Gone));
+            for value in 2..5 {
+                sender.send(value).await.expect("received");
+            }
+            if round % 5 == 4 {
+                // By its first id.
+                assert!(fleet.cancel(first));
+                assert_eq!(task.await, Err(JoinError::Cancelled));
+            } else {
+                drop(sender);
+                let (sum, ran_on) = task.await.expect("finishes");
+                assert_eq!((sum, ran_on), (9 + (round + 1) % 2, Some(there)));
+            }
+        }
+        let pinned = Task::<Host>::new("pinned").spawn_local(std::future::pending::<()>()).expect("spawns");
+        assert_eq!(fleet.move_task(pinned.id(), there), Err(executor::MoveError::Pinned));
+        pinned.abort();
+    });
+}

@@ -15,6 +15,8 @@ fn a_seed_is_the_same_run_on_used_cores() {
             let used = run_set(&set, true);
             let fresh = run_fresh(&set, true);
             if let Some(at) = (0..used.trace.len().min(fresh.trace.len())).find(|&at| used.trace[at] != fresh.trace[at]) {
+                let around = |events: &[trace::Event]| trace::print(&events[at.saturating_sub(25)..(at + 5).min(events.len())]);
+                println!("used:\n{}fresh:\n{}", around(&used.trace), around(&fresh.trace));
                 panic!("seed {seed}: event {at} is `{}` on used cores, `{}` on fresh ones", used.trace[at], fresh.trace[at]);
             }
             assert_eq!(used.trace.len(), fresh.trace.len(), "seed {seed}");

@@ -11,7 +11,7 @@ use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     task::{Context, Waker},
 };
 
@@ -26,6 +26,7 @@ use crate::{
     admission::{AdmissionError, Change, Claim, Division, Ledger},
     config::{CoreConfig, StartError},
     event::{Event, Late},
+    fleet::MoveError,
     ident::{CoreId, TaskId},
     inbox::{self, Inbox, Park},
     platform::Platform,
@@ -35,7 +36,7 @@ use crate::{
     slot::{NONE, Slot, State, flag},
     spawn::{SpawnError, Spec},
     stats::{CoreStats, SiteRecord, TaskRecord},
-    timers::Timers,
+    timers::{TimerId, Timers},
 };
 
 /// The slot that stands for the core itself: woken when something was put into its mailbox.
@@ -58,11 +59,15 @@ pub(crate) struct Cold {
     pub(crate) cancel: AtomicU64,
     /// When the wake now in the inbox was issued.
     pub(crate) called_at: P64,
+    /// The slot on another core that forwards to this one, until this task dies.
+    origin: P64,
+    /// For a slot that forwards: the task it forwarded to is dead.
+    orphaned: AtomicBool,
 }
 
 impl Default for Cold {
     fn default() -> Self {
-        Cold { lent: AtomicU64::new(u64::MAX), cancel: AtomicU64::new(0), called_at: P64::new(0) }
+        Cold { lent: AtomicU64::new(u64::MAX), cancel: AtomicU64::new(0), called_at: P64::new(0), origin: P64::new(0), orphaned: AtomicBool::new(false) }
     }
 }
 
@@ -113,6 +118,7 @@ pub(crate) struct Core<P: Platform> {
     pool: Apart<Pool>,
     returns: Returns,
     pub(crate) ledger: spin::Mutex<Ledger>,
+    dead_timers: spin::Mutex<Vec<TimerId>>,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -210,6 +216,7 @@ impl<P: Platform> Core<P> {
             pool: Apart(pool),
             returns: Returns::new(),
             ledger: spin::Mutex::new(ledger),
+            dead_timers: spin::Mutex::new(Vec::new()),
             platform: PhantomData,
         })
     }
@@ -299,8 +306,11 @@ impl<P: Platform> Core<P> {
                 local.sched.wake(&self.slots, slot, now);
             }
             State::Moved => {
+                // Through the inbox even if that is this core's own: `local` is borrowed.
                 let to = TaskId::from_bits(record.relative.get());
-                P::fleet().wake(to);
+                if let Some(core) = P::fleet().core(to.core()) {
+                    core.wake_foreign(to);
+                }
             }
             _ => {}
         }
@@ -365,6 +375,7 @@ impl<P: Platform> Core<P> {
             }
             if slot == CONTROL {
                 self.apply_changes(now);
+                self.bury_timers();
                 continue;
             }
             self.deliver(slot, now);
@@ -380,8 +391,23 @@ impl<P: Platform> Core<P> {
             record.set_state(State::Idle);
             self.born(local, slot, now);
         }
-        if self.cold[slot as usize].cancel.load(Ordering::Relaxed) == record.generation.get() && record.state() != State::Free {
-            record.raise(flag::CANCEL);
+        if self.cold[slot as usize].cancel.load(Ordering::Relaxed) == record.generation.get() {
+            match record.state() {
+                State::Free => {}
+                State::Moved => {
+                    let to = TaskId::from_bits(record.relative.get());
+                    if let Some(core) = P::fleet().core(to.core()) {
+                        core.cancel_from_elsewhere(to);
+                    }
+                }
+                _ => record.raise(flag::CANCEL),
+            }
+        }
+        if record.state() == State::Moved && self.cold[slot as usize].orphaned.swap(false, Ordering::Acquire) {
+            let on = self.cold[slot as usize].origin.get();
+            self.release_slot(local, slot);
+            self.end_forwarding(slot, on);
+            return;
         }
         let lent = self.cold[slot as usize].lent.swap(u64::MAX, Ordering::Relaxed);
         if lent != u64::MAX {
@@ -404,9 +430,9 @@ impl<P: Platform> Core<P> {
             let start = local.sched.virtual_now();
             self.slot(slot).deadline.set(start);
         }
+        self.stats.tasks.add(1);
         if P::STATS {
             self.record(slot).begin(now);
-            self.stats.tasks.add(1);
             self.stats.spawned.add(1);
         }
     }
@@ -499,7 +525,11 @@ impl<P: Platform> Core<P> {
             local.sched.settle_loans(&self.slots, slot, now);
         }
         let server = record.server.get() as u32;
+        let origin = self.cold[slot as usize].origin.get();
         self.release_slot(local, slot);
+        if origin != 0 {
+            self.end_forwarding(slot, origin);
+        }
         if server >= FIRST_RESERVED {
             self.release_claim(server);
         }
@@ -674,12 +704,14 @@ impl<P: Platform> Core<P> {
     /// Ends a slot's occupancy: wakers and ids of this generation are stale from here on.
     fn release_slot(&self, local: &mut Local, slot: u32) {
         let record = self.slot(slot);
+        let state = record.state();
         record.set_state(State::Free);
         record.set_block(core::ptr::null_mut());
         record.flags.set(record.flags.get() & flag::POOLED);
         let generation = record.generation.get();
         record.generation.release(generation + 1);
-        if P::STATS {
+        if state != State::Moved {
+            // A slot that forwarded gave its task up when it moved.
             self.stats.tasks.set(self.stats.tasks.get() - 1);
         }
         if generation >= TaskId::MAX_GENERATION {
@@ -817,9 +849,7 @@ impl<P: Platform> Core<P> {
         if record.generation.get() != generation || slot == CONTROL || record.state() == State::Free {
             return false;
         }
-        let word = &self.cold[slot as usize].cancel;
-        // Newer generations win: a stale cancel must not undo a valid one.
-        word.fetch_max(generation, Ordering::AcqRel);
+        self.mark_cancelled(slot, generation);
         if self.is_here() {
             let now = P::now();
             self.deliver(slot, now);
@@ -827,6 +857,90 @@ impl<P: Platform> Core<P> {
             self.wake_from_elsewhere(slot, record);
         }
         true
+    }
+
+    fn mark_cancelled(&self, slot: u32, generation: u64) {
+        // Newer generations win: a stale cancel must not undo a valid one.
+        self.cold[slot as usize].cancel.fetch_max(generation, Ordering::AcqRel);
+    }
+
+    /// As `cancel`, but always through the inbox.
+    fn cancel_from_elsewhere(&self, task: TaskId) {
+        let Some(record) = self.slots.get(task.slot() as usize) else { return };
+        if record.generation.get() == task.generation() {
+            self.mark_cancelled(task.slot(), task.generation());
+            self.wake_from_elsewhere(task.slot(), record);
+        }
+    }
+
+    /// Whether a handle that is here may use plain memory on a task's join cell: the task lives here, and nowhere else.
+    #[inline(always)]
+    pub(crate) fn is_home_of(&self, task: TaskId) -> bool {
+        self.is_here()
+            && self.slots.get(task.slot() as usize).is_some_and(|record| record.generation.get() == task.generation() && record.state() != State::Moved)
+    }
+
+    /// A task that came from elsewhere is dead: the slot there need not forward any more.
+    fn end_forwarding(&self, slot: u32, origin: u64) {
+        self.cold[slot as usize].origin.set(0);
+        if origin == 0 {
+            return;
+        }
+        let origin = TaskId::from_bits(origin);
+        if let Some(core) = P::fleet().core(origin.core())
+            && let Some(record) = core.slots.get(origin.slot() as usize)
+        {
+            core.cold[origin.slot() as usize].orphaned.store(true, Ordering::Release);
+            core.wake_from_elsewhere(origin.slot(), record);
+        }
+    }
+
+    /// Moves a best-effort task of this core to another; see [`crate::Fleet::move_task`].
+    pub(crate) fn move_out(&self, task: TaskId, to: CoreId) -> Result<TaskId, MoveError> {
+        let slot = task.slot();
+        let record = self.slots.get(slot as usize).ok_or(MoveError::Gone)?;
+        let there = P::fleet().core(to).ok_or(MoveError::NoCore)?;
+        if record.generation.get() != task.generation() || slot == CONTROL {
+            return Err(MoveError::Gone);
+        }
+        match record.state() {
+            State::Idle | State::Queued => {}
+            State::Polling | State::Born => return Err(MoveError::Busy),
+            State::Free | State::Moved => return Err(MoveError::Gone),
+        }
+        if record.has(flag::PINNED) {
+            return Err(MoveError::Pinned);
+        }
+        if record.server.get() as u32 != FAIR || record.lends.get() != 0 || record.borrows.get() != 0 {
+            return Err(MoveError::NotBestEffort);
+        }
+        if to == self.id {
+            return Ok(task);
+        }
+        let new_slot = there.pool.0.pop(&there.slots).ok_or(MoveError::NoSlot)?;
+        self.with(|local| {
+            let now = local.now;
+            local.sched.withdraw(&self.slots, slot, now);
+        });
+        let new = there.slot(new_slot);
+        let id = there.id_of(new_slot);
+        new.server.set(FAIR as u16);
+        new.relative.set(record.relative.get());
+        new.site.set(record.site.get());
+        new.flags.set(flag::POOLED | record.flags.get() & flag::CANCEL);
+        new.set_block(record.block());
+        there.cold[new_slot as usize].origin.set(task.to_bits());
+        record.set_block(core::ptr::null_mut());
+        record.relative.set(id.to_bits());
+        record.state.release(State::Moved as u8);
+        new.state.release(State::Born as u8);
+        self.stats.tasks.set(self.stats.tasks.get() - 1);
+        if P::STATS {
+            self.stats.moved_out.add(1);
+        }
+        // Polled once there, woken or not: a wake may have been on its way here.
+        there.wake_from_elsewhere(new_slot, new);
+        Ok(id)
     }
 }
 
@@ -851,7 +965,7 @@ pub(crate) unsafe fn free_block<P: Platform>(head: NonNull<Head>) {
 
 /// What a timer call found.
 pub(crate) enum Armed {
-    Yes(crate::timers::TimerId),
+    Yes(TimerId),
     Full,
 }
 
@@ -883,13 +997,35 @@ impl<P: Platform> Core<P> {
         (due != u64::MAX).then_some(due)
     }
 
-    /// Disarms a timer, from anywhere.
-    pub(crate) fn disarm(&self, timer: crate::timers::TimerId) {
-        drop(self.with(|local| local.timers.cancel(timer)).flatten());
+    /// Disarms a timer, from anywhere but an interrupt handler.
+    pub(crate) fn disarm(&self, timer: TimerId) {
+        match self.with(|local| local.timers.cancel(timer)) {
+            Some(waker) => drop(waker),
+            None => {
+                let mut dead = self.dead_timers.lock();
+                // Without memory for the note the timer fires in vain, which is harmless.
+                if dead.try_reserve(1).is_ok() {
+                    dead.push(timer);
+                    drop(dead);
+                    self.wake_from_elsewhere(CONTROL, self.slot(CONTROL));
+                }
+            }
+        }
+    }
+
+    /// Disarms the timers of futures that went to other cores.
+    fn bury_timers(&self) {
+        while let Some(timer) = self.pop_dead_timer() {
+            drop(self.with(|local| local.timers.cancel(timer)).flatten());
+        }
+    }
+
+    fn pop_dead_timer(&self) -> Option<TimerId> {
+        self.dead_timers.lock().pop()
     }
 
     /// Whether the timer is still armed; sees to it that it wakes `waker`.
-    pub(crate) fn refresh_timer(&self, timer: crate::timers::TimerId, waker: &Waker) -> bool {
+    pub(crate) fn refresh_timer(&self, timer: TimerId, waker: &Waker) -> bool {
         self.with(|local| local.timers.refresh(timer, waker)).is_some_and(|old| old.is_ok())
     }
 

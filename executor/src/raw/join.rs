@@ -120,7 +120,8 @@ impl<P: Platform, T> Drop for JoinHandle<P, T> {
         let Some(head) = self.head.take() else { return };
         // SAFETY: the block lives at least until the handle lets go of it.
         let join = unsafe { &head.as_ref().join };
-        let done = if P::here().is_home_of(self.id.core()) { join.abandon_at_home() } else { join.abandon() };
+        let home = P::fleet().core(self.id.core()).is_some_and(|core| core.is_home_of(self.id));
+        let done = if home { join.abandon_at_home() } else { join.abandon() };
         if done {
             // SAFETY: done, and the handle came last: output and memory are its own.
             unsafe {

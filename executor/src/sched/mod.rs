@@ -151,7 +151,9 @@ impl Scheduler {
             }
             Phase::Inactive => {}
             Phase::Lingering | Phase::Ready | Phase::Throttled => {
-                self.active = self.active - old + entry.bandwidth;
+                if server >= FIRST_RESERVED {
+                    self.active = self.active - old + entry.bandwidth;
+                }
                 // The new terms start a period of their own; the debt comes along.
                 entry.account.left = entry.account.left.min(0);
                 if entry.phase == Phase::Ready {

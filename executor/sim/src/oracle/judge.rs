@@ -5,7 +5,7 @@ use super::{
     account::Account,
     admission,
     model::{Core, Server, Task},
-    shares::{Ceiling, Pair},
+    shares::{Ceiling, Floor, Pair},
 };
 use crate::trace::{Class, Division, Event, How, Terms};
 
@@ -41,7 +41,10 @@ impl Oracle {
             Event::Reserve { t, res, core, terms } => self.reserve(t, res, core, terms),
             Event::Release { t, res } => {
                 self.now = t;
-                self.server(res)?.released = true;
+                let server = self.server(res)?;
+                server.released = true;
+                let core = server.core;
+                self.core(core)?.contended = None;
                 Ok(())
             }
             Event::Task { task, core, class, guaranteed } => {
@@ -99,6 +102,9 @@ impl Oracle {
         }
         home.declared = home.declared.max(terms.p_max);
         home.reservations.push(res);
+        // What is left for others is divided anew.
+        home.contended = None;
+        home.open_floor = Floor::default();
         *entry(&mut self.servers, res)? = Some(Server {
             terms,
             core,
@@ -150,7 +156,7 @@ impl Oracle {
             Class::In(res) => {
                 let server = self.server(res)?;
                 server.members.push_back(task);
-                if server.members.len() == 1 {
+                if server.members.len() == 1 && !server.terms.reclaims {
                     let before = server.account.waits_until;
                     let terms = server.terms;
                     server.account.wake(&terms, stamp);
