@@ -16,6 +16,9 @@ pub const INPUT_DEADLINE: Duration = Duration::from_millis(2);
 /// Deadline of what puts text in front of a person.
 pub const CONSOLE_DEADLINE: Duration = Duration::from_millis(8);
 
+/// With a heap of this size each core gets room for four thousand tasks, else for one thousand.
+const ROOMY_HEAP_BYTES: usize = 24 << 20;
+
 /// Every core's executor.
 pub fn fleet() -> &'static Fleet<KernelPlatform> {
     KernelPlatform::fleet()
@@ -51,7 +54,9 @@ pub fn sleep(duration: Duration) -> impl Future<Output = ()> + Send {
 
 /// Prepares core `core`'s executor; the core itself then calls [`run`].
 pub fn prepare(core: CoreId) -> bool {
-    match fleet().start_core(core, CoreConfig::new()) {
+    let roomy = hal::mem::heap::stats().size_bytes >= ROOMY_HEAP_BYTES;
+    let config = if roomy { CoreConfig { tasks: 4096, timers: 4096, ..CoreConfig::new() } } else { CoreConfig::new() };
+    match fleet().start_core(core, config) {
         Ok(()) => true,
         Err(error) => {
             ::log::error!(target: "exec", "core {core} has no executor: {error}");

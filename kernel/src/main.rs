@@ -24,6 +24,7 @@ mod device_irq;
 mod devices;
 mod exec;
 mod keyboard;
+mod load_test;
 mod log;
 mod machine;
 mod monitor;

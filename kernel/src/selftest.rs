@@ -48,6 +48,8 @@ async fn run(name: &str, argument: &str) -> Option<Outcome> {
         "wake_storm" => wake_storm(argument.parse().unwrap_or(100_000)).await,
         "alloc_fail" => crate::alloc_fail::run().await,
         "nmi_watchdog" => nmi_watchdog().await,
+        "load" => crate::load_test::run().await,
+        "long_poll" => long_poll().await,
         "device_irq" => crate::device_irq::run().await,
         _ => return None,
     })
@@ -174,6 +176,25 @@ async fn wake_storm(count: u64) -> Outcome {
 /// Runs `future` for at most `limit`.
 async fn within(limit: Duration, future: impl Future<Output = ()>) -> Result<(), ()> {
     executor::time::timeout::<KernelPlatform, _>(limit, future).await.map_err(|_| ())
+}
+
+/// Holds core 0 in one poll for longer than anybody may: the monitor must name the task.
+async fn long_poll() -> Outcome {
+    const HOLD: Duration = Duration::from_millis(400);
+    let hold_ticks = hal::time::ns_to_ticks(HOLD.as_nanos() as u64);
+    let task = Task::<KernelPlatform>::new("never-yields")
+        .core(CoreId::FIRST)
+        .spawn(async move {
+            let start = hal::time::now_ticks();
+            while hal::time::now_ticks() - start < hold_ticks {
+                core::hint::spin_loop();
+            }
+        })
+        .map_err(|_| "no memory for the task")?;
+    // It ends by itself; its name is in the log then.
+    let _ = task.await;
+    exec::sleep(SETTLE).await;
+    Ok(())
 }
 
 /// Holds a core with interrupts off until the watchdog has had time to name it.

@@ -125,7 +125,12 @@ impl Platform for KernelPlatform {
             if events.queue.push(event).is_err() {
                 events.dropped.fetch_add(1, Ordering::Relaxed);
             }
+            // The executor is in the middle of its own bookkeeping: wake as an interrupt would, through the inbox.
+            let here = &percpu::this().here;
+            let before = here.load(Ordering::Relaxed);
+            here.store(before | percpu::IN_INTERRUPT, Ordering::Relaxed);
             events.reader.wake();
+            here.store(before, Ordering::Relaxed);
         }
     }
 
