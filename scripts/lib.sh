@@ -5,8 +5,8 @@ set -eu
 tools() {
     root=$(cd "$(dirname "$0")/.." && pwd)
     # A shell that has not read rustup's settings yet still finds it.
-    if ! command -v cargo >/dev/null 2>&1 && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
-        PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    if ! command -v cargo >/dev/null 2>&1 && [ -x "${CARGO_HOME:-${HOME:-}/.cargo}/bin/cargo" ]; then
+        PATH="${CARGO_HOME:-${HOME:-}/.cargo}/bin:$PATH"
         export PATH
     fi
     if ! command -v cargo >/dev/null 2>&1; then

@@ -4,6 +4,7 @@ use super::text;
 use crate::build;
 use crate::error::{Doing, Result};
 use crate::host;
+use crate::packages::{self, Tool};
 use crate::{say, sayln};
 use lexopt::prelude::*;
 use std::fs;
@@ -34,6 +35,7 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
         }
     }
     let out = out.unwrap_or_else(|| host::target_dir().join("raede.iso"));
+    packages::require(&Tool::IMAGE)?;
     let kernel = build::kernel()?;
     eprintln!("Writing the image...");
     build::image::build(&kernel, &command_line, &out)?;
