@@ -23,7 +23,7 @@ mod timers;
 mod worst;
 
 use crate::meter::Reading;
-use crate::peer::{Order, Peer};
+use crate::peer::Peer;
 
 /// What is measured. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,10 +141,7 @@ impl Workload {
             Workload::Timers => timers::timers::<P>(size, ops),
             Workload::SpawnFinish => spawn::spawn_finish::<P>(size, ops),
             Workload::TaskBytes => spawn::task_bytes::<P>(size),
-            // Each wake walks a list of thousands there: a few rounds must do.
-            Workload::QueueWorst => {
-                worst::queue_worst::<P>(size, if P::ORDER == Order::Deadline { 9 } else { 15 })
-            }
+            Workload::QueueWorst => worst::queue_worst::<P>(size),
         }
     }
 }

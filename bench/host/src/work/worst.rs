@@ -6,7 +6,7 @@
 //! timed, which is all that the executor does between them).
 
 use super::{Random, far_future};
-use crate::clock::{ticks_to_ns, tsc};
+use crate::clock::{thread_cpu_ns, ticks_to_ns, tsc};
 use crate::meter::{Gate, Reading};
 use crate::peer::{Peer, Room};
 use std::cell::{Cell, RefCell};
@@ -90,7 +90,11 @@ impl<P: Peer> Future for Member<P> {
     }
 }
 
-pub(super) fn queue_worst<P: Peer>(size: usize, rounds: usize) -> Reading {
+/// As many rounds as this CPU time allows, within [`ROUNDS`].
+const BUDGET_NS: u64 = 1_500_000_000;
+const ROUNDS: std::ops::Range<usize> = 5..61;
+
+pub(super) fn queue_worst<P: Peer>(size: usize) -> Reading {
     let random = Random::new(0x2545_f491_4f6c_dd1d);
     let deadlines = (0..size).map(|_| {
         let first = random.bits(SPAN_BITS);
@@ -126,7 +130,8 @@ pub(super) fn queue_worst<P: Peer>(size: usize, rounds: usize) -> Reading {
                 },
             );
         }
-        for round in 0..=rounds {
+        let started = thread_cpu_ns();
+        for round in 0.. {
             poll_fn(|context| {
                 if stage.waiting.get() == 0 {
                     return Poll::Ready(());
@@ -135,7 +140,10 @@ pub(super) fn queue_worst<P: Peer>(size: usize, rounds: usize) -> Reading {
                 Poll::Pending
             })
             .await;
-            stage.over.set(round == rounds);
+            let enough = thread_cpu_ns() - started > BUDGET_NS;
+            stage
+                .over
+                .set(round >= ROUNDS.end || enough && round >= ROUNDS.start);
             stage.waiting.set(size);
             stage.polls.set(0);
             let mut wakes = stage.wakes.borrow_mut();
@@ -143,6 +151,9 @@ pub(super) fn queue_worst<P: Peer>(size: usize, rounds: usize) -> Reading {
                 let before = tsc();
                 waker.wake_by_ref();
                 least(wake, tsc() - before);
+            }
+            if stage.over.get() {
+                break;
             }
         }
         stage.gate.wait().await;
