@@ -21,36 +21,6 @@ pub trait Linked {
     fn next(&self) -> &AtomicU32;
 }
 
-/// A bare [`Linked`] item.
-#[derive(Debug)]
-pub struct Link {
-    pending: AtomicBool,
-    next: AtomicU32,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Link {
-    /// A link in no inbox.
-    pub fn new() -> Link {
-        Link { pending: AtomicBool::new(false), next: AtomicU32::new(END) }
-    }
-}
-
-impl Linked for Link {
-    fn pending(&self) -> &AtomicBool {
-        &self.pending
-    }
-
-    fn next(&self) -> &AtomicU32 {
-        &self.next
-    }
-}
-
 /// Sets the pending bit; `true` for the caller that must push. Others may rely on that push: what they wrote before is
 /// visible to the home core after its `release`.
 #[inline]

@@ -33,7 +33,7 @@ mod timers;
 #[doc(hidden)]
 pub mod modelled {
     pub use crate::{
-        inbox::{Inbox, Link, Linked, Park, claim},
+        inbox::{Inbox, Linked, Park, claim},
         raw::{
             gate::{Gate, Acquire},
             joincell::{Completion, JoinCell},

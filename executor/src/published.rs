@@ -30,24 +30,28 @@ macro_rules! published {
             }
 
             /// As `set`, and what was written before is visible to who sees the value by `acquire`.
+            #[allow(dead_code, reason = "not every width needs all of them")]
             #[inline(always)]
             pub(crate) fn release(&self, value: $word) {
                 self.0.store(value, core::sync::atomic::Ordering::Release);
             }
 
             /// As `get`, with what was written before the `release` of the value.
+            #[allow(dead_code, reason = "not every width needs all of them")]
             #[inline(always)]
             pub(crate) fn acquire(&self) -> $word {
                 self.0.load(core::sync::atomic::Ordering::Acquire)
             }
 
             /// Adds, wrapping. For the owner only.
+            #[allow(dead_code, reason = "not every width needs all of them")]
             #[inline(always)]
             pub fn add(&self, value: $word) {
                 self.set(self.get().wrapping_add(value));
             }
 
             /// Raises to `value` if that is more. For the owner only.
+            #[allow(dead_code, reason = "not every width needs all of them")]
             #[inline(always)]
             pub fn raise(&self, value: $word) {
                 if value > self.get() {

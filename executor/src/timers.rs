@@ -1,8 +1,8 @@
 //! A core's timers: a heap by time whose entries wake wakers.
 //!
 //! Owned by the core; cancelled through it. A timer is a number and a generation, so that a late
-//! cancel hits nobody else. A future that was moved to another core since it armed a timer cancels
-//! through that timer's [`Link`], which travels in the core's timer inbox.
+//! cancel hits nobody else. A future that was moved to another core since it armed a timer leaves a note with the old
+//! core, which disarms it.
 
 use alloc::{collections::TryReserveError, vec::Vec};
 use core::task::Waker;
@@ -15,6 +15,10 @@ pub(crate) struct TimerId {
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
+
+/// The timer is not armed any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fired;
 
 #[derive(Debug)]
 struct Timer {
@@ -51,10 +55,6 @@ impl Timers {
         self.heap.first_time()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
-    }
-
     /// Arms a timer; `None` when all are in use.
     pub(crate) fn arm(&mut self, time: u64, waker: Waker) -> Option<TimerId> {
         let index = self.free;
@@ -66,15 +66,15 @@ impl Timers {
         Some(TimerId { index, generation })
     }
 
-    /// Whether the timer is still armed with a waker that wakes the same task; else puts `waker` there.
-    /// `false` when the timer has fired.
-    pub(crate) fn refresh(&mut self, id: TimerId, waker: &Waker) -> Result<Option<Waker>, ()> {
+    /// Puts `waker` into an armed timer, and returns the old one for the caller to drop; unless the old one wakes the same
+    /// task: then nothing changes. `Err` when the timer has fired.
+    pub(crate) fn refresh(&mut self, id: TimerId, waker: &Waker) -> Result<Option<Waker>, Fired> {
         match self.table.get_mut(id.index as usize) {
             Some(timer) if timer.generation == id.generation => match &timer.waker {
                 Some(old) if old.will_wake(waker) => Ok(None),
                 _ => Ok(timer.waker.replace(waker.clone())),
             },
-            _ => Err(()),
+            _ => Err(Fired),
         }
     }
 

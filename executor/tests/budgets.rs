@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -13,8 +14,17 @@ use executor::{
 /// A machine per thread whose clock moves only when told to: one tick is a nanosecond.
 struct Virtual;
 
+/// Fleets live for ever; kept here, leak checkers see that they are still in reach.
+static FLEETS: Mutex<Vec<&'static Fleet<Virtual>>> = Mutex::new(Vec::new());
+
+fn new_fleet() -> &'static Fleet<Virtual> {
+    let fleet: &'static Fleet<Virtual> = Box::leak(Box::new(Fleet::new()));
+    FLEETS.lock().expect("not poisoned").push(fleet);
+    fleet
+}
+
 thread_local! {
-    static FLEET: &'static Fleet<Virtual> = Box::leak(Box::new(Fleet::new()));
+    static FLEET: &'static Fleet<Virtual> = new_fleet();
     static NOW: Cell<u64> = const { Cell::new(1_000_000) };
     static EVENTS: RefCell<Vec<Event>> = const { RefCell::new(Vec::new()) };
 }

@@ -3,12 +3,34 @@
 
 use std::sync::Arc;
 
-use executor::modelled::{Inbox, Link, Linked, Park, claim};
+use executor::modelled::{Inbox, Linked, Park, claim};
 use loom::{
     model::Builder,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     thread,
 };
+
+/// What a slot is to the inbox.
+struct Link {
+    pending: AtomicBool,
+    next: AtomicU32,
+}
+
+impl Link {
+    fn new() -> Link {
+        Link { pending: AtomicBool::new(false), next: AtomicU32::new(0) }
+    }
+}
+
+impl Linked for Link {
+    fn pending(&self) -> &AtomicBool {
+        &self.pending
+    }
+
+    fn next(&self) -> &AtomicU32 {
+        &self.next
+    }
+}
 
 /// A core, its tasks' links, and a stand-in for the interrupt line.
 struct Home {

@@ -62,7 +62,7 @@ struct Node {
     waker: Option<Waker>,
     wanted: usize,
     state: NodeState,
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
 }
 
 /// The gate was closed.
@@ -249,7 +249,7 @@ impl Gate {
     pub fn acquire(&self, permits: usize) -> Acquire<'_> {
         Acquire {
             gate: self,
-            node: Node { next: null_mut(), previous: null_mut(), waker: None, wanted: permits, state: NodeState::New, pinned: PhantomPinned },
+            node: Node { next: null_mut(), previous: null_mut(), waker: None, wanted: permits, state: NodeState::New, _pinned: PhantomPinned },
         }
     }
 
@@ -303,14 +303,6 @@ pub struct Acquire<'a> {
 unsafe impl Send for Acquire<'_> {}
 // SAFETY: `&Acquire` gives access to nothing.
 unsafe impl Sync for Acquire<'_> {}
-
-impl Acquire<'_> {
-    /// Whether the permits were granted already or the future never started to wait.
-    #[cfg(test)]
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.node.state == NodeState::Queued
-    }
-}
 
 impl Future for Acquire<'_> {
     type Output = Result<(), Closed>;

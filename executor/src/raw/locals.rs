@@ -50,14 +50,15 @@ impl Chain {
 pub struct TaskLocal<P: Platform, T> {
     /// Makes the key's address its own: a key of no size could share one.
     _address: u8,
-    types: PhantomData<(fn() -> P, fn() -> T)>,
+    platform: PhantomData<fn() -> P>,
+    value: PhantomData<fn() -> T>,
 }
 
 impl<P: Platform, T: 'static> TaskLocal<P, T> {
     /// A key; a `static`.
     #[expect(clippy::new_without_default, reason = "a key is a static")]
     pub const fn new() -> Self {
-        TaskLocal { _address: 0, types: PhantomData }
+        TaskLocal { _address: 0, platform: PhantomData, value: PhantomData }
     }
 
     /// Runs `future` with this value set. Scopes nest; the innermost counts.

@@ -36,8 +36,3 @@ pub(crate) fn of_task<P: Platform>(id: TaskId) -> Waker {
     // number is accepted by `Fleet::wake`, and that may be called from any thread.
     unsafe { Waker::from_raw(raw::<P>(data)) }
 }
-
-/// The task behind a waker, if it is one of this platform's.
-pub(crate) fn task_of<P: Platform>(waker: &Waker) -> Option<TaskId> {
-    core::ptr::eq(waker.vtable(), Of::<P>::VTABLE_REF).then(|| TaskId::from_bits(waker.data().addr() as u64))
-}

@@ -124,6 +124,25 @@ impl Account {
         self.period_end = now.saturating_add(params.period);
     }
 
+    /// The terms change at `now`. What was used is paid for under the old ones, up to the 0-lag time: there the first new
+    /// period begins, so that no change of terms makes a server more urgent than its bandwidth does. If that time has
+    /// passed, the budget is what fits until the deadline, as when a server wakes late.
+    pub fn change(&mut self, old: &Params, new: &Params, now: u64) {
+        let paid = self.zero_lag(old);
+        if paid > now {
+            *self = Account { left: 0, deadline: paid, period_end: paid };
+            return;
+        }
+        let deadline = paid.saturating_add(new.deadline);
+        if deadline <= now {
+            *self = Account::new();
+            self.begin(new, now);
+            return;
+        }
+        let left = (deadline - now) as u128 * new.budget as u128 / new.deadline as u128;
+        *self = Account { left: left as i64, deadline, period_end: paid.saturating_add(new.period) };
+    }
+
     /// Charges `ticks` of execution.
     #[inline(always)]
     pub fn charge(&mut self, ticks: u64) {
@@ -272,6 +291,42 @@ mod tests {
         let account = Account { left: 4, deadline: 100, period_end: 100 };
         assert_eq!(account.zero_lag(&IMPLICIT), 60);
         assert_eq!(Account { left: 0, ..account }.zero_lag(&IMPLICIT), 100);
+    }
+
+    #[test]
+    fn a_change_forgives_nothing() {
+        // A soft server that ran ahead: three budgets used by 30, paid for at 300.
+        let mut ahead = Account { left: 10, deadline: 400, period_end: 400 };
+        ahead.change(&IMPLICIT, &IMPLICIT, 30);
+        assert_eq!(ahead, Account { left: 0, deadline: 300, period_end: 300 });
+        ahead.postpone(&IMPLICIT);
+        assert_eq!(ahead, Account { left: 10, deadline: 400, period_end: 400 });
+        // One that used nothing keeps its deadline, with the budget that fits.
+        let mut idle = Account { left: 10, deadline: 100, period_end: 100 };
+        idle.change(&IMPLICIT, &Params { budget: 20, period: 100, deadline: 100 }, 50);
+        assert_eq!(idle, Account { left: 10, deadline: 100, period_end: 100 });
+        // One whose new deadline would have passed starts afresh.
+        idle.change(&IMPLICIT, &CONSTRAINED, 70);
+        assert_eq!(idle, Account { left: 10, deadline: 120, period_end: 170 });
+        // Debt is paid for too.
+        let mut debt = Account { left: -5, deadline: 100, period_end: 100 };
+        debt.change(&IMPLICIT, &CONSTRAINED, 70);
+        assert_eq!(debt, Account { left: 0, deadline: 150, period_end: 150 });
+    }
+
+    #[test]
+    fn a_budget_that_nobody_waits_for_is_put_off() {
+        let mut hard = Account { left: -15, deadline: 100, period_end: 100 };
+        assert_eq!(hard.throttle(&IMPLICIT), 200);
+        assert_eq!(hard, Account { left: 5, deadline: 300, period_end: 300 });
+        hard.put_off(&IMPLICIT);
+        assert_eq!(hard, Account { left: -5, deadline: 200, period_end: 200 });
+        assert_eq!(hard.zero_lag(&IMPLICIT), 250);
+        // A wake within the old period waits; a later one has a period of its own.
+        let mut early = hard;
+        assert_eq!(early.wake(&IMPLICIT, 150), Wake::Wait(200));
+        assert_eq!(hard.wake(&IMPLICIT, 260), Wake::Run);
+        assert_eq!(hard, Account { left: 10, deadline: 360, period_end: 360 });
     }
 
     #[test]

@@ -81,11 +81,4 @@ impl List {
         record.next.set(NONE);
         self.last = slot;
     }
-
-    #[inline]
-    pub(crate) fn pop(&mut self, slots: &[Slot]) -> Option<u32> {
-        let slot = self.first()?;
-        self.remove(slots, slot);
-        Some(slot)
-    }
 }

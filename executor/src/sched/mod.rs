@@ -58,7 +58,8 @@ enum Phase {
 struct Server {
     params: Params,
     account: Account,
-    bandwidth: u64,
+    /// Q ÷ D: as admission counts it, and what reclaiming must leave to it.
+    density: u64,
     /// Ready members of a reservation, oldest first.
     members: List,
     phase: Phase,
@@ -111,7 +112,7 @@ impl Scheduler {
             table.push(Server {
                 params: Params { budget: 1, period: 1, deadline: 1 },
                 account: Account::new(),
-                bandwidth: 0,
+                density: 0,
                 members: List::new(),
                 phase: Phase::Vacant,
                 hard: false,
@@ -138,33 +139,35 @@ impl Scheduler {
     /// Installs or changes server `server`.
     pub(crate) fn install(&mut self, server: u32, terms: Terms, now: u64) {
         let entry = &mut self.servers[server as usize];
-        let old = entry.bandwidth;
+        let (old, was) = (entry.params, entry.density);
         entry.params = terms.params;
-        entry.bandwidth = terms.params.bandwidth();
+        entry.density = cbs::bandwidth(terms.params.budget, terms.params.deadline);
         entry.hard = terms.hard;
         entry.reclaims = terms.reclaims;
         entry.leaving = false;
-        match entry.phase {
-            Phase::Vacant => {
-                entry.account = Account::new();
-                entry.phase = Phase::Inactive;
-            }
-            Phase::Inactive => {}
-            Phase::Lingering | Phase::Ready | Phase::Throttled => {
-                if server >= FIRST_RESERVED {
-                    self.active = self.active - old + entry.bandwidth;
-                }
-                // The new terms start a period of their own; the debt comes along.
-                entry.account.left = entry.account.left.min(0);
-                if entry.phase == Phase::Ready {
-                    entry.account.begin(&entry.params, now);
-                    if entry.account.is_exhausted() {
-                        entry.account.postpone(&entry.params);
-                    }
-                    let deadline = entry.account.deadline;
-                    self.upper.set(server, deadline);
-                }
-            }
+        let reserved = server >= FIRST_RESERVED;
+        if entry.phase == Phase::Vacant || reserved && entry.phase == Phase::Inactive {
+            // Whatever it used was paid for by its 0-lag time.
+            entry.account = Account::new();
+            entry.phase = Phase::Inactive;
+            return;
+        }
+        entry.account.change(&old, &entry.params, now);
+        if entry.phase == Phase::Inactive {
+            return;
+        }
+        if reserved {
+            self.active = self.active - was + entry.density;
+        }
+        if entry.phase == Phase::Lingering {
+            return;
+        }
+        let exhausted = entry.account.is_exhausted();
+        self.events.remove(server);
+        if exhausted {
+            self.exhausted(server, now);
+        } else {
+            self.queue(server);
         }
     }
 
@@ -178,11 +181,6 @@ impl Scheduler {
         }
         entry.leaving = true;
         false
-    }
-
-    #[inline(always)]
-    pub(crate) fn ready(&self) -> usize {
-        self.ready
     }
 
     pub(crate) fn high_water(&self) -> usize {
@@ -303,7 +301,7 @@ impl Scheduler {
         let entry = &mut self.servers[server as usize];
         match entry.phase {
             Phase::Ready | Phase::Throttled | Phase::Vacant => return,
-            Phase::Inactive if server >= FIRST_RESERVED => self.active += entry.bandwidth,
+            Phase::Inactive if server >= FIRST_RESERVED => self.active += entry.density,
             Phase::Inactive => {
                 if self.upper.is_empty() {
                     // Nobody to compare with: the account is brought up to date when somebody comes.
@@ -401,7 +399,7 @@ impl Scheduler {
 
     fn end_lingering(&mut self, server: u32) -> Option<Due> {
         let entry = &mut self.servers[server as usize];
-        self.active -= entry.bandwidth;
+        self.active -= entry.density;
         if entry.leaving {
             entry.phase = Phase::Vacant;
             return Some(Due::Released(server));
@@ -515,7 +513,7 @@ impl Scheduler {
             return;
         }
         let cost = if entry.reclaims {
-            cbs::reclaimed_cost(used, entry.bandwidth, self.limit - reclaimable.min(self.limit), self.limit)
+            cbs::reclaimed_cost(used, entry.density, self.limit - reclaimable.min(self.limit), self.limit)
         } else {
             used
         };
@@ -539,7 +537,7 @@ impl Scheduler {
         for server in [OPEN, FAIR] {
             let entry = &self.servers[server as usize];
             if entry.phase != Phase::Inactive || entry.account.zero_lag(&entry.params) > now {
-                busy += entry.bandwidth;
+                busy += entry.density;
             }
         }
         self.limit.saturating_sub(busy)

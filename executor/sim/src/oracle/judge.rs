@@ -104,7 +104,7 @@ impl Oracle {
         home.reservations.push(res);
         // What is left for others is divided anew.
         home.contended = None;
-        home.open_floor = Floor::default();
+        home.open_floor = Floor::lending();
         *entry(&mut self.servers, res)? = Some(Server {
             terms,
             core,

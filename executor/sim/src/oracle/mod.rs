@@ -13,7 +13,8 @@
 //!   blocking term: the longest poll on that core, declared or (if somebody lied) actual. A release that falls into a poll is
 //!   only noticed at its end, which is why the term appears here too.
 //! * **shares**: best effort as a whole gets its budget in any window in which it wants it, less two periods' worth, a blocking
-//!   term's and a poll; tasks with a deadline but no reservation the least share set aside for them.
+//!   term's and a poll; tasks with a deadline but no reservation the least share set aside for them, since they began to want
+//!   it (what they use of idle time counts).
 //! * **fairness**: the difference of time ÷ weight of two best-effort tasks which are both ready throughout stays in a range of
 //!   two virtual-time bands and a poll of each. Only where every poll is timed.
 //! * **admission**: what is admitted satisfies the test, and nothing is refused that does. See [`admission`].

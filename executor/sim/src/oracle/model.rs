@@ -43,7 +43,7 @@ impl Core {
             open: Vec::new(),
             fair: Vec::new(),
             fair_floor: Floor::default(),
-            open_floor: Floor::default(),
+            open_floor: Floor::lending(),
             contended: None,
             fair_tasks: Vec::new(),
             pairs: Vec::new(),

@@ -19,18 +19,25 @@ impl Ceiling {
     }
 }
 
-/// No less than `rate · L − slack` in any window of length L throughout which it was wanted.
+/// No less than `rate · L − slack` in any window of length L throughout which it was wanted; with `lends`, in any such
+/// window that begins when it is first wanted, because more at one time may mean less later.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Floor {
     lack: f64,
     last: Option<u64>,
+    lends: bool,
 }
 
 impl Floor {
+    /// A floor under somebody whose use of idle time counts.
+    pub fn lending() -> Floor {
+        Floor { lends: true, ..Floor::default() }
+    }
+
     /// Wanted from `now` on, or not.
     pub fn wanted(&mut self, wanted: bool, now: u64) {
         if !wanted {
-            *self = Floor::default();
+            *self = Floor { lends: self.lends, ..Floor::default() };
         } else if self.last.is_none() {
             self.last = Some(now);
         }
@@ -40,7 +47,10 @@ impl Floor {
     pub fn pass(&mut self, served: u64, now: u64, rate: f64, slack: f64) -> Option<f64> {
         let last = self.last?;
         self.last = Some(now);
-        self.lack = (self.lack + rate * now.saturating_sub(last) as f64 - served as f64).max(0.0);
+        self.lack += rate * now.saturating_sub(last) as f64 - served as f64;
+        if !self.lends {
+            self.lack = self.lack.max(0.0);
+        }
         (self.lack > slack + 1.0).then(|| self.lack - slack)
     }
 }

@@ -1,0 +1,83 @@
+//! Counting polls, and finding out why a job is late.
+
+use super::{Core, Last, Local};
+use crate::{
+    event::{Event, Late},
+    ident::TaskId,
+    platform::Platform,
+    raw::sites::SITES,
+    sched::FAIR,
+    slot::{Slot, flag},
+};
+
+impl<P: Platform> Core<P> {
+    /// Statistics of a poll.
+    #[inline(always)]
+    pub(super) fn account(&self, local: &mut Local, slot: u32, record: &Slot, id: TaskId, start: u64, used: u64) {
+        let counters = self.record(slot);
+        counters.cpu_ticks.add(used);
+        counters.polls.add(1);
+        counters.longest_poll.raise(used);
+        self.stats.dispatches.add(1);
+        let site = &self.sites[record.site.get() as usize % SITES];
+        site.latency.record(start.saturating_sub(record.woken_at.get()));
+        let server = record.server.get() as u32;
+        let allowed = local.allowed.get(server as usize).copied().unwrap_or(u64::MAX);
+        if used > allowed {
+            self.overran(slot, used, allowed);
+        }
+        let deadline = if server == FAIR { u64::MAX } else { record.deadline.get() };
+        if local.now > deadline && !record.has(flag::MISSED) {
+            self.missed(local, slot, start, deadline);
+        }
+        local.last = Last { task: id.to_bits(), start, end: local.now, deadline };
+        if local.rewoken {
+            counters.wakes.add(1);
+            record.woken_at.set(local.now);
+        }
+    }
+
+    #[cold]
+    pub(super) fn overran(&self, slot: u32, ticks: u64, allowed_ticks: u64) {
+        let site = &self.sites[self.slot(slot).site.get() as usize % SITES];
+        site.overruns.add(1);
+        site.longest_poll.raise(ticks);
+        self.stats.longest_poll.raise(ticks);
+        self.record(slot).overruns.add(1);
+        P::event(Event::LongPoll { task: self.id_of(slot), ticks, allowed_ticks });
+    }
+
+    /// Finds out why a job is late.
+    #[cold]
+    pub(super) fn missed(&self, local: &Local, slot: u32, start: u64, deadline: u64) {
+        let record = self.slot(slot);
+        record.raise(flag::MISSED);
+        let (woken, last, used) = (record.woken_at.get(), local.last, local.now.saturating_sub(start));
+        let waited = start.saturating_sub(woken);
+        let busy = last.task != 0 && last.end >= woken && last.end + used.max(1) >= start;
+        let (cause, behind) = if deadline <= woken {
+            (Late::WokenLate, 0)
+        } else if record.has(flag::THROTTLED) {
+            (Late::Throttled, 0)
+        } else if start <= deadline && (used > waited || used >= deadline - woken) {
+            (Late::OwnWork, 0)
+        } else if busy && last.start <= woken && last.deadline > deadline {
+            (Late::BlockedByPoll, last.task)
+        } else if busy {
+            (Late::Queued, last.task)
+        } else if start >= woken {
+            (Late::WokenLate, 0)
+        } else {
+            (Late::Unknown, 0)
+        };
+        self.record(slot).misses.add(1);
+        self.stats.misses[cause as usize].add(1);
+        self.sites[record.site.get() as usize % SITES].misses[cause as usize].add(1);
+        P::event(Event::Missed {
+            task: self.id_of(slot),
+            late_ticks: local.now - deadline,
+            cause,
+            behind: (behind != 0).then(|| TaskId::from_bits(behind)),
+        });
+    }
+}

@@ -1,0 +1,104 @@
+//! How tasks come to be on a core, and where their memory goes.
+
+use core::ptr::NonNull;
+
+use super::{Core, Local};
+use crate::{
+    ident::TaskId,
+    platform::Platform,
+    raw::{
+        block::{self, Head},
+        slab,
+    },
+    sched::FAIR,
+    slot::{NONE, State, flag},
+    spawn::{SpawnError, Spec},
+};
+
+impl<P: Platform> Core<P> {
+    /// Spawns here.
+    #[inline]
+    pub(crate) fn spawn_here<F: Future>(&self, future: F, spec: &Spec) -> Result<(TaskId, NonNull<Head>), SpawnError> {
+        let layout = block::layout_of::<F>();
+        let now = if P::STATS { None } else { Some(P::now()) };
+        let placed = self.with(|local| {
+            let slot = local.free.first().ok_or(SpawnError::NoSlot { core: self.id, tasks: self.config.tasks })?;
+            let memory = local.slab.allocate(layout, self.id, &self.returns).ok_or(SpawnError::NoMemory { bytes: layout.size() })?;
+            local.free.remove(&self.slots, slot);
+            Ok((slot, memory))
+        });
+        let (slot, memory) = placed.ok_or(SpawnError::NotHere { core: self.id })??;
+        // SAFETY: fresh memory of the layout asked for.
+        let head = unsafe { block::write(memory.address, future, memory.tag) };
+        let record = self.slot(slot);
+        spec.fill(record);
+        record.set_block(head.as_ptr());
+        let id = self.id_of(slot);
+        self.with(|local| {
+            // Outside of a poll, as in start-up code, the clock was last read who knows when.
+            let now = now.unwrap_or_else(|| if local.current == NONE { P::now() } else { local.now });
+            self.born(local, slot, now);
+            local.sched.wake(&self.slots, slot, now);
+            if P::STATS {
+                self.stats.slab_bytes.set(local.slab.held() as u64);
+                self.stats.ready_high_water.set(local.sched.high_water() as u64);
+            }
+        });
+        Ok((id, head))
+    }
+
+    /// Spawns here from elsewhere.
+    pub(crate) fn spawn_from_elsewhere<F: Future + Send>(&self, future: F, spec: &Spec) -> Result<(TaskId, NonNull<Head>), SpawnError> {
+        let layout = block::layout_of::<F>();
+        let slot = self.pool.0.pop(&self.slots).ok_or(SpawnError::NoSlot { core: self.id, tasks: self.config.remote_tasks })?;
+        let memory = match P::here().task_core().and_then(|core| P::fleet().core(core)) {
+            Some(own) => own.with(|local| local.slab.allocate(layout, own.id, &own.returns)).flatten(),
+            None => slab::allocate_globally(layout),
+        };
+        let Some(memory) = memory else {
+            self.pool.0.push(&self.slots, slot);
+            return Err(SpawnError::NoMemory { bytes: layout.size() });
+        };
+        // SAFETY: fresh memory of the layout asked for.
+        let head = unsafe { block::write(memory.address, future, memory.tag) };
+        let record = self.slot(slot);
+        spec.fill(record);
+        record.raise(flag::POOLED);
+        record.set_block(head.as_ptr());
+        let id = self.id_of(slot);
+        record.state.release(State::Born as u8);
+        self.wake_from_elsewhere(slot, record);
+        Ok((id, head))
+    }
+
+    pub(super) fn born(&self, local: &mut Local, slot: u32, now: u64) {
+        if self.slot(slot).server.get() as u32 == FAIR {
+            let start = local.sched.virtual_now();
+            self.slot(slot).deadline.set(start);
+        }
+        self.stats.tasks.add(1);
+        if P::STATS {
+            self.record(slot).begin(now);
+            self.stats.spawned.add(1);
+        }
+    }
+}
+
+/// Returns a block to where it came from.
+///
+/// # Safety
+/// It holds neither future nor output and is not used again.
+pub(crate) unsafe fn free_block<P: Platform>(head: NonNull<Head>) {
+    // SAFETY: the head is intact until it is freed.
+    let Some(owner) = (unsafe { slab::owner(head) }) else {
+        // SAFETY: it belongs to the global allocator.
+        return unsafe { slab::free_globally(head) };
+    };
+    let Some(core) = P::fleet().core(owner) else { return };
+    // SAFETY: at home it goes straight to its slab, else through the returns of that slab.
+    unsafe {
+        if core.with(|local| local.slab.free(head)).is_none() {
+            core.returns.push(head);
+        }
+    }
+}

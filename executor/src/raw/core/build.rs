@@ -1,0 +1,116 @@
+//! Making a core: everything it will ever need is allocated here.
+
+use alloc::vec::Vec;
+use core::{cell::UnsafeCell, marker::PhantomData, sync::atomic::AtomicU64};
+
+use super::{Apart, Cold, Core, Last, Local, Polling};
+use crate::{
+    admission::{Division, Ledger},
+    config::{CoreConfig, StartError},
+    ident::{CoreId, TaskId},
+    inbox::{Inbox, Park},
+    platform::Platform,
+    pool::Pool,
+    raw::{
+        locals::Chain,
+        slab::{Returns, Slab},
+    },
+    sched::{FAIR, FIRST_RESERVED, OPEN, Scheduler, Terms, cbs::Params, list::List},
+    slot::{NONE, Slot, flag},
+    stats::{CoreStats, SiteRecord, TaskRecord},
+    timers::Timers,
+};
+
+fn filled<T>(count: usize, mut make: impl FnMut() -> T) -> Result<Vec<T>, StartError> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(count).map_err(|_| StartError::NoMemory)?;
+    vec.resize_with(count, &mut make);
+    Ok(vec)
+}
+
+impl<P: Platform> Core<P> {
+    pub(crate) fn new(id: CoreId, config: CoreConfig) -> Result<Core<P>, StartError> {
+        let slots = config.tasks + 1;
+        if config.tasks == 0 || slots > 1 << TaskId::SLOT_BITS {
+            return Err(StartError::BadConfig("tasks"));
+        }
+        if config.remote_tasks > config.tasks {
+            return Err(StartError::BadConfig("remote_tasks"));
+        }
+        if config.reservations > 1 << 15 {
+            return Err(StartError::BadConfig("reservations"));
+        }
+        if config.timers > 1 << 20 {
+            return Err(StartError::BadConfig("timers"));
+        }
+        let limit = crate::admission::permille(config.limit_permille);
+        let ticks = |duration| crate::time::to_ticks::<P>(duration);
+        let fair = Params {
+            budget: ticks(config.best_effort_budget),
+            period: ticks(config.best_effort_period),
+            deadline: ticks(config.best_effort_period),
+        };
+        if !fair.is_sane() {
+            return Err(StartError::BadConfig("best_effort_budget"));
+        }
+        let open_period = ticks(config.open_period);
+        let open_least = crate::admission::permille(config.open_permille);
+        let longest_poll = ticks(config.longest_poll);
+        let no_memory = |_| StartError::NoMemory;
+        let division = Division { limit, fair, open_period, open_least, longest_poll };
+        let ledger = Ledger::new(config.reservations, division).map_err(no_memory)?;
+        let open = ledger.open_params();
+        if !open.is_sane() || limit < fair.bandwidth() + open_least {
+            return Err(StartError::BadConfig("limit_permille, open_period or open_permille"));
+        }
+        let band = (fair.budget / 4).max(16);
+        let mut sched = Scheduler::new(slots, config.reservations, band, limit).map_err(no_memory)?;
+        sched.install(OPEN, Terms { params: open, hard: false, reclaims: false }, 0);
+        sched.install(FAIR, Terms { params: fair, hard: true, reclaims: false }, 0);
+        let table = filled(slots, Slot::new)?;
+        let pool = Pool::new();
+        let mut free = List::new();
+        for slot in (1..slots as u32).rev() {
+            if slot as usize <= config.remote_tasks {
+                table[slot as usize].raise(flag::POOLED);
+                pool.push(&table, slot);
+            }
+        }
+        for slot in config.remote_tasks as u32 + 1..slots as u32 {
+            free.push(&table, slot);
+        }
+        let stats_slots = if P::STATS { slots } else { 0 };
+        let sites = if P::STATS { crate::raw::sites::SITES } else { 0 };
+        let timers = Timers::with_capacity(config.timers).map_err(no_memory)?;
+        Ok(Core {
+            id,
+            config,
+            slots: table,
+            cold: filled(slots, Cold::default)?,
+            records: filled(stats_slots, TaskRecord::default)?,
+            sites: filled(sites, SiteRecord::default)?,
+            polling: Polling::default(),
+            stats: CoreStats::default(),
+            local: Apart(UnsafeCell::new(Local {
+                sched,
+                timers,
+                slab: Slab::new(),
+                free,
+                current: NONE,
+                rewoken: false,
+                now: 0,
+                allowed: filled(config.reservations + FIRST_RESERVED as usize, || longest_poll)?,
+                last: Last::default(),
+            })),
+            chain: Chain::new(),
+            inbox: Apart(Inbox::new()),
+            park: Park::new(),
+            window: AtomicU64::new(0),
+            pool: Apart(pool),
+            returns: Returns::new(),
+            ledger: spin::Mutex::new(ledger),
+            dead_timers: spin::Mutex::new(Vec::new()),
+            platform: PhantomData,
+        })
+    }
+}

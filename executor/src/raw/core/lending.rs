@@ -1,0 +1,78 @@
+//! Deadline donation; see [`crate::lend`].
+
+use core::sync::atomic::Ordering;
+
+use super::{CONTROL, Core, Local};
+use crate::{
+    ident::TaskId,
+    platform::Platform,
+    sched::{OPEN, loans::LoanId},
+    slot::{NONE, State, flag},
+};
+
+impl<P: Platform> Core<P> {
+    /// The running task lends to `to`, a task of this core, or to who gets hold of `key` next.
+    pub(crate) fn lend(&self, to: Option<TaskId>, key: usize) -> Option<LoanId> {
+        let to = match to {
+            Some(to) => {
+                let record = self.slots.get(to.slot() as usize)?;
+                if record.generation.get() != to.generation() || record.state() == State::Moved {
+                    return None;
+                }
+                to.slot()
+            }
+            None => NONE,
+        };
+        let now = P::now();
+        self.with(|local| if local.current == NONE { None } else { local.sched.lend(&self.slots, local.current, to, key, now) }).flatten()
+    }
+
+    pub(crate) fn take_back(&self, loan: LoanId) {
+        self.with(|local| {
+            let now = local.now;
+            local.sched.take_back(&self.slots, loan, now);
+        });
+    }
+
+    /// The running task got hold of `key`; returns its id.
+    #[inline]
+    pub(crate) fn hold(&self, key: usize) -> Option<TaskId> {
+        let slot = self.with(|local| {
+            if local.current != NONE && local.sched.has_orphans() {
+                let now = local.now;
+                local.sched.adopt(&self.slots, local.current, key, now);
+            }
+            local.current
+        })?;
+        (slot != NONE).then(|| self.id_of(slot))
+    }
+
+    /// `holder` lets go of `key`.
+    #[inline]
+    pub(crate) fn let_go(&self, holder: TaskId, key: usize) {
+        let Some(record) = self.slots.get(holder.slot() as usize) else { return };
+        if holder.core() == self.id && record.borrows.get() != 0 && record.generation.get() == holder.generation() {
+            self.with(|local| {
+                let now = local.now;
+                local.sched.orphan(&self.slots, holder.slot(), key, now);
+            });
+        }
+    }
+
+    /// A task of another core lends its deadline to `to` for the job in hand.
+    pub(crate) fn lend_from_elsewhere(&self, to: TaskId, deadline: u64) {
+        let Some(record) = self.slots.get(to.slot() as usize) else { return };
+        if to.slot() == CONTROL || record.generation.get() != to.generation() {
+            return;
+        }
+        self.cold[to.slot() as usize].lent.fetch_min(deadline, Ordering::Relaxed);
+        self.wake_from_elsewhere(to.slot(), record);
+    }
+
+    pub(super) fn take_foreign_loan(&self, local: &mut Local, slot: u32, deadline: u64) {
+        let record = self.slot(slot);
+        if record.server.get() as u32 == OPEN && record.has(flag::RELATIVE) && deadline < record.deadline.get() && matches!(record.state(), State::Queued | State::Polling) {
+            local.sched.set_deadline(&self.slots, slot, deadline);
+        }
+    }
+}

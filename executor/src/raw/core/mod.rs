@@ -1,0 +1,381 @@
+//! One core: its unlocked state, the dispatch loop, and the ways in from elsewhere.
+//!
+//! [`Local`] is touched only by the task context of the core ([`Core::is_here`]) and never while foreign
+//! code runs: each block below that takes it ends before a poll, a drop or a waker call. What others may touch
+//! is outside of it: slots' links, the inbox, the pool of slots for remote spawns, returned memory, and
+//! words published for reading.
+
+mod account;
+mod birth;
+mod build;
+mod claims;
+mod lending;
+mod moving;
+mod remote;
+mod running;
+
+use alloc::vec::Vec;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, AtomicU64},
+    task::Context,
+};
+
+pub(crate) use self::birth::free_block;
+use super::{
+    block::{self, Head},
+    joincell::Completion,
+    locals::Chain,
+    slab::{Returns, Slab},
+    waker,
+};
+use crate::{
+    admission::Ledger,
+    config::CoreConfig,
+    ident::{CoreId, TaskId},
+    inbox::{Inbox, Park},
+    platform::Platform,
+    pool::Pool,
+    published::P64,
+    sched::{self, End, FIRST_RESERVED, Scheduler, list::List},
+    slot::{NONE, Slot, State, flag},
+    stats::{CoreStats, SiteRecord, TaskRecord},
+    timers::{TimerId, Timers},
+};
+pub(crate) use self::running::Armed;
+pub use self::running::Window;
+
+/// The slot that stands for the core itself: woken when something was put into its mailbox.
+pub(crate) const CONTROL: u32 = 0;
+
+/// What a core publishes about the poll in progress, for an NMI handler or another core.
+#[derive(Debug, Default)]
+pub(crate) struct Polling {
+    pub(crate) task: P64,
+    pub(crate) since: P64,
+    pub(crate) deadline: P64,
+}
+
+/// Per-slot words that the hot path does not read.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    /// The earliest deadline lent from other cores for the present job.
+    lent: AtomicU64,
+    /// The generation to cancel.
+    pub(crate) cancel: AtomicU64,
+    /// When the wake now in the inbox was issued.
+    pub(crate) called_at: P64,
+    /// The slot on another core that forwards to this one, until this task dies.
+    origin: P64,
+    /// For a slot that forwards: the task it forwarded to is dead.
+    orphaned: AtomicBool,
+}
+
+impl Default for Cold {
+    fn default() -> Self {
+        Cold { lent: AtomicU64::new(u64::MAX), cancel: AtomicU64::new(0), called_at: P64::new(0), origin: P64::new(0), orphaned: AtomicBool::new(false) }
+    }
+}
+
+/// The poll before the present one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    task: u64,
+    start: u64,
+    end: u64,
+    deadline: u64,
+}
+
+/// What only the core itself may touch.
+pub(crate) struct Local {
+    pub(crate) sched: Scheduler,
+    pub(crate) timers: Timers,
+    slab: Slab,
+    free: List,
+    pub(crate) current: u32,
+    rewoken: bool,
+    /// The clock as last read.
+    pub(crate) now: u64,
+    /// The longest poll allowed, by server.
+    allowed: Vec<u64>,
+    last: Last,
+}
+
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// One core of a fleet.
+pub(crate) struct Core<P: Platform> {
+    pub(crate) id: CoreId,
+    pub(crate) config: CoreConfig,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) cold: Vec<Cold>,
+    pub(crate) records: Vec<TaskRecord>,
+    pub(crate) sites: Vec<SiteRecord>,
+    pub(crate) polling: Polling,
+    pub(crate) stats: CoreStats,
+    local: Apart<UnsafeCell<Local>>,
+    /// Touched like `local`, but by foreign code's leave: see `locals`.
+    chain: Chain,
+    inbox: Apart<Inbox>,
+    park: Park,
+    /// The deadline that a wake must beat to be worth a kick; 0 while the running task cannot be preempted.
+    window: AtomicU64,
+    pool: Apart<Pool>,
+    returns: Returns,
+    pub(crate) ledger: spin::Mutex<Ledger>,
+    dead_timers: spin::Mutex<Vec<TimerId>>,
+    platform: PhantomData<fn() -> P>,
+}
+
+// SAFETY: `local` is touched by the core's own task context only; everything else is atomic or constant.
+// Futures in blocks that other threads may reach are `Send`, or stay at home (`flag::PINNED`).
+unsafe impl<P: Platform> Sync for Core<P> {}
+// SAFETY: as above.
+unsafe impl<P: Platform> Send for Core<P> {}
+
+impl<P: Platform> core::fmt::Debug for Core<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Core({})", self.id)
+    }
+}
+
+impl<P: Platform> Core<P> {
+    /// Whether this is the core's own task context.
+    #[inline(always)]
+    pub(crate) fn is_here(&self) -> bool {
+        P::here().is_home_of(self.id)
+    }
+
+    /// Runs `f` on the core's own state, if this is its task context. `f` must not call foreign code.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Local) -> R) -> Option<R> {
+        // SAFETY: `is_here`: nobody else can be in here; callers keep foreign code out of `f`.
+        self.is_here().then(|| f(unsafe { &mut *self.local.0.get() }))
+    }
+
+    #[inline(always)]
+    fn slot(&self, slot: u32) -> &Slot {
+        debug_assert!((slot as usize) < self.slots.len());
+        // SAFETY: slot numbers come from this core's own queues, links and lists, or were checked by `get`; the
+        // table never changes its size.
+        unsafe { self.slots.get_unchecked(slot as usize) }
+    }
+
+    #[inline(always)]
+    fn record(&self, slot: u32) -> &TaskRecord {
+        debug_assert!((slot as usize) < self.records.len());
+        // SAFETY: as for `slot`; only called with statistics on, when there are as many records as slots.
+        unsafe { self.records.get_unchecked(slot as usize) }
+    }
+
+    fn id_of(&self, slot: u32) -> TaskId {
+        TaskId::pack(self.id, slot, self.slot(slot).generation.get())
+    }
+
+    /// At most one poll. `false` when there was nothing to do.
+    ///
+    /// # Safety
+    /// `is_here`, and not from within a poll.
+    #[inline(always)]
+    pub(crate) unsafe fn step(&self) -> bool {
+        if !self.inbox.0.is_empty() {
+            self.drain();
+        }
+        let cell = self.local.0.get();
+        // SAFETY: at home; this borrow ends before the poll below.
+        let local = unsafe { &mut *cell };
+        let due = local.timers.first_time().min(local.sched.next_event());
+        if due != u64::MAX {
+            if !P::STATS {
+                local.now = P::now();
+            }
+            if due <= local.now {
+                self.expire();
+            }
+        }
+        // SAFETY: as above; `expire` is over.
+        let local = unsafe { &mut *cell };
+        let Some(slot) = local.sched.pick() else { return false };
+        let timed = P::STATS || local.sched.needs_clock();
+        if !P::STATS && timed {
+            local.now = P::now();
+        }
+        let start = local.now;
+        let record = self.slot(slot);
+        let Some(head) = NonNull::new(record.block()) else { return false };
+        local.current = slot;
+        local.rewoken = false;
+        local.sched.start(record);
+        let id = TaskId::pack(self.id, slot, record.generation.get());
+        self.polling.since.set(start);
+        self.polling.deadline.set(record.deadline.get());
+        self.polling.task.set(id.to_bits());
+        let cancelled = record.has(flag::CANCEL);
+        let finished = if cancelled {
+            // SAFETY: the future lives in its block until it finishes, and only its core touches it.
+            unsafe { block::drop_future_of(head) };
+            true
+        } else {
+            let waker = ManuallyDrop::new(waker::of_task::<P>(id));
+            // SAFETY: as above.
+            unsafe { block::poll_block(head, &mut Context::from_waker(&waker)) }
+        };
+        self.polling.task.set(0);
+        // SAFETY: the poll is over; this borrow ends before the output is delivered.
+        let local = unsafe { &mut *cell };
+        let mut used = 0;
+        if timed {
+            let now = P::now();
+            used = now.saturating_sub(start);
+            local.now = now;
+        }
+        local.current = NONE;
+        let end = if finished {
+            End::Finished
+        } else if local.rewoken {
+            End::Yielded
+        } else {
+            End::Blocked
+        };
+        if P::STATS {
+            self.account(local, slot, record, id, start, used);
+        }
+        if end == End::Yielded && local.sched.finish_turn(&self.slots, slot, record, used) {
+            return true;
+        }
+        local.sched.finish(&self.slots, slot, record, end, used, local.now);
+        if finished {
+            self.bury(slot, record, head, cancelled);
+        }
+        true
+    }
+
+    /// A task is over.
+    #[inline(never)]
+    fn bury(&self, slot: u32, record: &Slot, head: NonNull<Head>, cancelled: bool) {
+        // SAFETY: called by `step` after the poll; the borrow ends before the output is delivered.
+        let local = unsafe { &mut *self.local.0.get() };
+        if record.lends.get() != 0 || record.borrows.get() != 0 {
+            let now = local.now;
+            local.sched.settle_loans(&self.slots, slot, now);
+        }
+        let server = record.server.get() as u32;
+        let origin = self.cold[slot as usize].origin.get();
+        self.release_slot(local, slot);
+        if origin != 0 {
+            self.end_forwarding(slot, origin);
+        }
+        if server >= FIRST_RESERVED {
+            self.release_claim(server);
+        }
+        self.deliver_output(head, cancelled);
+    }
+
+    /// Wakes whoever's timer is due, and lets the scheduler replenish.
+    #[inline(never)]
+    fn expire(&self) {
+        let cell = self.local.0.get();
+        loop {
+            // SAFETY: at home; the borrow ends before the waker, which may be anybody's, is called.
+            let local = unsafe { &mut *cell };
+            let now = local.now;
+            let Some(waker) = local.timers.expire(now) else { break };
+            if P::STATS {
+                self.stats.timers_fired.add(1);
+            }
+            waker.wake();
+        }
+        // SAFETY: as above.
+        let local = unsafe { &mut *cell };
+        let now = local.now;
+        while let Some(due) = local.sched.advance(now) {
+            match due {
+                sched::Due::Released(server) => self.vacate(local, server),
+            }
+        }
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.park.is_halted()
+    }
+
+    /// Ends a slot's occupancy: wakers and ids of this generation are stale from here on.
+    fn release_slot(&self, local: &mut Local, slot: u32) {
+        let record = self.slot(slot);
+        let state = record.state();
+        record.set_state(State::Free);
+        record.set_block(core::ptr::null_mut());
+        record.flags.set(record.flags.get() & flag::POOLED);
+        let generation = record.generation.get();
+        record.generation.release(generation + 1);
+        if state != State::Moved {
+            // A slot that forwarded gave its task up when it moved.
+            self.stats.tasks.set(self.stats.tasks.get() - 1);
+        }
+        if generation >= TaskId::MAX_GENERATION {
+            // Used up: the slot is retired, so that no id ever comes back.
+            return;
+        }
+        if record.has(flag::POOLED) {
+            self.pool.0.push(&self.slots, slot);
+        } else {
+            local.free.push_front(&self.slots, slot);
+        }
+    }
+
+    /// Hands a finished task's output to its handle, or drops it.
+    #[inline]
+    fn deliver_output(&self, head: NonNull<Head>, cancelled: bool) {
+        // SAFETY: the block lives until `free_block`, or until the handle frees it after `complete`.
+        match unsafe { head.as_ref() }.join.complete(cancelled) {
+            Completion::Delivered(Some(waker)) => waker.wake(),
+            Completion::Delivered(None) => {}
+            Completion::Abandoned => {
+                if !cancelled {
+                    // SAFETY: finished with an output that nobody else wants.
+                    unsafe { block::drop_output_of(head) };
+                }
+                // SAFETY: nothing is left in the block.
+                unsafe { free_block::<P>(head) };
+            }
+        }
+    }
+
+    /// Halts until something happens.
+    ///
+    /// # Safety
+    /// As for [`Core::step`].
+    pub(crate) unsafe fn idle(&self) {
+        let cell = self.local.0.get();
+        // SAFETY: at home; the borrow ends here.
+        let due = unsafe {
+            let local = &mut *cell;
+            local.timers.first_time().min(local.sched.next_event())
+        };
+        let before = if P::STATS { P::now() } else { 0 };
+        P::idle(self.id, (due != u64::MAX).then_some(due), || self.park.announce(&self.inbox.0));
+        self.park.resume();
+        let now = P::now();
+        // SAFETY: at home.
+        unsafe { (*cell).now = now };
+        if P::STATS {
+            self.stats.idle_ticks.add(now.saturating_sub(before));
+            self.stats.halts.add(1);
+        }
+    }
+
+    /// Reads the clock, before the first step.
+    pub(crate) fn refresh_clock(&self) {
+        let now = P::now();
+        self.with(|local| local.now = now);
+    }
+
+    /// Whether a poll is in progress on this core, seen from itself.
+    pub(crate) fn is_polling(&self) -> bool {
+        self.with(|local| local.current != NONE).unwrap_or(false)
+    }
+}

@@ -1,0 +1,84 @@
+//! Best-effort tasks that change cores. The old slot forwards wakes and cancellations until the task dies.
+
+use core::sync::atomic::Ordering;
+
+use super::{CONTROL, Core};
+use crate::{
+    fleet::MoveError,
+    ident::{CoreId, TaskId},
+    platform::Platform,
+    sched::FAIR,
+    slot::{State, flag},
+};
+
+impl<P: Platform> Core<P> {
+    /// Moves a best-effort task of this core to another; see [`crate::Fleet::move_task`].
+    pub(crate) fn move_out(&self, task: TaskId, to: CoreId) -> Result<TaskId, MoveError> {
+        let slot = task.slot();
+        let record = self.slots.get(slot as usize).ok_or(MoveError::Gone)?;
+        let there = P::fleet().core(to).ok_or(MoveError::NoCore)?;
+        if record.generation.get() != task.generation() || slot == CONTROL {
+            return Err(MoveError::Gone);
+        }
+        match record.state() {
+            State::Idle | State::Queued => {}
+            State::Polling | State::Born => return Err(MoveError::Busy),
+            State::Free | State::Moved => return Err(MoveError::Gone),
+        }
+        if record.has(flag::PINNED) {
+            return Err(MoveError::Pinned);
+        }
+        if record.server.get() as u32 != FAIR || record.lends.get() != 0 || record.borrows.get() != 0 {
+            return Err(MoveError::NotBestEffort);
+        }
+        if to == self.id {
+            return Ok(task);
+        }
+        let new_slot = there.pool.0.pop(&there.slots).ok_or(MoveError::NoSlot)?;
+        self.with(|local| {
+            let now = local.now;
+            local.sched.withdraw(&self.slots, slot, now);
+        });
+        let new = there.slot(new_slot);
+        let id = there.id_of(new_slot);
+        new.server.set(FAIR as u16);
+        new.relative.set(record.relative.get());
+        new.site.set(record.site.get());
+        new.flags.set(flag::POOLED | record.flags.get() & flag::CANCEL);
+        new.set_block(record.block());
+        there.cold[new_slot as usize].origin.set(task.to_bits());
+        record.set_block(core::ptr::null_mut());
+        record.relative.set(id.to_bits());
+        record.state.release(State::Moved as u8);
+        new.state.release(State::Born as u8);
+        self.stats.tasks.set(self.stats.tasks.get() - 1);
+        if P::STATS {
+            self.stats.moved_out.add(1);
+        }
+        // Polled once there, woken or not: a wake may have been on its way here.
+        there.wake_from_elsewhere(new_slot, new);
+        Ok(id)
+    }
+
+    /// Whether a handle that is here may use plain memory on a task's join cell: the task lives here, and nowhere else.
+    #[inline(always)]
+    pub(crate) fn is_home_of(&self, task: TaskId) -> bool {
+        self.is_here()
+            && self.slots.get(task.slot() as usize).is_some_and(|record| record.generation.get() == task.generation() && record.state() != State::Moved)
+    }
+
+    /// A task that came from elsewhere is dead: the slot there need not forward any more.
+    pub(super) fn end_forwarding(&self, slot: u32, origin: u64) {
+        self.cold[slot as usize].origin.set(0);
+        if origin == 0 {
+            return;
+        }
+        let origin = TaskId::from_bits(origin);
+        if let Some(core) = P::fleet().core(origin.core())
+            && let Some(record) = core.slots.get(origin.slot() as usize)
+        {
+            core.cold[origin.slot() as usize].orphaned.store(true, Ordering::Release);
+            core.wake_from_elsewhere(origin.slot(), record);
+        }
+    }
+}

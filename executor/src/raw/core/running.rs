@@ -1,0 +1,190 @@
+//! What the running task may ask of its core: deadlines, timers, and when to stop.
+
+use core::{marker::PhantomData, sync::atomic::Ordering, task::Waker};
+
+use super::{CONTROL, Core};
+use crate::{
+    ident::TaskId,
+    platform::Platform,
+    raw::locals::Chain,
+    sched::{FAIR, OPEN},
+    slot::NONE,
+    timers::TimerId,
+};
+
+/// What a timer call found.
+pub(crate) enum Armed {
+    Yes(TimerId),
+    Full,
+}
+
+/// The running task may be interrupted: see [`crate::preemptible`].
+#[derive(Debug)]
+pub struct Window<P: Platform> {
+    core: &'static Core<P>,
+    until: Option<u64>,
+    /// Bound to the poll it was opened in.
+    here: PhantomData<*const ()>,
+}
+
+impl<P: Platform> Window<P> {
+    /// When the running task must be interrupted at the latest (ticks): a timer, a replenishment, or the end of its
+    /// budget. `None` for never.
+    pub fn until(&self) -> Option<u64> {
+        self.until
+    }
+}
+
+impl<P: Platform> Drop for Window<P> {
+    fn drop(&mut self) {
+        self.core.window.store(0, Ordering::Relaxed);
+    }
+}
+
+impl<P: Platform> Core<P> {
+    /// The task being polled on this core, seen from itself.
+    pub(crate) fn current(&self) -> Option<TaskId> {
+        let slot = self.with(|local| local.current)?;
+        (slot != NONE).then(|| self.id_of(slot))
+    }
+
+    /// The chain of task-local values, for this core's task context.
+    pub(crate) fn chain(&self) -> Option<&Chain> {
+        self.is_here().then_some(&self.chain)
+    }
+
+    /// See [`crate::deadline`].
+    pub(crate) fn current_deadline(&self) -> Option<u64> {
+        let deadline = self.with(|local| (local.current != NONE).then(|| local.sched.deadline_of(&self.slots, local.current)))??;
+        (deadline != u64::MAX).then_some(deadline)
+    }
+
+    /// See [`crate::set_deadline`].
+    pub(crate) fn set_current_deadline(&self, deadline: u64) -> bool {
+        self.with(|local| {
+            let slot = local.current;
+            if slot == NONE {
+                return false;
+            }
+            match self.slot(slot).server.get() as u32 {
+                OPEN => local.sched.set_deadline(&self.slots, slot, deadline),
+                FAIR => {
+                    let now = local.now;
+                    self.slot(slot).relative.set(0);
+                    local.sched.rebind(&self.slots, slot, OPEN, deadline, now);
+                }
+                _ => return false,
+            }
+            true
+        })
+        .unwrap_or(false)
+    }
+
+    /// See [`crate::need_resched`].
+    pub(crate) fn need_resched(&self) -> bool {
+        if !self.inbox.0.is_empty() {
+            return true;
+        }
+        let now = P::now();
+        self.with(|local| {
+            let slot = local.current;
+            if slot == NONE {
+                return false;
+            }
+            let due = local.timers.first_time().min(local.sched.next_event());
+            local.sched.refresh_running(&self.slots, slot);
+            if due <= now || local.sched.pick() != Some(slot) {
+                return true;
+            }
+            let started = self.polling.since.get();
+            let used = now.saturating_sub(started);
+            let server = self.slot(slot).server.get() as usize;
+            local.allowed.get(server).is_some_and(|&allowed| used >= allowed)
+                || local.sched.budget_left(&self.slots, slot).is_some_and(|left| used >= left)
+        })
+        .unwrap_or(false)
+    }
+
+    /// When the next timer or scheduling event is due.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        let due = self.with(|local| local.timers.first_time().min(local.sched.next_event()))?;
+        (due != u64::MAX).then_some(due)
+    }
+
+    /// Arms a timer on this core, from its task context.
+    pub(crate) fn arm(&self, time: u64, waker: Waker) -> Option<Armed> {
+        let mut waker = Some(waker);
+        self.with(|local| match waker.take().and_then(|waker| local.timers.arm(time, waker)) {
+            Some(id) => {
+                if P::STATS {
+                    self.stats.timers_armed.add(1);
+                }
+                Armed::Yes(id)
+            }
+            None => {
+                if P::STATS {
+                    self.stats.timers_exhausted.add(1);
+                }
+                Armed::Full
+            }
+        })
+    }
+
+    /// Whether the timer is still armed; sees to it that it wakes `waker`.
+    pub(crate) fn refresh_timer(&self, timer: TimerId, waker: &Waker) -> bool {
+        self.with(|local| local.timers.refresh(timer, waker)).is_some_and(|old| old.is_ok())
+    }
+
+    /// Disarms a timer, from anywhere but an interrupt handler.
+    pub(crate) fn disarm(&self, timer: TimerId) {
+        match self.with(|local| local.timers.cancel(timer)) {
+            Some(waker) => drop(waker),
+            None => {
+                let mut dead = self.dead_timers.lock();
+                // Without memory for the note the timer fires in vain, which is harmless.
+                if dead.try_reserve(1).is_ok() {
+                    dead.push(timer);
+                    drop(dead);
+                    self.wake_from_elsewhere(CONTROL, self.slot(CONTROL));
+                }
+            }
+        }
+    }
+
+    /// Disarms the timers of futures that went to other cores.
+    pub(super) fn bury_timers(&self) {
+        while let Some(timer) = self.pop_dead_timer() {
+            drop(self.with(|local| local.timers.cancel(timer)).flatten());
+        }
+    }
+
+    pub(super) fn pop_dead_timer(&self) -> Option<TimerId> {
+        self.dead_timers.lock().pop()
+    }
+
+    /// See [`crate::preemptible`].
+    pub(crate) fn open_window(&'static self) -> Option<Window<P>> {
+        let now = P::now();
+        let (deadline, until) = self.with(|local| {
+            let slot = local.current;
+            if slot == NONE {
+                return None;
+            }
+            local.sched.refresh_running(&self.slots, slot);
+            if local.sched.pick() != Some(slot) {
+                return None;
+            }
+            let mut until = local.timers.first_time().min(local.sched.next_event());
+            if let Some(left) = local.sched.budget_left(&self.slots, slot) {
+                let used = now.saturating_sub(self.polling.since.get());
+                until = until.min(now.saturating_add(left.saturating_sub(used)));
+            }
+            (until > now).then(|| (local.sched.deadline_of(&self.slots, slot), until))
+        })??;
+        self.window.store(deadline.max(1), Ordering::SeqCst);
+        let window = Window { core: self, until: (until != u64::MAX).then_some(until), here: PhantomData };
+        crate::atomics::dekker_fence();
+        // A wake that came before the window was open did not kick.
+        self.inbox.0.is_empty_now().then_some(window)
+    }
+}
