@@ -42,13 +42,23 @@ fn main() {
 /// What was built and how: commit, profile, compiler.
 fn build_description() -> String {
     let say = |program: &str, arguments: &[&str]| {
-        let output = std::process::Command::new(program).args(arguments).output().ok()?;
+        let output = std::process::Command::new(program)
+            .args(arguments)
+            .output()
+            .ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_string())
     };
     let commit = say("git", &["describe", "--always", "--dirty", "--abbrev=10"]);
-    let compiler = say(&std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into()), &["--version"]);
+    let compiler = say(
+        &std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into()),
+        &["--version"],
+    );
     let profile = std::env::var("PROFILE").unwrap_or_default();
     let unknown = || "unknown".to_string();
-    format!("commit {}, {profile}, {}", commit.unwrap_or_else(unknown), compiler.unwrap_or_else(unknown))
+    format!(
+        "commit {}, {profile}, {}",
+        commit.unwrap_or_else(unknown),
+        compiler.unwrap_or_else(unknown)
+    )
 }

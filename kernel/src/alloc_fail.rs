@@ -20,7 +20,9 @@ const NO_CORE: usize = 250;
 pub async fn run() -> Result<(), &'static str> {
     each_refusal("core tables", || async {
         let core = CoreId::new(NO_CORE).ok_or(())?;
-        exec::fleet().start_core(core, CoreConfig::new()).map_err(drop)
+        exec::fleet()
+            .start_core(core, CoreConfig::new())
+            .map_err(drop)
     })
     .await?;
     each_refusal("channel", channel).await?;

@@ -52,7 +52,9 @@ impl Host for KernelHost {
 
 /// Writes the byte by which a harness notes that the kernel runs its first program, and starts the bench if asked for.
 pub fn start() {
-    let Some(phases) = options().words.text("bench.phases") else { return };
+    let Some(phases) = options().words.text("bench.phases") else {
+        return;
+    };
     if let Some(console) = hal::io::claim(LegacyDevice::DebugConsole) {
         console.write_u8(0, b'U');
     }
@@ -66,7 +68,10 @@ pub fn start() {
         Ok(interrupt) => Line::new(interrupt),
         Err(error) => return ::log::error!(target: "bench", "{error}"),
     };
-    let config = Config { base_port: ports.base(), baud: uart16550::MAX_BAUD };
+    let config = Config {
+        base_port: ports.base(),
+        baud: uart16550::MAX_BAUD,
+    };
     let uart = match Uart::probe(Ports::new(ports), line, config) {
         Ok(uart) => uart,
         Err(error) => return ::log::error!(target: "bench", "the harness's line: {error}"),
@@ -75,7 +80,8 @@ pub fn start() {
         Ok(interrupt) => interrupt,
         Err(error) => return ::log::error!(target: "bench", "{error}"),
     };
-    let (Ok((received_in, _)), Ok((send_in, send_out))) = (RECEIVED.split(), TO_SEND.split()) else {
+    let (Ok((received_in, _)), Ok((send_in, send_out))) = (RECEIVED.split(), TO_SEND.split())
+    else {
         return ::log::error!(target: "bench", "started twice");
     };
     exec::spawn("com2", CoreId::FIRST, exec::DRIVER_DEADLINE, async move {
@@ -83,8 +89,13 @@ pub fn start() {
         ::log::debug!(target: "bench", "the harness's line ended: {end:?}");
     });
     exec::spawn_best_effort("bench", CoreId::FIRST, async move {
-        let Some(mut memory) = SAMPLE_MEMORY.lock().take() else { return };
-        let host = HOST.get_or_init(|| KernelHost { doorbell: interrupt.doorbell(), interrupt });
+        let Some(mut memory) = SAMPLE_MEMORY.lock().take() else {
+            return;
+        };
+        let host = HOST.get_or_init(|| KernelHost {
+            doorbell: interrupt.doorbell(),
+            interrupt,
+        });
         let mut name = heapless::String::<32>::new();
         // Sized for any version.
         let _ = write!(name, "raede {}", env!("CARGO_PKG_VERSION"));

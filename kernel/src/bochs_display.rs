@@ -40,7 +40,14 @@ pub fn set_mode() -> Option<Framebuffer> {
         }
     });
     let (address, pixels) = found?;
-    let Some(Bar::Memory { address: pixels, len, .. }) = pixels else { return None };
+    let Some(Bar::Memory {
+        address: pixels,
+        len,
+        ..
+    }) = pixels
+    else {
+        return None;
+    };
     let device = Device::open(address).ok()?;
     let registers = device.map_bar(2, Cache::Uncached).ok()?;
     if !(OLDEST_ID..=NEWEST_ID).contains(&read(&registers, ID)) {
@@ -69,7 +76,9 @@ pub fn set_mode() -> Option<Framebuffer> {
         bits_per_pixel: 32,
         format: PixelFormat::BGRX8888,
     };
-    (info.len_bytes() <= len).then(|| hal::framebuffer::map_device(info).ok()).flatten()
+    (info.len_bytes() <= len)
+        .then(|| hal::framebuffer::map_device(info).ok())
+        .flatten()
 }
 
 fn read(registers: &Mmio, register: usize) -> u16 {

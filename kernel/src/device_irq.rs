@@ -31,8 +31,12 @@ pub async fn run() -> Result<(), &'static str> {
             address = Some(info.address);
         }
     });
-    let device = address.and_then(|address| Device::open(address).ok()).ok_or("this test needs -device edu")?;
-    let registers = device.map_bar(0, Cache::Uncached).map_err(|_| "the device's registers cannot be mapped")?;
+    let device = address
+        .and_then(|address| Device::open(address).ok())
+        .ok_or("this test needs -device edu")?;
+    let registers = device
+        .map_bar(0, Cache::Uncached)
+        .map_err(|_| "the device's registers cannot be mapped")?;
     line(&registers).await?;
     message(&device, &registers).await
 }
@@ -51,7 +55,10 @@ async fn line(registers: &Mmio) -> Result<(), &'static str> {
         registers.write32(RAISE, 1);
         let mut raised = None;
         for _ in 0..STEPS {
-            raised = lines.iter().flatten().find(|line| line.try_take().is_some_and(once));
+            raised = lines
+                .iter()
+                .flatten()
+                .find(|line| line.try_take().is_some_and(once));
             if raised.is_some() {
                 break;
             }
@@ -73,7 +80,9 @@ async fn message(device: &Device, registers: &Mmio) -> Result<(), &'static str> 
     let core = hal::cpu::percpu::count() - 1;
     let interrupt = irq::claim_msi("selftest", core).map_err(|_| "no interrupt vector is free")?;
     device.set_bus_master(true);
-    device.enable_msi(&interrupt).map_err(|_| "the device sends no messages")?;
+    device
+        .enable_msi(&interrupt)
+        .map_err(|_| "the device sends no messages")?;
     for _ in 0..ROUNDS {
         registers.write32(RAISE, 1);
         if !once(interrupt.wait().await) {

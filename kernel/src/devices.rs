@@ -40,7 +40,10 @@ impl Line {
 impl rt::Interrupt for Line {
     async fn wait(&self) -> rt::IrqEvent {
         let event = self.0.wait().await;
-        rt::IrqEvent { stamp_ticks: event.stamp_ticks, count: event.count }
+        rt::IrqEvent {
+            stamp_ticks: event.stamp_ticks,
+            count: event.count,
+        }
     }
 
     fn ack(&self) {

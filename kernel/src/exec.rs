@@ -26,8 +26,17 @@ pub fn fleet() -> &'static Fleet<KernelPlatform> {
 
 /// Starts a task with a relative deadline on `core`. Failure is logged: the kernel goes on without the task.
 #[track_caller]
-pub fn spawn(name: &'static str, core: CoreId, deadline: Duration, future: impl Future<Output = ()> + Send + 'static) {
-    match Task::<KernelPlatform>::new(name).core(core).deadline_after(deadline).spawn(future) {
+pub fn spawn(
+    name: &'static str,
+    core: CoreId,
+    deadline: Duration,
+    future: impl Future<Output = ()> + Send + 'static,
+) {
+    match Task::<KernelPlatform>::new(name)
+        .core(core)
+        .deadline_after(deadline)
+        .spawn(future)
+    {
         Ok(handle) => handle.detach(),
         Err(error) => ::log::error!(target: "exec", "task {name} cannot be started: {error}"),
     }
@@ -35,7 +44,11 @@ pub fn spawn(name: &'static str, core: CoreId, deadline: Duration, future: impl 
 
 /// Starts a task without a deadline on `core`.
 #[track_caller]
-pub fn spawn_best_effort(name: &'static str, core: CoreId, future: impl Future<Output = ()> + Send + 'static) {
+pub fn spawn_best_effort(
+    name: &'static str,
+    core: CoreId,
+    future: impl Future<Output = ()> + Send + 'static,
+) {
     match Task::<KernelPlatform>::new(name).core(core).spawn(future) {
         Ok(handle) => handle.detach(),
         Err(error) => ::log::error!(target: "exec", "task {name} cannot be started: {error}"),
@@ -55,7 +68,15 @@ pub fn sleep(duration: Duration) -> impl Future<Output = ()> + Send {
 /// Prepares core `core`'s executor; the core itself then calls [`run`].
 pub fn prepare(core: CoreId) -> bool {
     let roomy = hal::mem::heap::stats().size_bytes >= ROOMY_HEAP_BYTES;
-    let config = if roomy { CoreConfig { tasks: 4096, timers: 4096, ..CoreConfig::new() } } else { CoreConfig::new() };
+    let config = if roomy {
+        CoreConfig {
+            tasks: 4096,
+            timers: 4096,
+            ..CoreConfig::new()
+        }
+    } else {
+        CoreConfig::new()
+    };
     match fleet().start_core(core, config) {
         Ok(()) => true,
         Err(error) => {

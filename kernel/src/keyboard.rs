@@ -17,12 +17,20 @@ static SCANCODES: Pipe<256> = Pipe::new();
 static TYPED: Pipe<1024> = Pipe::new();
 
 /// Starts the screen's shell, which writes to `output` on a terminal of so many columns and rows, and the keyboard's tasks, which type into it.
-pub fn start_with_shell(keymap: Keymap, terminal_size: (usize, usize), output: PipeWriter<'static>) {
+pub fn start_with_shell(
+    keymap: Keymap,
+    terminal_size: (usize, usize),
+    output: PipeWriter<'static>,
+) {
     let Ok((terminal, typed)) = TYPED.split() else {
         return ::log::error!("started twice");
     };
     let (columns, rows) = terminal_size;
-    let config = shell::Config { mode: shell::Mode::Interactive, columns, rows };
+    let config = shell::Config {
+        mode: shell::Mode::Interactive,
+        columns,
+        rows,
+    };
     shells::start("screen-shell", config, typed, output);
     start(keymap, terminal);
 }
@@ -39,11 +47,14 @@ fn start(keymap: Keymap, terminal: PipeWriter<'static>) {
         return ::log::error!("started twice");
     };
     exec::spawn("i8042", CoreId::FIRST, exec::DRIVER_DEADLINE, async move {
-        match i8042::Controller::start(Ports::new(ports), Line::new(interrupt), &KernelClock).await {
+        match i8042::Controller::start(Ports::new(ports), Line::new(interrupt), &KernelClock).await
+        {
             Ok(controller) => {
                 match controller.keyboard() {
                     i8042::Keyboard::Answered => ::log::info!("found at the i8042 controller"),
-                    i8042::Keyboard::Silent => ::log::warn!("the i8042 controller works, but no keyboard answers yet"),
+                    i8042::Keyboard::Silent => {
+                        ::log::warn!("the i8042 controller works, but no keyboard answers yet")
+                    }
                 }
                 let end = controller.run(&scancodes_in).await;
                 ::log::error!("the driver ended: {end:?}");
@@ -51,7 +62,12 @@ fn start(keymap: Keymap, terminal: PipeWriter<'static>) {
             Err(error) => ::log::warn!("{error}"),
         }
     });
-    exec::spawn("keyboard", CoreId::FIRST, exec::INPUT_DEADLINE, async move {
-        input::run(keymap, &scancodes_out, &terminal).await;
-    });
+    exec::spawn(
+        "keyboard",
+        CoreId::FIRST,
+        exec::INPUT_DEADLINE,
+        async move {
+            input::run(keymap, &scancodes_out, &terminal).await;
+        },
+    );
 }

@@ -101,26 +101,47 @@ pub async fn run() -> Result<(), &'static str> {
     let mut tasks = heapless::Vec::<JoinHandle<KernelPlatform, ()>, 1024>::new();
     let mut keep = |task: Result<JoinHandle<KernelPlatform, ()>, executor::SpawnError>| {
         let task = task.map_err(|_| "a task of the load cannot be spawned")?;
-        tasks.push(task).map_err(|_| "more tasks than are kept track of")
+        tasks
+            .push(task)
+            .map_err(|_| "more tasks than are kept track of")
     };
     END_TICKS.store(now_ticks() + ticks(RUN), Ordering::Relaxed);
     for number in 0..RESERVED_TASKS {
-        let milliseconds = PERIODS_MS.get(number % PERIODS_MS.len()).copied().unwrap_or(10);
+        let milliseconds = PERIODS_MS
+            .get(number % PERIODS_MS.len())
+            .copied()
+            .unwrap_or(10);
         let period = Duration::from_millis(milliseconds);
         let budget = Duration::from_nanos(milliseconds * BUDGET_PER_MILLE * 100);
         let terms = Reservation::new(budget, period).longest_poll(POLL * 2);
         let terms = if number % 2 == 0 { terms } else { terms.soft() };
         let reserved = reserve(terms)?;
-        keep(Task::new("load-reserved").core(CoreId::FIRST).within(&reserved).spawn(periodic(period, budget)))?;
+        keep(
+            Task::new("load-reserved")
+                .core(CoreId::FIRST)
+                .within(&reserved)
+                .spawn(periodic(period, budget)),
+        )?;
     }
     let reserved = reserve(Reservation::new(GREEDY_BUDGET, GREEDY_PERIOD).longest_poll(POLL * 2))?;
-    keep(Task::new("load-greedy").core(CoreId::FIRST).within(&reserved).spawn(greedy()))?;
+    keep(
+        Task::new("load-greedy")
+            .core(CoreId::FIRST)
+            .within(&reserved)
+            .spawn(greedy()),
+    )?;
     for number in 0..DEADLINE_TASKS as u64 {
-        let task = Task::new("load-deadline").core(CoreId::FIRST).deadline_after(Duration::from_millis(50));
+        let task = Task::new("load-deadline")
+            .core(CoreId::FIRST)
+            .deadline_after(Duration::from_millis(50));
         keep(task.spawn(background(number)))?;
     }
     for number in 0..BEST_EFFORT_TASKS as u64 {
-        keep(Task::new("load-best-effort").core(CoreId::FIRST).spawn(background(number)))?;
+        keep(
+            Task::new("load-best-effort")
+                .core(CoreId::FIRST)
+                .spawn(background(number)),
+        )?;
     }
     let count = tasks.len();
     for task in tasks {
@@ -138,11 +159,14 @@ fn reserve(terms: Reservation) -> Result<Reserved<KernelPlatform>, &'static str>
 }
 
 fn verdict(tasks: usize) -> Result<(), &'static str> {
-    let longest = exec::fleet().core_stats(CoreId::FIRST).map_or(0, |stats| stats.longest_poll.get());
+    let longest = exec::fleet()
+        .core_stats(CoreId::FIRST)
+        .map_or(0, |stats| stats.longest_poll.get());
     let microseconds = |ticks| ticks_to_ns(ticks) / 1000;
     let worst = WORST_LATE_TICKS.load(Ordering::Relaxed);
     let greedy = GREEDY_TICKS.load(Ordering::Relaxed);
-    let greedy_may = ticks(GREEDY_BUDGET) * (RUN.as_millis() / GREEDY_PERIOD.as_millis() + 1) as u64 + longest;
+    let greedy_may =
+        ticks(GREEDY_BUDGET) * (RUN.as_millis() / GREEDY_PERIOD.as_millis() + 1) as u64 + longest;
     ::log::info!(
         target: "selftest",
         "load: {tasks} tasks, {} reserved jobs, {} late, worst by {} us; longest poll {} us; greedy task {} us of {} us",

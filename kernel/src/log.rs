@@ -38,8 +38,12 @@ struct Seat {
     waker: AtomicWaker,
 }
 
-static SEATS: [Seat; MOST_FOLLOWERS] =
-    [const { Seat { taken: AtomicBool::new(false), waker: AtomicWaker::new() } }; MOST_FOLLOWERS];
+static SEATS: [Seat; MOST_FOLLOWERS] = [const {
+    Seat {
+        taken: AtomicBool::new(false),
+        waker: AtomicWaker::new(),
+    }
+}; MOST_FOLLOWERS];
 
 struct KernelLog;
 
@@ -62,8 +66,17 @@ impl Log for KernelLog {
         };
         let missed = MISSED.swap(0, Ordering::Relaxed);
         if missed > 0 {
-            let stamp = Stamp { level: Level::Warn, target: "log", ..stamp };
-            ring.push_fmt(stamp, format_args!("{missed} records of exception handlers were lost: the log was in use"));
+            let stamp = Stamp {
+                level: Level::Warn,
+                target: "log",
+                ..stamp
+            };
+            ring.push_fmt(
+                stamp,
+                format_args!(
+                    "{missed} records of exception handlers were lost: the log was in use"
+                ),
+            );
             WRITTEN.fetch_add(1, Ordering::Release);
         }
         ring.push_fmt(stamp, *record.args());
@@ -82,7 +95,11 @@ impl Log for KernelLog {
 
 /// The ring; in a handler only if nobody holds it.
 fn lock() -> Option<MutexGuard<'static, Ring>> {
-    if percpu::here_word() & percpu::IN_INTERRUPT != 0 { RING.try_lock() } else { Some(RING.lock()) }
+    if percpu::here_word() & percpu::IN_INTERRUPT != 0 {
+        RING.try_lock()
+    } else {
+        Some(RING.lock())
+    }
 }
 
 /// Starts logging. Call once, before the first record.
@@ -122,6 +139,10 @@ pub fn end() -> Cursor {
 }
 
 /// What [`next`] found.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack for a moment; a box would allocate"
+)]
 pub enum Step {
     /// A record; the cursor is behind it.
     Record(RecordCopy),
@@ -174,14 +195,21 @@ pub struct Follower(&'static Seat);
 impl Follower {
     /// Takes a free place; `None` if all are taken.
     pub fn new() -> Option<Self> {
-        SEATS.iter().find(|seat| !seat.taken.swap(true, Ordering::AcqRel)).map(Self)
+        SEATS
+            .iter()
+            .find(|seat| !seat.taken.swap(true, Ordering::AcqRel))
+            .map(Self)
     }
 
     /// Waits until more records have been written than `cursor` has passed.
     pub async fn grown(&self, cursor: Cursor) {
         poll_fn(|context| {
             self.0.waker.register(context.waker());
-            if WRITTEN.load(Ordering::Acquire) > cursor.sequence() { Poll::Ready(()) } else { Poll::Pending }
+            if WRITTEN.load(Ordering::Acquire) > cursor.sequence() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }

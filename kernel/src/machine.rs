@@ -2,9 +2,9 @@
 
 use executor::CoreId;
 
-use crate::{exec, screen};
 use crate::options::options;
 use crate::start::step_done;
+use crate::{exec, screen};
 
 /// Sets up everything but the other cores. Panics only where nothing could run without it.
 pub fn start() {

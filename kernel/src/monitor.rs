@@ -34,7 +34,11 @@ pub fn start() {
 /// Logs `event` if it is worth it.
 fn report(event: &Event) -> bool {
     match *event {
-        Event::LongPoll { task, ticks, allowed_ticks } => {
+        Event::LongPoll {
+            task,
+            ticks,
+            allowed_ticks,
+        } => {
             let ns = hal::time::ticks_to_ns(ticks);
             if ns < LONG_POLL_NS {
                 return false;
@@ -48,7 +52,11 @@ fn report(event: &Event) -> bool {
                     task.core(),
                     ns / 1_000_000
                 ),
-                None => ::log::warn!("task {task} {name} held core {} for {} ms without a pause", task.core(), ns / 1_000_000),
+                None => ::log::warn!(
+                    "task {task} {name} held core {} for {} ms without a pause",
+                    task.core(),
+                    ns / 1_000_000
+                ),
             }
             true
         }

@@ -53,14 +53,20 @@ impl Options {
             Some("script") => SerialShell::Script,
             _ => SerialShell::On,
         };
-        let level = words.text("loglevel").and_then(|word| word.parse().ok()).unwrap_or(LevelFilter::Info);
+        let level = words
+            .text("loglevel")
+            .and_then(|word| word.parse().ok())
+            .unwrap_or(LevelFilter::Info);
         let flag = |key| words.flag(key).ok().flatten();
         let number = |key| words.number(key).ok().flatten();
         Self {
             level,
             log_serial: flag("log.serial").unwrap_or(serial_shell != SerialShell::Script),
             serial_shell,
-            keymap: words.text("keymap").and_then(Keymap::from_word).unwrap_or_default(),
+            keymap: words
+                .text("keymap")
+                .and_then(Keymap::from_word)
+                .unwrap_or_default(),
             acpi_rsdp: number("acpi_rsdp"),
             most_cores: number("smp").map(|count| u32::try_from(count).unwrap_or(u32::MAX).max(1)),
             watchdog: flag("watchdog").unwrap_or(true),
@@ -83,7 +89,11 @@ impl Options {
         for diagnosis in self.words.diagnose() {
             ::log::warn!(target: "command line", "{diagnosis}");
         }
-        if let Some(word) = self.words.text("keymap").filter(|word| Keymap::from_word(word).is_none()) {
+        if let Some(word) = self
+            .words
+            .text("keymap")
+            .filter(|word| Keymap::from_word(word).is_none())
+        {
             ::log::warn!(target: "command line", "keymap={word}: no such layout; there are {}", Keymap::WORDS);
         }
     }

@@ -24,7 +24,10 @@ struct OpenLine {
 
 impl OpenLine {
     const fn new() -> Self {
-        Self { bytes: heapless::Vec::new(), is_whole: true }
+        Self {
+            bytes: heapless::Vec::new(),
+            is_whole: true,
+        }
     }
 
     fn follow(&mut self, written: &[u8]) {
@@ -45,7 +48,12 @@ impl OpenLine {
 }
 
 /// Forwards the log (if `with_log`) and the shell's output to `sink` until the sink closes.
-pub async fn forward(shell: PipeReader<'static>, with_log: bool, mut cursor: Cursor, sink: impl ByteSink) {
+pub async fn forward(
+    shell: PipeReader<'static>,
+    with_log: bool,
+    mut cursor: Cursor,
+    sink: impl ByteSink,
+) {
     let follower = if with_log { Follower::new() } else { None };
     let mut open_line = OpenLine::new();
     let mut chunk = [0u8; CHUNK_BYTES];
@@ -78,21 +86,37 @@ pub async fn forward(shell: PipeReader<'static>, with_log: bool, mut cursor: Cur
 /// Back to the start of the line, and clears it.
 const WIPE_LINE: &[u8] = b"\r\x1b[K";
 
-async fn show_log(cursor: &mut Cursor, open_line: &OpenLine, sink: &impl ByteSink) -> Result<(), rt::Closed> {
+async fn show_log(
+    cursor: &mut Cursor,
+    open_line: &OpenLine,
+    sink: &impl ByteSink,
+) -> Result<(), rt::Closed> {
     let mut has_shown = false;
     loop {
         let mut line = heapless::String::<LINE_BYTES>::new();
         let formatted = match log::next(cursor) {
             Step::End => break,
-            Step::Lost(count) => write!(line, "({count} log records were overwritten before they could be shown)\r\n"),
+            Step::Lost(count) => write!(
+                line,
+                "({count} log records were overwritten before they could be shown)\r\n"
+            ),
             Step::Record(record) if log::is_shown(record.level) => {
-                write!(line, "{}\r\n", record.line(log::uptime_ns(record.time_ticks)))
+                write!(
+                    line,
+                    "{}\r\n",
+                    record.line(log::uptime_ns(record.time_ticks))
+                )
             }
             Step::Record(_) => continue,
         };
         if formatted.is_ok() {
             if !has_shown && !open_line.is_empty() {
-                sink.write_all(if open_line.is_whole { WIPE_LINE } else { b"\r\n" }).await?;
+                sink.write_all(if open_line.is_whole {
+                    WIPE_LINE
+                } else {
+                    b"\r\n"
+                })
+                .await?;
             }
             has_shown = true;
             sink.write_all(line.as_bytes()).await?;

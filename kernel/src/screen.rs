@@ -63,7 +63,8 @@ pub fn start_late() {
 
 fn use_framebuffer(framebuffer: Framebuffer) {
     let framebuffer = FRAMEBUFFER.get_or_init(|| framebuffer);
-    let consoles = new_console(framebuffer).and_then(|first| Some((first, new_console(framebuffer)?)));
+    let consoles =
+        new_console(framebuffer).and_then(|first| Some((first, new_console(framebuffer)?)));
     let Some((first, second)) = consoles else {
         return ::log::warn!(target: "screen", "no text console fits the framebuffer or the memory; use the serial console");
     };
@@ -82,7 +83,9 @@ fn use_framebuffer(framebuffer: Framebuffer) {
 /// Makes a text console and gives it back: for the test of what happens when memory is out.
 pub fn try_console() -> Result<(), ()> {
     let mut cells = Vec::<Cell>::new();
-    cells.try_reserve_exact(console::cells_needed(1280, 800)).map_err(drop)
+    cells
+        .try_reserve_exact(console::cells_needed(1280, 800))
+        .map_err(drop)
 }
 
 fn new_console(framebuffer: &'static Framebuffer) -> Option<TextConsole> {
@@ -135,10 +138,20 @@ pub fn start_tasks() -> Option<((usize, usize), rt::PipeWriter<'static>)> {
     let size = (console.columns(), console.rows());
     let (output_in, output_out) = SHELL_OUTPUT.split().ok()?;
     let (show_in, show_out): (_, PipeReader<'static>) = TO_SHOW.split().ok()?;
-    exec::spawn("screen-output", CoreId::FIRST, exec::CONSOLE_DEADLINE, output::forward(output_out, true, log::end(), show_in));
-    exec::spawn("screen", CoreId::FIRST, exec::CONSOLE_DEADLINE, async move {
-        console::run(&mut console, &show_out).await;
-    });
+    exec::spawn(
+        "screen-output",
+        CoreId::FIRST,
+        exec::CONSOLE_DEADLINE,
+        output::forward(output_out, true, log::end(), show_in),
+    );
+    exec::spawn(
+        "screen",
+        CoreId::FIRST,
+        exec::CONSOLE_DEADLINE,
+        async move {
+            console::run(&mut console, &show_out).await;
+        },
+    );
     Some((size, output_in))
 }
 

@@ -92,7 +92,10 @@ struct Counter {
 
 impl Counter {
     const fn new() -> Self {
-        Self { count: AtomicU64::new(0), waker: AtomicWaker::new() }
+        Self {
+            count: AtomicU64::new(0),
+            waker: AtomicWaker::new(),
+        }
     }
 
     fn raise(&self) {
@@ -103,7 +106,11 @@ impl Counter {
     async fn reaches(&self, wanted: u64) {
         poll_fn(|context| {
             self.waker.register(context.waker());
-            if self.count.load(Ordering::Acquire) >= wanted { Poll::Ready(()) } else { Poll::Pending }
+            if self.count.load(Ordering::Acquire) >= wanted {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
@@ -113,7 +120,8 @@ impl Counter {
 async fn irq_wakes_halted() -> Outcome {
     static ARRIVED: Counter = Counter::new();
     let target = other_core()?;
-    let interrupt = hal::irq::claim_msi("selftest", target.index() as u32).map_err(|_| "no interrupt vector is free")?;
+    let interrupt = hal::irq::claim_msi("selftest", target.index() as u32)
+        .map_err(|_| "no interrupt vector is free")?;
     let doorbell = interrupt.doorbell();
     let waiter = Task::<KernelPlatform>::new("irq-waiter")
         .core(target)
@@ -126,7 +134,9 @@ async fn irq_wakes_halted() -> Outcome {
         .map_err(|_| "no memory for the waiting task")?;
     settled(target).await?;
     doorbell.ring();
-    within(Duration::from_secs(5), ARRIVED.reaches(1)).await.map_err(|()| "the interrupt did not wake the halted core")?;
+    within(Duration::from_secs(5), ARRIVED.reaches(1))
+        .await
+        .map_err(|()| "the interrupt did not wake the halted core")?;
     waiter.detach();
     Ok(())
 }
@@ -146,7 +156,9 @@ async fn cross_core_wake() -> Outcome {
     for round in 1..=ROUNDS {
         settled(target).await?;
         THERE.raise();
-        within(Duration::from_secs(5), BACK.reaches(round)).await.map_err(|()| "a wake from another core was lost")?;
+        within(Duration::from_secs(5), BACK.reaches(round))
+            .await
+            .map_err(|()| "a wake from another core was lost")?;
     }
     Ok(())
 }
@@ -164,7 +176,9 @@ async fn wake_storm(count: u64) -> Outcome {
     });
     for round in 1..=count {
         THERE.raise();
-        within(Duration::from_secs(5), BACK.reaches(round)).await.map_err(|()| "a wake was lost")?;
+        within(Duration::from_secs(5), BACK.reaches(round))
+            .await
+            .map_err(|()| "a wake was lost")?;
         if BACK.count.load(Ordering::Acquire) != round {
             return Err("a wake was doubled");
         }
@@ -175,7 +189,9 @@ async fn wake_storm(count: u64) -> Outcome {
 
 /// Runs `future` for at most `limit`.
 async fn within(limit: Duration, future: impl Future<Output = ()>) -> Result<(), ()> {
-    executor::time::timeout::<KernelPlatform, _>(limit, future).await.map_err(|_| ())
+    executor::time::timeout::<KernelPlatform, _>(limit, future)
+        .await
+        .map_err(|_| ())
 }
 
 /// Holds core 0 in one poll for longer than anybody may: the monitor must name the task.
@@ -210,5 +226,9 @@ async fn nmi_watchdog() -> Outcome {
     // The handle answers when the task has ended, whatever it did.
     let _ = hog.await;
     yield_now().await;
-    if hal::irq::stuck_reports() > before { Ok(()) } else { Err("no report of a core stuck with interrupts off") }
+    if hal::irq::stuck_reports() > before {
+        Ok(())
+    } else {
+        Err("no report of a core stuck with interrupts off")
+    }
 }

@@ -27,12 +27,17 @@ pub fn start(kind: SerialShell) {
     let Some(ports) = hal::io::claim(LegacyDevice::Com1) else {
         return ::log::error!("the port has a driver already");
     };
-    let config = Config { base_port: ports.base(), baud: uart16550::MAX_BAUD };
+    let config = Config {
+        base_port: ports.base(),
+        baud: uart16550::MAX_BAUD,
+    };
     let uart = match Uart::probe(Ports::new(ports), Line::new(interrupt), config) {
         Ok(uart) => uart,
         Err(error) => return ::log::warn!("{error}"),
     };
-    let (Ok(received), Ok(to_send), Ok(output)) = (RECEIVED.split(), TO_SEND.split(), SHELL_OUTPUT.split()) else {
+    let (Ok(received), Ok(to_send), Ok(output)) =
+        (RECEIVED.split(), TO_SEND.split(), SHELL_OUTPUT.split())
+    else {
         return ::log::error!("started twice");
     };
     let (received_in, received_out) = received;
@@ -51,8 +56,15 @@ pub fn start(kind: SerialShell) {
         output::forward(output_out, with_log, cursor, send_in),
     );
     if kind != SerialShell::Off {
-        let mode = if kind == SerialShell::Script { shell::Mode::Script } else { shell::Mode::Interactive };
-        let config = shell::Config { mode, ..shell::Config::default() };
+        let mode = if kind == SerialShell::Script {
+            shell::Mode::Script
+        } else {
+            shell::Mode::Interactive
+        };
+        let config = shell::Config {
+            mode,
+            ..shell::Config::default()
+        };
         shells::start("serial-shell", config, received_out, output_in);
     }
 }

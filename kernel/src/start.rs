@@ -22,15 +22,20 @@ struct Step {
     end_ticks: AtomicU64,
 }
 
-static STEPS: [Step; MOST_STEPS] =
-    [const { Step { name: spin::Once::new(), end_ticks: AtomicU64::new(0) } }; MOST_STEPS];
+static STEPS: [Step; MOST_STEPS] = [const {
+    Step {
+        name: spin::Once::new(),
+        end_ticks: AtomicU64::new(0),
+    }
+}; MOST_STEPS];
 static STEP_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Notes that the step `name` has just ended.
 pub fn step_done(name: &'static str) {
     if let Some(step) = STEPS.get(STEP_COUNT.fetch_add(1, Ordering::Relaxed)) {
         step.name.call_once(|| name);
-        step.end_ticks.store(hal::time::now_ticks(), Ordering::Release);
+        step.end_ticks
+            .store(hal::time::now_ticks(), Ordering::Release);
     }
 }
 

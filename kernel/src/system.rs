@@ -11,8 +11,9 @@ use hal::irq::{SourceInfo, SourceKind};
 use hal::mem;
 use kerncore::log_ring;
 use proto::{
-    Bar, Calibration, CoreRow, CoreState, Cursor, DateTime, HeapInfo, IrqRow, KindFrames, Level, LogRow, MemoryInfo,
-    PciAddress, PciRow, Refused, System, SystemInfo, TaskId, TaskRow, TaskState, Text, TimeInfo,
+    Bar, Calibration, CoreRow, CoreState, Cursor, DateTime, HeapInfo, IrqRow, KindFrames, Level,
+    LogRow, MemoryInfo, PciAddress, PciRow, Refused, System, SystemInfo, TaskId, TaskRow,
+    TaskState, Text, TimeInfo,
 };
 
 use crate::log::{Follower, Step};
@@ -66,7 +67,9 @@ fn task_row(info: &TaskInfo<'_>) -> TaskRow {
         polls: info.polls,
         cpu_ns: hal::time::ticks_to_ns(info.cpu_ticks),
         longest_poll_ns: hal::time::ticks_to_ns(info.longest_poll_ticks),
-        spawned_file: info.place.map_or_else(Text::new, |place| Text::from_end(place.file())),
+        spawned_file: info
+            .place
+            .map_or_else(Text::new, |place| Text::from_end(place.file())),
         spawned_line: info.place.map_or(0, |place| place.line()),
     }
 }
@@ -81,22 +84,36 @@ fn core_row(core: u32) -> Option<CoreRow> {
     Some(CoreRow {
         core: core as u16,
         apic_id: block.apic_id.load(core::sync::atomic::Ordering::Relaxed),
-        state: if idle.halted_now { CoreState::Idle } else { CoreState::Busy },
+        state: if idle.halted_now {
+            CoreState::Idle
+        } else {
+            CoreState::Busy
+        },
         dispatches: stats.dispatches.get(),
         up_ns: uptime_ns(now),
         idle_ns: hal::time::ticks_to_ns(idle.ticks),
         ipis: counts.wake + counts.call,
         timer_irqs: counts.timer,
-        irqs: counts.timer + counts.wake + counts.call + counts.device + counts.nmi + counts.spurious,
+        irqs: counts.timer
+            + counts.wake
+            + counts.call
+            + counts.device
+            + counts.nmi
+            + counts.spurious,
         tsc_offset_ticks: hal::smp::tsc_offset_ticks(core).unwrap_or(0),
     })
 }
 
 /// Vectors that are every core's own, in the order of the table.
 fn fixed_vector_row(vector: u8, name: &str) -> IrqRow {
-    let mut row = IrqRow { vector, source: Text::from_start(name), ..IrqRow::default() };
+    let mut row = IrqRow {
+        vector,
+        source: Text::from_start(name),
+        ..IrqRow::default()
+    };
     for core in 0..percpu::count() {
-        let count = percpu::get(core).and_then(|block| block.vector_counts.get(usize::from(vector)));
+        let count =
+            percpu::get(core).and_then(|block| block.vector_counts.get(usize::from(vector)));
         let count = count.map_or(0, |count| count.load(core::sync::atomic::Ordering::Relaxed));
         if row.counts.push(count).is_err() {
             break;
@@ -107,7 +124,8 @@ fn fixed_vector_row(vector: u8, name: &str) -> IrqRow {
 
 /// Whether `vector` is one of the masked 8259's sixteen and has, as it should, never been taken.
 fn is_idle_legacy(vector: u8) -> bool {
-    let is_legacy = (hal::irq::vectors::LEGACY_FIRST..=hal::irq::vectors::LEGACY_LAST).contains(&vector);
+    let is_legacy =
+        (hal::irq::vectors::LEGACY_FIRST..=hal::irq::vectors::LEGACY_LAST).contains(&vector);
     is_legacy && fixed_vector_row(vector, "").total() == 0
 }
 
@@ -115,14 +133,22 @@ fn source_row(source: &SourceInfo) -> IrqRow {
     let mut row = IrqRow {
         vector: source.vector,
         source: match source.kind {
-            SourceKind::Line { isa: Some(irq), gsi, .. } => Text::format(format_args!("isa {irq} (gsi {gsi}) {}", source.name)),
+            SourceKind::Line {
+                isa: Some(irq),
+                gsi,
+                ..
+            } => Text::format(format_args!("isa {irq} (gsi {gsi}) {}", source.name)),
             SourceKind::Line { gsi, .. } => Text::format(format_args!("gsi {gsi} {}", source.name)),
             SourceKind::Message => Text::format(format_args!("msi {}", source.name)),
         },
         ..IrqRow::default()
     };
     for core in 0..=source.core {
-        if row.counts.push(if core == source.core { source.count } else { 0 }).is_err() {
+        if row
+            .counts
+            .push(if core == source.core { source.count } else { 0 })
+            .is_err()
+        {
             break;
         }
     }
@@ -134,10 +160,21 @@ fn pci_row(info: &hal::pci::DeviceInfo) -> PciRow {
     for (row, bar) in bars.iter_mut().zip(info.bars) {
         *row = match bar {
             None => Bar::None,
-            Some(hal::pci::Bar::Ports { first, len }) => Bar::Io { port: u32::from(first), size: len },
-            Some(hal::pci::Bar::Memory { address, len, prefetchable, is_64_bit }) => {
-                Bar::Memory { address, size: len, is_64_bit, prefetchable }
-            }
+            Some(hal::pci::Bar::Ports { first, len }) => Bar::Io {
+                port: u32::from(first),
+                size: len,
+            },
+            Some(hal::pci::Bar::Memory {
+                address,
+                len,
+                prefetchable,
+                is_64_bit,
+            }) => Bar::Memory {
+                address,
+                size: len,
+                is_64_bit,
+                prefetchable,
+            },
         };
     }
     PciRow {
@@ -169,13 +206,13 @@ fn level(level: ::log::Level) -> Level {
     }
 }
 
-
 impl System for KernelSystem {
     async fn tasks(&self, cursor: &mut Cursor, page: &mut [TaskRow]) -> usize {
         page_of(cursor, page, |visit| {
             exec::fleet().for_each_task(|info| {
                 // Core and slot order the walk; a slot's next occupant is a new row of the same number.
-                let number = (info.id.core().index() as u64) << 32 | (u64::from(info.id.slot()) + 1);
+                let number =
+                    (info.id.core().index() as u64) << 32 | (u64::from(info.id.slot()) + 1);
                 visit(number, &mut || task_row(info));
             });
         })
@@ -184,7 +221,9 @@ impl System for KernelSystem {
     async fn cores(&self, cursor: &mut Cursor, page: &mut [CoreRow]) -> usize {
         page_of(cursor, page, |visit| {
             for core in 0..percpu::count() {
-                visit(u64::from(core) + 1, &mut || core_row(core).unwrap_or_default());
+                visit(u64::from(core) + 1, &mut || {
+                    core_row(core).unwrap_or_default()
+                });
             }
         })
     }
@@ -192,8 +231,12 @@ impl System for KernelSystem {
     async fn irqs(&self, cursor: &mut Cursor, page: &mut [IrqRow]) -> usize {
         page_of(cursor, page, |visit| {
             for vector in 0..=u8::MAX {
-                if let Some(name) = hal::irq::vectors::name(vector).filter(|_| !is_idle_legacy(vector)) {
-                    visit((u64::from(vector) + 1) << 16, &mut || fixed_vector_row(vector, name));
+                if let Some(name) =
+                    hal::irq::vectors::name(vector).filter(|_| !is_idle_legacy(vector))
+                {
+                    visit((u64::from(vector) + 1) << 16, &mut || {
+                        fixed_vector_row(vector, name)
+                    });
                 }
                 let mut index = 0;
                 hal::irq::for_each_source(|source| {
@@ -268,7 +311,10 @@ impl System for KernelSystem {
         };
         mem::frames::for_each_use(|usage, count| {
             // As many kinds as rows at most; a kind too many would be left out.
-            let _ = info.kinds.push(KindFrames { kind: Text::format(format_args!("{usage}")), frames: count });
+            let _ = info.kinds.push(KindFrames {
+                kind: Text::format(format_args!("{usage}")),
+                frames: count,
+            });
         });
         for core in 0..percpu::count() {
             if info.core_caches.push(mem::frames::cached(core)).is_err() {
@@ -295,7 +341,11 @@ impl System for KernelSystem {
                 source: Text::format(format_args!("{}", calibration.source)),
                 spread_ppm: calibration.uncertainty_ppm,
             },
-            timer: Text::from_start(if hal::time::uses_deadline_mode() { "tsc deadline" } else { "lapic one-shot" }),
+            timer: Text::from_start(if hal::time::uses_deadline_mode() {
+                "tsc deadline"
+            } else {
+                "lapic one-shot"
+            }),
         }
     }
 
@@ -319,7 +369,11 @@ impl System for KernelSystem {
     async fn poweroff(&self) -> Refused {
         ::log::info!(target: "power", "switching off");
         hal::acpi::power_off();
-        Refused { reason: Text::from_start("the firmware's tables name no way to switch off; press the power button") }
+        Refused {
+            reason: Text::from_start(
+                "the firmware's tables name no way to switch off; press the power button",
+            ),
+        }
     }
 
     async fn reboot(&self) -> Refused {

@@ -28,7 +28,10 @@ struct Baton {
 
 impl Baton {
     const fn new() -> Self {
-        Self { stamp_ticks: AtomicU64::new(0), waker: AtomicWaker::new() }
+        Self {
+            stamp_ticks: AtomicU64::new(0),
+            waker: AtomicWaker::new(),
+        }
     }
 
     /// Leaves `stamp_ticks` (not zero) and wakes the one who waits.
@@ -69,7 +72,10 @@ pub(crate) async fn probe<P: Platform>(
     let mut samples = Samples::new(memory);
     for sample in 0..WARM_UP + SAMPLES {
         let start = P::now();
-        if let Ok(handle) = Task::<P>::new("bench-child").core(CoreId::FIRST).spawn(async {}) {
+        if let Ok(handle) = Task::<P>::new("bench-child")
+            .core(CoreId::FIRST)
+            .spawn(async {})
+        {
             // An empty task cannot fail.
             let _ = handle.await;
             keep(&mut samples, sample, P::now() - start);
@@ -85,7 +91,16 @@ pub(crate) async fn probe<P: Platform>(
             let samples = wakes::<P>(other, Some(SETTLE), Samples::new(memory)).await;
             finish(host, out, "exec.wake.cross", samples).await?;
         }
-        None => send(out, Line::Skipped { metric: "exec.wake.cross", reason: "one core" }).await?,
+        None => {
+            send(
+                out,
+                Line::Skipped {
+                    metric: "exec.wake.cross",
+                    reason: "one core",
+                },
+            )
+            .await?
+        }
     }
 
     let samples = interrupts::<P>(host, Samples::new(memory)).await;
@@ -94,14 +109,20 @@ pub(crate) async fn probe<P: Platform>(
 
 /// Raises an interrupt that another task of this core waits for, and lets it say how long after the top half's stamp it
 /// ran. The bench's own task has no deadline, so the woken one is next.
-async fn interrupts<'a, P: Platform>(host: &'static impl Host, mut samples: Samples<'a>) -> Samples<'a> {
+async fn interrupts<'a, P: Platform>(
+    host: &'static impl Host,
+    mut samples: Samples<'a>,
+) -> Samples<'a> {
     let rounds = WARM_UP + SAMPLES;
-    let woken = Task::<P>::new("bench-irq").core(CoreId::FIRST).deadline_after(URGENT).spawn(async move {
-        for _ in 0..rounds {
-            let stamp_ticks = host.interrupt().await;
-            BACK.pass(P::now().saturating_sub(stamp_ticks).max(1));
-        }
-    });
+    let woken = Task::<P>::new("bench-irq")
+        .core(CoreId::FIRST)
+        .deadline_after(URGENT)
+        .spawn(async move {
+            for _ in 0..rounds {
+                let stamp_ticks = host.interrupt().await;
+                BACK.pass(P::now().saturating_sub(stamp_ticks).max(1));
+            }
+        });
     let Ok(woken) = woken else { return samples };
     for sample in 0..rounds {
         // The other task waits again after this.
@@ -115,14 +136,21 @@ async fn interrupts<'a, P: Platform>(host: &'static impl Host, mut samples: Samp
 }
 
 /// Wakes a task on `core` and lets it say how long that took; `settle` between two wakes lets the core halt.
-async fn wakes<'a, P: Platform>(core: CoreId, settle: Option<Duration>, mut samples: Samples<'a>) -> Samples<'a> {
+async fn wakes<'a, P: Platform>(
+    core: CoreId,
+    settle: Option<Duration>,
+    mut samples: Samples<'a>,
+) -> Samples<'a> {
     let rounds = WARM_UP + SAMPLES;
-    let woken = Task::<P>::new("bench-woken").core(core).deadline_after(URGENT).spawn(async move {
-        for _ in 0..rounds {
-            let stamp_ticks = THERE.take().await;
-            BACK.pass((P::now().saturating_sub(stamp_ticks)).max(1));
-        }
-    });
+    let woken = Task::<P>::new("bench-woken")
+        .core(core)
+        .deadline_after(URGENT)
+        .spawn(async move {
+            for _ in 0..rounds {
+                let stamp_ticks = THERE.take().await;
+                BACK.pass((P::now().saturating_sub(stamp_ticks)).max(1));
+            }
+        });
     let Ok(woken) = woken else { return samples };
     for sample in 0..rounds {
         match settle {
@@ -152,6 +180,15 @@ async fn finish(
     samples.map(|ticks| host.ns(ticks));
     match samples.summary() {
         Some(summary) => send(out, Line::Latency { metric, summary }).await,
-        None => send(out, Line::Skipped { metric, reason: "no memory for its tasks" }).await,
+        None => {
+            send(
+                out,
+                Line::Skipped {
+                    metric,
+                    reason: "no memory for its tasks",
+                },
+            )
+            .await
+        }
     }
 }

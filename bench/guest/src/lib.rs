@@ -47,7 +47,14 @@ pub async fn run<P: Platform>(
     out: &impl ByteSink,
     memory: &mut [u64; SAMPLES],
 ) -> Result<(), Closed> {
-    send(out, Line::Meta { kernel, cpus: host.cores() }).await?;
+    send(
+        out,
+        Line::Meta {
+            kernel,
+            cpus: host.cores(),
+        },
+    )
+    .await?;
     exec::probe::<P>(host, out, memory).await?;
     send(out, Line::Done).await
 }

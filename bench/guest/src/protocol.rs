@@ -50,7 +50,10 @@ impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Meta { kernel, cpus } => {
-                write!(f, "{{\"event\":\"meta\",\"kernel\":\"{kernel}\",\"cpus\":{cpus}}}")
+                write!(
+                    f,
+                    "{{\"event\":\"meta\",\"kernel\":\"{kernel}\",\"cpus\":{cpus}}}"
+                )
             }
             Self::Latency { metric, summary: s } => {
                 let tenths = s.sum * 10 / s.n.max(1) as u128;
@@ -58,14 +61,31 @@ impl fmt::Display for Line<'_> {
                     f,
                     "{{\"metric\":\"{metric}\",\"unit\":\"ns\",\"better\":\"lower\",\"n\":{},\"min\":{},\"mean\":{}.{},\
                      \"p50\":{},\"p99\":{},\"p999\":{},\"max\":{}}}",
-                    s.n, s.min, tenths / 10, tenths % 10, s.p50, s.p99, s.p999, s.max
+                    s.n,
+                    s.min,
+                    tenths / 10,
+                    tenths % 10,
+                    s.p50,
+                    s.p99,
+                    s.p999,
+                    s.max
                 )
             }
-            Self::Value { metric, unit, value } => {
-                write!(f, "{{\"metric\":\"{metric}\",\"unit\":\"{unit}\",\"better\":\"lower\",\"value\":{value}}}")
+            Self::Value {
+                metric,
+                unit,
+                value,
+            } => {
+                write!(
+                    f,
+                    "{{\"metric\":\"{metric}\",\"unit\":\"{unit}\",\"better\":\"lower\",\"value\":{value}}}"
+                )
             }
             Self::Skipped { metric, reason } => {
-                write!(f, "{{\"event\":\"skipped\",\"metric\":\"{metric}\",\"reason\":\"{reason}\"}}")
+                write!(
+                    f,
+                    "{{\"event\":\"skipped\",\"metric\":\"{metric}\",\"reason\":\"{reason}\"}}"
+                )
             }
             Self::Done => f.write_str("{\"event\":\"done\"}"),
         }
@@ -91,20 +111,59 @@ mod tests {
 
     #[test]
     fn every_line_is_json_and_fits() {
-        let largest = Summary { n: usize::MAX, min: u64::MAX, sum: u128::MAX / 20, p50: u64::MAX, p99: u64::MAX, p999: u64::MAX, max: u64::MAX };
-        let small = Summary { n: 4, min: 1, sum: 11, p50: 3, p99: 4, p999: 4, max: 4 };
+        let largest = Summary {
+            n: usize::MAX,
+            min: u64::MAX,
+            sum: u128::MAX / 20,
+            p50: u64::MAX,
+            p99: u64::MAX,
+            p999: u64::MAX,
+            max: u64::MAX,
+        };
+        let small = Summary {
+            n: 4,
+            min: 1,
+            sum: 11,
+            p50: 3,
+            p99: 4,
+            p999: 4,
+            max: 4,
+        };
         for line in [
-            Line::Meta { kernel: "raede 0.1.0", cpus: 2 },
-            Line::Latency { metric: "exec.wake.same", summary: largest },
-            Line::Latency { metric: "exec.wake.same", summary: small },
-            Line::Value { metric: "exec.task_bytes", unit: "bytes", value: 96 },
-            Line::Skipped { metric: "exec.wake.cross", reason: "one core" },
+            Line::Meta {
+                kernel: "raede 0.1.0",
+                cpus: 2,
+            },
+            Line::Latency {
+                metric: "exec.wake.same",
+                summary: largest,
+            },
+            Line::Latency {
+                metric: "exec.wake.same",
+                summary: small,
+            },
+            Line::Value {
+                metric: "exec.task_bytes",
+                unit: "bytes",
+                value: 96,
+            },
+            Line::Skipped {
+                metric: "exec.wake.cross",
+                reason: "one core",
+            },
             Line::Done,
         ] {
             let text = line.to_string();
             assert!(text.len() + 2 <= LINE_BYTES);
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }
-        assert!(Line::Latency { metric: "m", summary: small }.to_string().contains("\"mean\":2.7,"));
+        assert!(
+            Line::Latency {
+                metric: "m",
+                summary: small
+            }
+            .to_string()
+            .contains("\"mean\":2.7,")
+        );
     }
 }

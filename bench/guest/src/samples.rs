@@ -29,7 +29,11 @@ pub struct Summary {
 impl<'a> Samples<'a> {
     /// No samples yet, room for `values.len()`.
     pub fn new(values: &'a mut [u64]) -> Self {
-        Self { values, count: 0, not_kept: 0 }
+        Self {
+            values,
+            count: 0,
+            not_kept: 0,
+        }
     }
 
     /// Adds a sample.

@@ -69,7 +69,11 @@ fn madt() -> &'static Madt {
 
 /// APIC ids of the processors that can run, the boot core's among them, in the firmware's order.
 pub fn usable_apic_ids() -> impl Iterator<Item = u32> {
-    madt().cpus.iter().filter(|cpu| cpu.state == CpuState::Enabled).map(|cpu| cpu.apic_id)
+    madt()
+        .cpus
+        .iter()
+        .filter(|cpu| cpu.state == CpuState::Enabled)
+        .map(|cpu| cpu.apic_id)
 }
 
 /// What the tables say about interrupts.
@@ -77,14 +81,24 @@ pub(crate) fn interrupt_setup() -> Setup {
     let madt = madt();
     let mut setup = Setup {
         isa: core::array::from_fn(|irq| isa_route(madt, irq as u8)),
-        ioapics: FixedList::new(IoApicAt { address: 0, gsi_first: 0 }),
+        ioapics: FixedList::new(IoApicAt {
+            address: 0,
+            gsi_first: 0,
+        }),
         nmi_inputs: FixedList::new(CoreNmiInput {
             apic_id: None,
-            input: NmiInput { lint: 1, active_low: false, level: false },
+            input: NmiInput {
+                lint: 1,
+                active_low: false,
+                level: false,
+            },
         }),
     };
     for controller in &madt.io_apics {
-        let at = IoApicAt { address: u64::from(controller.address), gsi_first: controller.gsi_base };
+        let at = IoApicAt {
+            address: u64::from(controller.address),
+            gsi_first: controller.gsi_base,
+        };
         if setup.ioapics.push(at).is_err() {
             log::warn!(target: "acpi", "more than {} IOAPICs: the rest stays silent", setup.ioapics.capacity());
             break;
@@ -103,7 +117,11 @@ pub(crate) fn interrupt_setup() -> Setup {
             active_low: nmi.polarity == madt::Polarity::ActiveLow,
             level: nmi.trigger == madt::Trigger::Level,
         };
-        if setup.nmi_inputs.push(CoreNmiInput { apic_id, input }).is_err() {
+        if setup
+            .nmi_inputs
+            .push(CoreNmiInput { apic_id, input })
+            .is_err()
+        {
             break;
         }
     }
@@ -116,8 +134,16 @@ fn isa_route(madt: &Madt, irq: u8) -> IsaRoute {
     let route = madt.isa_route(irq);
     IsaRoute {
         gsi: route.gsi,
-        polarity: if route.active_low { Polarity::ActiveLow } else { Polarity::ActiveHigh },
-        trigger: if route.level { Trigger::Level } else { Trigger::Edge },
+        polarity: if route.active_low {
+            Polarity::ActiveLow
+        } else {
+            Polarity::ActiveHigh
+        },
+        trigger: if route.level {
+            Trigger::Level
+        } else {
+            Trigger::Edge
+        },
     }
 }
 

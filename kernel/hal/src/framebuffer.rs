@@ -20,9 +20,14 @@ pub enum NoFramebuffer {
 impl fmt::Display for NoFramebuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent => f.write_str("no framebuffer from firmware or boot loader; use the serial console"),
+            Self::Absent => {
+                f.write_str("no framebuffer from firmware or boot loader; use the serial console")
+            }
             Self::Unusable(why) => why.fmt(f),
-            Self::Map(why) => write!(f, "the framebuffer cannot be mapped: {why}; use the serial console"),
+            Self::Map(why) => write!(
+                f,
+                "the framebuffer cannot be mapped: {why}; use the serial console"
+            ),
         }
     }
 }
@@ -36,14 +41,19 @@ pub struct Framebuffer {
 
 /// Maps the framebuffer of this boot.
 pub fn map() -> Result<Framebuffer, NoFramebuffer> {
-    map_device(crate::boot::boot_info().framebuffer.ok_or(NoFramebuffer::Absent)?)
+    map_device(
+        crate::boot::boot_info()
+            .framebuffer
+            .ok_or(NoFramebuffer::Absent)?,
+    )
 }
 
 /// Maps the pixels of a display adapter that a driver has set up. `info` is checked, but that its range is the adapter's is
 /// the driver's word.
 pub fn map_device(info: boot_info::Framebuffer) -> Result<Framebuffer, NoFramebuffer> {
     info.check().map_err(NoFramebuffer::Unusable)?;
-    let len = usize::try_from(info.len_bytes()).map_err(|_| NoFramebuffer::Map(MapError::BadRange))?;
+    let len =
+        usize::try_from(info.len_bytes()).map_err(|_| NoFramebuffer::Map(MapError::BadRange))?;
     let pixels = map_mmio(info.address, len, Cache::WriteCombining).map_err(NoFramebuffer::Map)?;
     Ok(Framebuffer { pixels, info })
 }
@@ -78,7 +88,11 @@ impl Framebuffer {
             // the pixels are device memory nobody holds references to, 4-byte aligned or written bytewise by the copy.
             unsafe {
                 let to = self.pixels.as_mut_ptr().add(offset);
-                core::ptr::copy_nonoverlapping(colours.as_ptr().cast::<u8>(), to, size_of_val(colours));
+                core::ptr::copy_nonoverlapping(
+                    colours.as_ptr().cast::<u8>(),
+                    to,
+                    size_of_val(colours),
+                );
             }
             return;
         }
@@ -86,7 +100,8 @@ impl Framebuffer {
             let [_, red, green, blue] = colour.to_be_bytes();
             let encoded = self.info.format.encode(red, green, blue).to_le_bytes();
             for (byte, &value) in encoded.iter().take(bytes_per_pixel).enumerate() {
-                self.pixels.write8(offset + index * bytes_per_pixel + byte, value);
+                self.pixels
+                    .write8(offset + index * bytes_per_pixel + byte, value);
             }
         }
     }

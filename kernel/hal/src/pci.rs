@@ -62,12 +62,17 @@ impl fmt::Display for PciError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NoSuchDevice => write!(f, "no device answers there"),
-            Self::NoBar { index } => write!(f, "base address register {index} holds no memory window"),
+            Self::NoBar { index } => {
+                write!(f, "base address register {index} holds no memory window")
+            }
             Self::Map(error) => write!(f, "mapping its registers: {error}"),
             Self::NoMessages => write!(f, "the device cannot send such interrupts"),
             Self::MessagesForbidden => write!(f, "the firmware forbids message interrupts"),
             Self::BadMsixTable { offset, entries } => {
-                write!(f, "an MSI-X table of {entries} entries at {offset:#x} exceeds its window")
+                write!(
+                    f,
+                    "an MSI-X table of {entries} entries at {offset:#x} exceeds its window"
+                )
             }
         }
     }
@@ -148,7 +153,8 @@ impl DeviceInfo {
     }
 }
 
-static DEVICES: Mutex<FixedList<DeviceInfo, MAX_DEVICES>> = Mutex::new(FixedList::new(DeviceInfo::EMPTY));
+static DEVICES: Mutex<FixedList<DeviceInfo, MAX_DEVICES>> =
+    Mutex::new(FixedList::new(DeviceInfo::EMPTY));
 
 /// Finds configuration space (through the MCFG's windows; without any, through ports) and lists what is there.
 /// Once, on the boot core, after [`crate::acpi::init`]. Returns how many functions were found.
@@ -205,7 +211,10 @@ impl Device {
     /// The function at `address`, if it was found at boot.
     pub fn open(address: PciAddress) -> Result<Self, PciError> {
         let devices = DEVICES.lock();
-        let info = devices.iter().find(|info| info.address == address).ok_or(PciError::NoSuchDevice)?;
+        let info = devices
+            .iter()
+            .find(|info| info.address == address)
+            .ok_or(PciError::NoSuchDevice)?;
         Ok(Self { info: *info })
     }
 
@@ -280,5 +289,9 @@ impl Device {
 }
 
 fn messages_allowed() -> Result<(), PciError> {
-    if crate::acpi::msi_forbidden() { Err(PciError::MessagesForbidden) } else { Ok(()) }
+    if crate::acpi::msi_forbidden() {
+        Err(PciError::MessagesForbidden)
+    } else {
+        Ok(())
+    }
 }

@@ -83,8 +83,16 @@ pub fn idle_time(core: u32) -> Option<IdleTime> {
     let idle = &percpu::get(core)?.platform.idle;
     let total = idle.total_ticks.load(Ordering::Acquire);
     let since = idle.since_ticks.load(Ordering::Relaxed);
-    let under_way = if since == 0 { 0 } else { time::now_ticks().saturating_sub(since) };
-    Some(IdleTime { ticks: total + under_way, halts: idle.halts.load(Ordering::Relaxed), halted_now: since != 0 })
+    let under_way = if since == 0 {
+        0
+    } else {
+        time::now_ticks().saturating_sub(since)
+    };
+    Some(IdleTime {
+        ticks: total + under_way,
+        halts: idle.halts.load(Ordering::Relaxed),
+        halted_now: since != 0,
+    })
 }
 
 /// Ring 0 of this machine.
@@ -150,8 +158,12 @@ impl Platform for KernelPlatform {
         unsafe { asm!("sti", "hlt", options(nostack)) };
         let ticks = time::now_ticks().wrapping_sub(before);
         idle.since_ticks.store(0, Ordering::Relaxed);
-        idle.halts.store(idle.halts.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        idle.total_ticks.store(idle.total_ticks.load(Ordering::Relaxed) + ticks, Ordering::Release);
+        idle.halts
+            .store(idle.halts.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        idle.total_ticks.store(
+            idle.total_ticks.load(Ordering::Relaxed) + ticks,
+            Ordering::Release,
+        );
     }
 }
 
@@ -181,7 +193,9 @@ pub fn keep_events() {
 /// [`keep_events`] was not called.
 pub async fn next_event() -> (Event, u64) {
     poll_fn(|context| {
-        let Some(events) = EVENTS.get() else { return Poll::Pending };
+        let Some(events) = EVENTS.get() else {
+            return Poll::Pending;
+        };
         events.reader.register(context.waker());
         match events.queue.pop() {
             Some(event) => Poll::Ready((event, events.dropped.swap(0, Ordering::Relaxed))),

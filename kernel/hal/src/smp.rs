@@ -73,7 +73,11 @@ enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silent => write!(f, "no answer to INIT and start-up IPIs within {} ms", ARRIVAL_US / 1000),
+            Self::Silent => write!(
+                f,
+                "no answer to INIT and start-up IPIs within {} ms",
+                ARRIVAL_US / 1000
+            ),
             Self::Stuck => write!(f, "began, but was not up within {} ms", SET_UP_US / 1000),
             Self::OutOfMemory(error) => write!(f, "its stacks: {error}"),
             Self::NeedsX2Apic => write!(f, "its APIC id needs x2APIC mode, which is off"),
@@ -145,13 +149,20 @@ pub fn start_all(limit: u32, enter: fn(u32) -> !) -> u32 {
         };
         match outcome {
             Ok(()) => running += 1,
-            Err(why) => log::error!(target: "smp", "the core with APIC id {apic_id} is left out: {why}"),
+            Err(why) => {
+                log::error!(target: "smp", "the core with APIC id {apic_id} is left out: {why}")
+            }
         }
     }
     running
 }
 
-fn start_one(trampoline: &Trampoline, core: u32, apic_id: u32, enter: fn(u32) -> !) -> Result<(), Missing> {
+fn start_one(
+    trampoline: &Trampoline,
+    core: u32,
+    apic_id: u32,
+    enter: fn(u32) -> !,
+) -> Result<(), Missing> {
     let stacks = CoreStacks::new(core).map_err(Missing::OutOfMemory)?;
     let no_memory = Missing::OutOfMemory(MapError::OutOfFrames);
     let block = leak(PerCpu::new()).ok_or(no_memory)?;
@@ -181,7 +192,10 @@ fn start_one(trampoline: &Trampoline, core: u32, apic_id: u32, enter: fn(u32) ->
     if !wait_while(newcomer, state::EXPECTED, AFTER_STARTUP_US) {
         lapic::send_startup(apic_id, trampoline.startup_page());
         if !wait_while(newcomer, state::EXPECTED, ARRIVAL_US) {
-            newcomer.slot.expected_apic_id.store(NOBODY, Ordering::Release);
+            newcomer
+                .slot
+                .expected_apic_id
+                .store(NOBODY, Ordering::Release);
             let gave_up = newcomer.state.compare_exchange(
                 state::EXPECTED,
                 state::GIVEN_UP,
@@ -264,11 +278,22 @@ extern "C" fn newcomer_main(slot: *const StartSlot) -> ! {
     }
     // SAFETY: this core, once, interrupts off; block and stacks were made for it, and the exchange above lets
     // nobody else get here with them.
-    unsafe { cpu::init_core(newcomer.block, newcomer.core, newcomer.apic_id, &newcomer.tops) };
+    unsafe {
+        cpu::init_core(
+            newcomer.block,
+            newcomer.core,
+            newcomer.apic_id,
+            &newcomer.tops,
+        )
+    };
     irq::init_this_core();
     time::init_this_core(Some(&newcomer.exchange)).inspect(|offset| {
-        newcomer.offset_ticks.store(offset.ticks as u64, Ordering::Relaxed);
-        newcomer.uncertainty_ticks.store(offset.uncertainty_ticks, Ordering::Relaxed);
+        newcomer
+            .offset_ticks
+            .store(offset.ticks as u64, Ordering::Relaxed);
+        newcomer
+            .uncertainty_ticks
+            .store(offset.uncertainty_ticks, Ordering::Relaxed);
     });
     newcomer.state.store(state::RUNNING, Ordering::Release);
     (newcomer.enter)(newcomer.core)

@@ -19,7 +19,10 @@ enum Ready {
     Ports(PortRange),
     Memory(Mmio),
     /// Configuration space of a function of segment 0, bus 0, through the ports.
-    Config { address: u32, byte: u16 },
+    Config {
+        address: u32,
+        byte: u16,
+    },
 }
 
 impl Ready {
@@ -30,10 +33,19 @@ impl Ready {
             // the only one that drives them.
             Register::Io { port, .. } => Some(Self::Ports(unsafe { PortRange::new(port, bytes) })),
             Register::Memory { address, .. } => {
-                map_mmio(address, usize::from(bytes), Cache::Uncached).ok().map(Self::Memory)
+                map_mmio(address, usize::from(bytes), Cache::Uncached)
+                    .ok()
+                    .map(Self::Memory)
             }
-            Register::PciConfig { device, function, offset } => (offset < 0x100).then(|| Self::Config {
-                address: 1 << 31 | u32::from(device) << 11 | u32::from(function) << 8 | u32::from(offset & 0xfc),
+            Register::PciConfig {
+                device,
+                function,
+                offset,
+            } => (offset < 0x100).then(|| Self::Config {
+                address: 1 << 31
+                    | u32::from(device) << 11
+                    | u32::from(function) << 8
+                    | u32::from(offset & 0xfc),
                 byte: offset & 0b11,
             }),
         }
@@ -85,16 +97,28 @@ static POWER: OnceCell<Power> = OnceCell::uninit();
 
 /// Makes the registers that the tables name ready.
 pub(super) fn init(tables: &Acpi) {
-    let Some(fadt) = tables.fadt.as_ref() else { return };
+    let Some(fadt) = tables.fadt.as_ref() else {
+        return;
+    };
     // Once; a second call would find the same registers.
     let _ = POWER.try_init_once(|| Power {
         soft_off: tables.soft_off,
-        control_a: fadt.pm1a_control.and_then(|register| Ready::new(register, 2)),
-        control_b: fadt.pm1b_control.and_then(|register| Ready::new(register, 2)),
-        sleep_control: fadt.sleep_control.and_then(|register| Ready::new(register, 1)),
+        control_a: fadt
+            .pm1a_control
+            .and_then(|register| Ready::new(register, 2)),
+        control_b: fadt
+            .pm1b_control
+            .and_then(|register| Ready::new(register, 2)),
+        sleep_control: fadt
+            .sleep_control
+            .and_then(|register| Ready::new(register, 1)),
         // SAFETY: the port that the firmware names for taking over power management, used for that alone.
-        enable: fadt.enable.map(|(port, value)| (unsafe { PortRange::new(port, 1) }, value)),
-        reset: fadt.reset.and_then(|(register, value)| Some((Ready::new(register, 1)?, value))),
+        enable: fadt
+            .enable
+            .map(|(port, value)| (unsafe { PortRange::new(port, 1) }, value)),
+        reset: fadt
+            .reset
+            .and_then(|(register, value)| Some((Ready::new(register, 1)?, value))),
     });
 }
 
@@ -102,7 +126,9 @@ pub(super) fn init(tables: &Acpi) {
 /// way, or the chipset did not follow.
 pub fn power_off() {
     let Some(power) = POWER.get() else { return };
-    let Some(soft_off) = power.soft_off else { return };
+    let Some(soft_off) = power.soft_off else {
+        return;
+    };
     if let Some(control) = &power.control_a {
         take_over(power, control);
         control.write16(soft_off.pm1a_value(control.read16()));
@@ -122,7 +148,9 @@ fn take_over(power: &Power, control: &Ready) {
     if control.read16() & SCI_ENABLED != 0 {
         return;
     }
-    let Some((port, value)) = &power.enable else { return };
+    let Some((port, value)) = &power.enable else {
+        return;
+    };
     port.write_u8(0, *value);
     for _ in 0..MOST_ENABLE_READS {
         if control.read16() & SCI_ENABLED != 0 {

@@ -7,11 +7,13 @@ use core::ffi::c_void;
 use core::ptr::{self, null_mut};
 
 use kerncore::boot_info::{
-    BootInfo, BootPath, Channel, FirmwareEntropySource, Framebuffer, MAX_COMMAND_LINE_BYTES, MemoryKind,
-    MemoryRegion, PixelFormat, SecureBoot,
+    BootInfo, BootPath, Channel, FirmwareEntropySource, Framebuffer, MAX_COMMAND_LINE_BYTES,
+    MemoryKind, MemoryRegion, PixelFormat, SecureBoot,
 };
 use uefi_raw::protocol::console::{GraphicsOutputProtocol, GraphicsPixelFormat};
-use uefi_raw::protocol::file_system::{FileAttribute, FileMode, FileProtocolV1, SimpleFileSystemProtocol};
+use uefi_raw::protocol::file_system::{
+    FileAttribute, FileMode, FileProtocolV1, SimpleFileSystemProtocol,
+};
 use uefi_raw::protocol::loaded_image::LoadedImageProtocol;
 use uefi_raw::protocol::rng::RngProtocol;
 use uefi_raw::table::boot::{BootServices, MemoryDescriptor};
@@ -54,7 +56,7 @@ extern "efiapi" fn boot_efi(image: Handle, system: *const SystemTable) -> Status
     let entry_ticks = super::early_ticks();
     // SAFETY: firmware starts us on one core and passes its own tables; the statics are used here only.
     unsafe {
-        let boot = &mut *(&raw mut BOOT);
+        let boot = (&raw mut BOOT).as_mut_unchecked();
         boot.entry_ticks = entry_ticks;
         let system = &*system;
         let services = &*system.boot_services;
@@ -74,10 +76,15 @@ extern "efiapi" fn boot_efi(image: Handle, system: *const SystemTable) -> Status
 ///
 /// # Safety
 /// `T` is the interface type of `protocol`.
-unsafe fn protocol_of<T>(services: &BootServices, handle: Handle, protocol: &Guid) -> Option<&'static mut T> {
+unsafe fn protocol_of<T>(
+    services: &BootServices,
+    handle: Handle,
+    protocol: &Guid,
+) -> Option<&'static mut T> {
     let mut interface: *mut c_void = null_mut();
     // SAFETY: valid pointers for the duration of the call.
-    let status = firmware(|| unsafe { (services.handle_protocol)(handle, protocol, &mut interface) });
+    let status =
+        firmware(|| unsafe { (services.handle_protocol)(handle, protocol, &mut interface) });
     // SAFETY: firmware's interface lives until boot services are left.
     (status == Status::SUCCESS).then(|| unsafe { interface.cast::<T>().as_mut() })?
 }
@@ -89,7 +96,8 @@ unsafe fn protocol_of<T>(services: &BootServices, handle: Handle, protocol: &Gui
 unsafe fn first_protocol<T>(services: &BootServices, protocol: &Guid) -> Option<&'static mut T> {
     let mut interface: *mut c_void = null_mut();
     // SAFETY: valid pointers for the duration of the call.
-    let status = firmware(|| unsafe { (services.locate_protocol)(protocol, null_mut(), &mut interface) });
+    let status =
+        firmware(|| unsafe { (services.locate_protocol)(protocol, null_mut(), &mut interface) });
     // SAFETY: as above.
     (status == Status::SUCCESS).then(|| unsafe { interface.cast::<T>().as_mut() })?
 }
@@ -101,7 +109,9 @@ unsafe fn first_protocol<T>(services: &BootServices, protocol: &Guid) -> Option<
 unsafe fn read_command_line(boot: &mut BootInfo, services: &BootServices, image: Handle) {
     // SAFETY: interface types match their GUIDs; the firmware's pointers are valid until boot services end.
     unsafe {
-        let Some(loaded) = protocol_of::<LoadedImageProtocol>(services, image, &LoadedImageProtocol::GUID) else {
+        let Some(loaded) =
+            protocol_of::<LoadedImageProtocol>(services, image, &LoadedImageProtocol::GUID)
+        else {
             return;
         };
         if let Some(volume) = protocol_of::<SimpleFileSystemProtocol>(
@@ -144,10 +154,18 @@ unsafe fn read_config_file(boot: &mut BootInfo, volume: &mut SimpleFileSystemPro
             return;
         }
         let opened = firmware(|| {
-            ((*root).open)(root, &mut file, path.as_ptr().cast(), FileMode::READ, FileAttribute::empty())
+            ((*root).open)(
+                root,
+                &mut file,
+                path.as_ptr().cast(),
+                FileMode::READ,
+                FileAttribute::empty(),
+            )
         });
         if opened == Status::SUCCESS {
-            if firmware(|| ((*file).read)(file, &mut len, text.as_mut_ptr().cast())) == Status::SUCCESS {
+            if firmware(|| ((*file).read)(file, &mut len, text.as_mut_ptr().cast()))
+                == Status::SUCCESS
+            {
                 for byte in text.iter_mut().filter(|byte| byte.is_ascii_control()) {
                     *byte = b' ';
                 }
@@ -165,17 +183,31 @@ unsafe fn read_config_file(boot: &mut BootInfo, volume: &mut SimpleFileSystemPro
 unsafe fn read_graphics(boot: &mut BootInfo, services: &BootServices) {
     // SAFETY: the interface type matches its GUID; mode and info are the firmware's and valid now.
     unsafe {
-        let Some(gop) = first_protocol::<GraphicsOutputProtocol>(services, &GraphicsOutputProtocol::GUID) else {
+        let Some(gop) =
+            first_protocol::<GraphicsOutputProtocol>(services, &GraphicsOutputProtocol::GUID)
+        else {
             return;
         };
-        let Some(mode) = gop.mode.as_ref() else { return };
-        let Some(info) = mode.info.as_ref() else { return };
+        let Some(mode) = gop.mode.as_ref() else {
+            return;
+        };
+        let Some(info) = mode.info.as_ref() else {
+            return;
+        };
         let format = match info.pixel_format {
-            GraphicsPixelFormat::PIXEL_RED_GREEN_BLUE_RESERVED_8_BIT_PER_COLOR => PixelFormat::RGBX8888,
-            GraphicsPixelFormat::PIXEL_BLUE_GREEN_RED_RESERVED_8_BIT_PER_COLOR => PixelFormat::BGRX8888,
+            GraphicsPixelFormat::PIXEL_RED_GREEN_BLUE_RESERVED_8_BIT_PER_COLOR => {
+                PixelFormat::RGBX8888
+            }
+            GraphicsPixelFormat::PIXEL_BLUE_GREEN_RED_RESERVED_8_BIT_PER_COLOR => {
+                PixelFormat::BGRX8888
+            }
             GraphicsPixelFormat::PIXEL_BIT_MASK => {
                 let mask = &info.pixel_information;
-                match (Channel::from_mask(mask.red), Channel::from_mask(mask.green), Channel::from_mask(mask.blue)) {
+                match (
+                    Channel::from_mask(mask.red),
+                    Channel::from_mask(mask.green),
+                    Channel::from_mask(mask.blue),
+                ) {
                     (Some(red), Some(green), Some(blue)) => PixelFormat { red, green, blue },
                     _ => return,
                 }
@@ -201,8 +233,14 @@ unsafe fn read_entropy(boot: &mut BootInfo, services: &BootServices) {
     // SAFETY: the interface type matches its GUID; the buffer outlives the call.
     let read = unsafe {
         first_protocol::<RngProtocol>(services, &RngProtocol::GUID).is_some_and(|rng| {
-            firmware(|| (rng.get_rng)(rng, ptr::null(), size_of_val(&words), words.as_mut_ptr().cast()))
-                == Status::SUCCESS
+            firmware(|| {
+                (rng.get_rng)(
+                    rng,
+                    ptr::null(),
+                    size_of_val(&words),
+                    words.as_mut_ptr().cast(),
+                )
+            }) == Status::SUCCESS
         })
     };
     if read {
@@ -226,7 +264,13 @@ unsafe fn read_secure_boot(boot: &mut BootInfo, services: &RuntimeServices) {
         let mut size = 1usize;
         // SAFETY: a NUL-terminated name and a one-byte buffer, both alive during the call.
         let status = firmware(|| unsafe {
-            (services.get_variable)(units.as_ptr().cast(), &GLOBAL_VARIABLE, null_mut(), &mut size, &mut value)
+            (services.get_variable)(
+                units.as_ptr().cast(),
+                &GLOBAL_VARIABLE,
+                null_mut(),
+                &mut size,
+                &mut value,
+            )
         });
         (status == Status::SUCCESS).then_some(value == 1)
     };
@@ -256,14 +300,24 @@ unsafe fn read_rsdp(boot: &mut BootInfo, system: &SystemTable) {
 
 /// # Safety
 /// Boot services are live; on success they are gone.
-unsafe fn leave_boot_services(boot: &mut BootInfo, services: &BootServices, image: Handle) -> Result<(), Status> {
+unsafe fn leave_boot_services(
+    boot: &mut BootInfo,
+    services: &BootServices,
+    image: Handle,
+) -> Result<(), Status> {
     let buffer = (&raw mut MAP).cast::<u8>();
     let mut last = Status::ABORTED;
     for _ in 0..EXIT_TRIES {
         let (mut size, mut key, mut stride, mut version) = (MAP_BYTES, 0usize, 0usize, 0u32);
         // SAFETY: the buffer is MAP_BYTES long and aligned for descriptors.
         let status = firmware(|| unsafe {
-            (services.get_memory_map)(&mut size, buffer.cast(), &mut key, &mut stride, &mut version)
+            (services.get_memory_map)(
+                &mut size,
+                buffer.cast(),
+                &mut key,
+                &mut stride,
+                &mut version,
+            )
         });
         if status != Status::SUCCESS {
             return Err(status);
@@ -274,11 +328,18 @@ unsafe fn leave_boot_services(boot: &mut BootInfo, services: &BootServices, imag
             let stride = stride.max(size_of::<MemoryDescriptor>());
             for index in 0..size / stride {
                 // SAFETY: inside what firmware wrote; a descriptor is plain data.
-                let descriptor =
-                    unsafe { buffer.add(index * stride).cast::<MemoryDescriptor>().read_unaligned() };
-                let end = descriptor.phys_start.saturating_add(descriptor.page_count.saturating_mul(4096));
+                let descriptor = unsafe {
+                    buffer
+                        .add(index * stride)
+                        .cast::<MemoryDescriptor>()
+                        .read_unaligned()
+                };
+                let end = descriptor
+                    .phys_start
+                    .saturating_add(descriptor.page_count.saturating_mul(4096));
                 let kind = MemoryKind::from_uefi(descriptor.ty.0);
-                boot.memory.push(MemoryRegion::new(descriptor.phys_start, end, kind));
+                boot.memory
+                    .push(MemoryRegion::new(descriptor.phys_start, end, kind));
             }
             return Ok(());
         }

@@ -45,7 +45,9 @@ fn rdseed() -> Option<u64> {
     (0..RDSEED_TRIES).find_map(|_| {
         let (word, ok): (u64, u8);
         // SAFETY: CPUID lists the instruction; it only writes a register and flags.
-        unsafe { asm!("rdseed {}", "setc {}", out(reg) word, out(reg_byte) ok, options(nomem, nostack)) };
+        unsafe {
+            asm!("rdseed {}", "setc {}", out(reg) word, out(reg_byte) ok, options(nomem, nostack))
+        };
         (ok != 0).then_some(word)
     })
 }

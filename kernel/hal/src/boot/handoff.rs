@@ -12,7 +12,9 @@ use kerncore::frames::FrameAllocator;
 use kerncore::kaslr::{self, Sizes};
 use kerncore::memory_map::{MemoryMap, NoMemory};
 use x86_64::PhysAddr;
-use x86_64::structures::paging::{self, FrameAllocator as _, PageSize, PhysFrame, Size1GiB, Size2MiB, Size4KiB};
+use x86_64::structures::paging::{
+    self, FrameAllocator as _, PageSize, PhysFrame, Size1GiB, Size2MiB, Size4KiB,
+};
 
 use super::image;
 use crate::cpu::report::EmergencyOutput;
@@ -93,7 +95,11 @@ pub(super) unsafe fn enter_kernel(mut boot: BootInfo) -> ! {
 /// # Safety
 /// As for [`enter_kernel`].
 unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Cannot> {
-    let image_range = MemoryRegion::new(boot.kernel_image.start, boot.kernel_image.end, MemoryKind::KernelImage);
+    let image_range = MemoryRegion::new(
+        boot.kernel_image.start,
+        boot.kernel_image.end,
+        MemoryKind::KernelImage,
+    );
     let mut map = MemoryMap::normalise(
         boot.memory.regions(),
         &[image_range],
@@ -109,13 +115,18 @@ unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Can
         .take(table_bytes(&map), PAGE, EARLY_LIMIT, MemoryKind::BootData)
         .map_err(Cannot::FindMemory)?;
     let metadata_bytes = (FrameAllocator::metadata_words(ram_end) * size_of::<u64>()) as u64;
-    let frame_metadata =
-        map.take(metadata_bytes, PAGE, u64::MAX, MemoryKind::BootData).map_err(Cannot::FindMemory)?;
+    let frame_metadata = map
+        .take(metadata_bytes, PAGE, u64::MAX, MemoryKind::BootData)
+        .map_err(Cannot::FindMemory)?;
 
     // What cannot be read is reported once the log is up; until then the safe choice holds.
     let randomise = words.flag("kaslr").unwrap_or(None).unwrap_or(true);
     let seed = super::entropy::gather(&boot);
-    let sizes = Sizes { image: image::len(), direct_map: ram_end, heap: RUN_TIME_MAPPINGS_BYTES };
+    let sizes = Sizes {
+        image: image::len(),
+        direct_map: ram_end,
+        heap: RUN_TIME_MAPPINGS_BYTES,
+    };
     boot.placement = kaslr::place(randomise.then_some(&seed), sizes).map_err(Cannot::Place)?;
 
     let mut frames = EarlyFrames(tables);
@@ -123,10 +134,23 @@ unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Can
     let root = unsafe { build_tables(&boot, &map, &mut frames) }.map_err(Cannot::Map)?;
 
     let move_by = boot.placement.image.address.wrapping_sub(image::base());
-    let slide = boot.placement.image.address.wrapping_sub(image::LINKED_BASE);
+    let slide = boot
+        .placement
+        .image
+        .address
+        .wrapping_sub(image::LINKED_BASE);
     let entry = (super::high_entry as *const () as u64).wrapping_add(move_by);
     let stack_top = (&raw const boot_stack_top as u64).wrapping_add(move_by);
-    match super::BOOT.try_init_once(|| (boot, BootMemory { map, frame_metadata, trampoline_page })) {
+    match super::BOOT.try_init_once(|| {
+        (
+            boot,
+            BootMemory {
+                map,
+                frame_metadata,
+                trampoline_page,
+            },
+        )
+    }) {
         Ok(()) | Err(TryInitError::AlreadyInit | TryInitError::WouldBlock) => {}
     }
     // SAFETY: the tables map the image at its new base, its stack, and this code where it runs.
@@ -151,8 +175,16 @@ fn table_bytes(map: &MemoryMap) -> u64 {
 
 /// # Safety
 /// Memory below [`EARLY_LIMIT`] (all memory under UEFI) is identity-mapped, and `frames` are free.
-unsafe fn build_tables(boot: &BootInfo, map: &MemoryMap, frames: &mut EarlyFrames) -> Result<u64, MapError> {
-    let root = frames.allocate_frame().ok_or(MapError::OutOfFrames)?.start_address().as_u64();
+unsafe fn build_tables(
+    boot: &BootInfo,
+    map: &MemoryMap,
+    frames: &mut EarlyFrames,
+) -> Result<u64, MapError> {
+    let root = frames
+        .allocate_frame()
+        .ok_or(MapError::OutOfFrames)?
+        .start_address()
+        .as_u64();
     // SAFETY: a fresh frame, identity-mapped; an all-zero table maps nothing.
     let mut tables = unsafe {
         (root as *mut u8).write_bytes(0, PAGE as usize);
@@ -161,7 +193,12 @@ unsafe fn build_tables(boot: &BootInfo, map: &MemoryMap, frames: &mut EarlyFrame
     map_image(boot, &mut tables, frames)?;
     for region in map.regions().iter().filter(|region| region.kind.is_ram()) {
         if region.kind != MemoryKind::KernelImage {
-            map_ram(boot.placement.direct_map.address, region, &mut tables, frames)?;
+            map_ram(
+                boot.placement.direct_map.address,
+                region,
+                &mut tables,
+                frames,
+            )?;
         }
     }
     // Where the jump happens from: the code that switches tables must be mapped before and after.
@@ -174,12 +211,21 @@ unsafe fn build_tables(boot: &BootInfo, map: &MemoryMap, frames: &mut EarlyFrame
     Ok(root)
 }
 
-fn map_image(boot: &BootInfo, tables: &mut Tables, frames: &mut EarlyFrames) -> Result<(), MapError> {
+fn map_image(
+    boot: &BootInfo,
+    tables: &mut Tables,
+    frames: &mut EarlyFrames,
+) -> Result<(), MapError> {
     for (start, end, access) in image::parts() {
         let mut offset = start;
         while offset < end {
             let address = boot.placement.image.address + offset;
-            tables.map::<Size4KiB>(address, boot.kernel_image.start + offset, PageFlags::kernel(access), frames)?;
+            tables.map::<Size4KiB>(
+                address,
+                boot.kernel_image.start + offset,
+                PageFlags::kernel(access),
+                frames,
+            )?;
             offset += PAGE;
         }
     }
@@ -196,7 +242,7 @@ fn map_ram(
     let flags = PageFlags::kernel(Access::ReadWrite);
     let mut at = region.start;
     while at < region.end {
-        let fits = |size: u64| at % size == 0 && region.end - at >= size;
+        let fits = |size: u64| at.is_multiple_of(size) && region.end - at >= size;
         let address = direct_map + at;
         at += if features().gib_pages && fits(Size1GiB::SIZE) {
             tables.map::<Size1GiB>(address, at, flags, frames)?;

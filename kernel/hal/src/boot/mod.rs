@@ -62,7 +62,8 @@ struct EarlyStacks(UnsafeCell<[[u8; EARLY_STACK_BYTES]; IST_COUNT]>);
 // SAFETY: only the boot core's CPU uses them, as stacks.
 unsafe impl Sync for EarlyStacks {}
 
-static EARLY_STACKS: EarlyStacks = EarlyStacks(UnsafeCell::new([[0; EARLY_STACK_BYTES]; IST_COUNT]));
+static EARLY_STACKS: EarlyStacks =
+    EarlyStacks(UnsafeCell::new([[0; EARLY_STACK_BYTES]; IST_COUNT]));
 
 /// First code on the final page tables.
 extern "C" fn high_entry() -> ! {
@@ -70,7 +71,12 @@ extern "C" fn high_entry() -> ! {
     let tops = core::array::from_fn(|index| bottom + ((index + 1) * EARLY_STACK_BYTES) as u64);
     // SAFETY: the boot core, once, interrupts off; the stacks are mapped with the image and unused.
     unsafe {
-        cpu::init_core(percpu::boot_core_block(), 0, cpu::initial_apic_id(), &IstTops(tops));
+        cpu::init_core(
+            percpu::boot_core_block(),
+            0,
+            cpu::initial_apic_id(),
+            &IstTops(tops),
+        );
         kernel_main()
     }
 }

@@ -19,7 +19,7 @@ pub fn write(out: &mut dyn Write, rip: u64, mut rbp: u64) -> fmt::Result {
     }
     write_frame(out, 0, rip)?;
     for number in 1..MAX_FRAMES {
-        if rbp == 0 || rbp % 8 != 0 || !crate::mem::paging::is_mapped(rbp, 16) {
+        if rbp == 0 || !rbp.is_multiple_of(8) || !crate::mem::paging::is_mapped(rbp, 16) {
             break;
         }
         let frame = rbp as *const [u64; 2];

@@ -19,7 +19,10 @@ fn name(vector: u64) -> (&'static str, &'static str) {
         5 => ("#BR", "bound range exceeded"),
         6 => ("#UD", "invalid instruction"),
         7 => ("#NM", "no floating-point unit"),
-        8 => ("#DF", "double fault: a second fault while starting to handle a first"),
+        8 => (
+            "#DF",
+            "double fault: a second fault while starting to handle a first",
+        ),
         10 => ("#TS", "invalid TSS"),
         11 => ("#NP", "segment not present"),
         12 => ("#SS", "stack-segment fault"),
@@ -43,7 +46,11 @@ pub(super) fn handle(frame: &mut TrapFrame) {
     let mut report = Report::begin();
     let (mnemonic, meaning) = name(frame.vector);
     // A report that cannot be written has nowhere to say so.
-    let _ = writeln!(report, "{meaning} ({mnemonic}, vector {}, error code {:#x})", frame.vector, frame.error);
+    let _ = writeln!(
+        report,
+        "{meaning} ({mnemonic}, vector {}, error code {:#x})",
+        frame.vector, frame.error
+    );
     if frame.vector == PAGE_FAULT {
         describe_page_fault(&mut report, frame);
     }
@@ -56,9 +63,26 @@ pub(super) fn handle(frame: &mut TrapFrame) {
          r8  {:#018x}  r9  {:#018x}  r10 {:#018x}\n\
          r11 {:#018x}  r12 {:#018x}  r13 {:#018x}\n\
          r14 {:#018x}  r15 {:#018x}",
-        frame.rip, frame.rflags, frame.cs, frame.ss, frame.rsp, frame.rbp, frame.rax, frame.rbx, frame.rcx,
-        frame.rdx, frame.rsi, frame.rdi, frame.r8, frame.r9, frame.r10, frame.r11, frame.r12, frame.r13,
-        frame.r14, frame.r15,
+        frame.rip,
+        frame.rflags,
+        frame.cs,
+        frame.ss,
+        frame.rsp,
+        frame.rbp,
+        frame.rax,
+        frame.rbx,
+        frame.rcx,
+        frame.rdx,
+        frame.rsi,
+        frame.rdi,
+        frame.r8,
+        frame.r9,
+        frame.r10,
+        frame.r11,
+        frame.r12,
+        frame.r13,
+        frame.r14,
+        frame.r15,
     );
     report.finish(frame.rip, frame.rbp)
 }

@@ -50,7 +50,10 @@ pub fn with_brand<R>(use_name: impl FnOnce(&str) -> R) -> R {
 
 fn read() -> Features {
     let cpuid = CpuId::with_cpuid_reader(CpuIdReaderNative);
-    let mut f = Features { physical_address_bits: 36, ..Features::default() };
+    let mut f = Features {
+        physical_address_bits: 36,
+        ..Features::default()
+    };
     if let Some(basic) = cpuid.get_feature_info() {
         f.pge = basic.has_pge();
         f.pat = basic.has_pat();

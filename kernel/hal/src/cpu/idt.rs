@@ -75,7 +75,10 @@ pub(super) fn load() {
 /// # Safety
 /// Nothing may rely on this core any more.
 pub unsafe fn load_empty() {
-    let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
+    let pointer = DescriptorTablePointer {
+        limit: 0,
+        base: VirtAddr::zero(),
+    };
     // SAFETY: the caller wants the next trap to reset the machine.
     unsafe { lidt(&pointer) };
 }

@@ -58,7 +58,11 @@ pub fn initial_apic_id() -> u32 {
         .get_extended_topology_info()
         .and_then(|mut levels| levels.find(|level| level.processors() > 0))
         .map(|level| level.x2apic_id());
-    let narrow = || cpuid.get_feature_info().map_or(0, |info| u32::from(info.initial_local_apic_id()));
+    let narrow = || {
+        cpuid
+            .get_feature_info()
+            .map_or(0, |info| u32::from(info.initial_local_apic_id()))
+    };
     wide.unwrap_or_else(narrow)
 }
 

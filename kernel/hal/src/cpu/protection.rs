@@ -44,9 +44,21 @@ pub fn report() {
     let f = features();
     let all = [
         ("NX", f.nx, "data pages can be executed"),
-        ("SMEP", f.smep, "the kernel could be led to execute a program's pages"),
-        ("SMAP", f.smap, "the kernel could be led to use a program's data by mistake"),
-        ("UMIP", f.umip, "programs can read descriptor-table addresses"),
+        (
+            "SMEP",
+            f.smep,
+            "the kernel could be led to execute a program's pages",
+        ),
+        (
+            "SMAP",
+            f.smap,
+            "the kernel could be led to use a program's data by mistake",
+        ),
+        (
+            "UMIP",
+            f.umip,
+            "programs can read descriptor-table addresses",
+        ),
     ];
     for (name, on, consequence) in all {
         if on {

@@ -121,7 +121,8 @@ impl Report {
     /// Names the task that this core was polling, if any.
     fn name_task(&mut self) {
         let fleet = KernelPlatform::fleet();
-        let polling = CoreId::new(percpu::core_number() as usize).and_then(|core| fleet.polling(core));
+        let polling =
+            CoreId::new(percpu::core_number() as usize).and_then(|core| fleet.polling(core));
         if let Some(poll) = polling {
             let name = fleet.task(poll.task).map_or("(gone)", |task| task.name);
             let _ = writeln!(self, "in task {} {name}", poll.task);

@@ -8,8 +8,8 @@ use super::tables::IstTops;
 use crate::mem::paging::{self, MapError};
 use crate::mem::stack::{GuardedStack, StackUse};
 
-/// Pages of the one stack a core's executor polls on: 128 KiB.
-const EXECUTOR_PAGES: u64 = 32;
+/// Pages of the one stack a core's executor polls on: 128 KiB, or 1 MiB in a debug build, which copies futures about.
+const EXECUTOR_PAGES: u64 = if cfg!(debug_assertions) { 256 } else { 32 };
 /// Pages of each interrupt stack: 16 KiB, room for a report with symbols.
 const INTERRUPT_PAGES: u64 = 4;
 

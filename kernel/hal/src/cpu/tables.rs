@@ -44,8 +44,12 @@ pub struct CoreTables {
 
 impl CoreTables {
     /// Empty tables.
+    #[expect(clippy::new_without_default, reason = "part of a static")]
     pub const fn new() -> Self {
-        Self { gdt: GlobalDescriptorTable::empty(), tss: TaskStateSegment::new() }
+        Self {
+            gdt: GlobalDescriptorTable::empty(),
+            tss: TaskStateSegment::new(),
+        }
     }
 
     fn set_stacks(&mut self, tops: &IstTops) {

@@ -167,7 +167,10 @@ extern "C" fn trap_entry(frame: &mut TrapFrame) {
     // Only this core writes its counters, so a plain load and store will do; an NMI in between may
     // only touch its own vector's.
     let count = &core.vector_counts[vector as usize];
-    count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    count.store(
+        count.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
     match vector {
         2 => crate::irq::nmi(frame),
         0..32 => super::exception::handle(frame),

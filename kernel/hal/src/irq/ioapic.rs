@@ -56,7 +56,11 @@ impl Line {
 
     /// Undoes [`Line::word`].
     pub(super) const fn from_word(word: u32) -> Option<Self> {
-        if word <= u16::MAX as u32 { Some(Self(word as u16)) } else { None }
+        if word <= u16::MAX as u32 {
+            Some(Self(word as u16))
+        } else {
+            None
+        }
     }
 
     const fn new(controller: usize, pin: u8) -> Self {
@@ -89,8 +93,10 @@ fn with<R>(index: usize, work: impl FnOnce(&mut Controller) -> R) -> Option<R> {
 /// Takes over the IOAPIC at physical `address`, whose lines start at GSI `gsi_first`, and masks all of them.
 /// Returns how many lines it has.
 pub(super) fn add(address: u64, gsi_first: u32) -> Result<u32, IrqError> {
-    let window = map_mmio(address, 0x20, Cache::Uncached)
-        .map_err(|_| IrqError::Map { what: "IOAPIC", address })?;
+    let window = map_mmio(address, 0x20, Cache::Uncached).map_err(|_| IrqError::Map {
+        what: "IOAPIC",
+        address,
+    })?;
     // SAFETY: the firmware's MADT says that an IOAPIC's registers are there; they were just mapped
     // uncached for good, and this value is the only one made for them.
     let mut registers = unsafe { IoApic::new(window.as_mut_ptr() as u64) };
@@ -108,7 +114,11 @@ pub(super) fn add(address: u64, gsi_first: u32) -> Result<u32, IrqError> {
     let pins = u32::from(last_pin) + 1;
     let free = CONTROLLERS.iter().find(|slot| slot.lock().is_none());
     let slot = free.ok_or(IrqError::TooManyIoApics { most: MAX_IOAPICS })?;
-    *slot.lock() = Some(Controller { registers, gsi_first, pins });
+    *slot.lock() = Some(Controller {
+        registers,
+        gsi_first,
+        pins,
+    });
     Ok(pins)
 }
 
@@ -131,8 +141,10 @@ pub(super) fn route(
     trigger: Trigger,
 ) -> Result<(), IrqError> {
     // Without interrupt remapping an IOAPIC can name the first 255 APIC ids only (255 is broadcast).
-    let destination =
-        u8::try_from(apic_id).ok().filter(|&id| id != u8::MAX).ok_or(IrqError::BadTarget { apic_id })?;
+    let destination = u8::try_from(apic_id)
+        .ok()
+        .filter(|&id| id != u8::MAX)
+        .ok_or(IrqError::BadTarget { apic_id })?;
     let mut entry = RedirectionTableEntry::default();
     match delivery {
         Delivery::Vector(vector) => entry.set_vector(vector),

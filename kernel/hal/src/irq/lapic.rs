@@ -129,7 +129,11 @@ fn write(register: Register, value: u32) {
         return;
     }
     // SAFETY: as in `read`; each core sees its own registers behind the same address.
-    unsafe { base.add(register as usize).cast::<u32>().write_volatile(value) }
+    unsafe {
+        base.add(register as usize)
+            .cast::<u32>()
+            .write_volatile(value)
+    }
 }
 
 /// Decides how local APICs are reached and maps their registers. Once, on the boot core, interrupts off.
@@ -149,8 +153,11 @@ pub(super) fn find(allow_x2apic: bool) -> Result<Mode, IrqError> {
         MODE.store(2, Ordering::Relaxed);
         return Ok(Mode::X2Apic);
     }
-    let registers = map_mmio(base & APIC_BASE_ADDRESS, 0x1000, Cache::Uncached)
-        .map_err(|_| IrqError::Map { what: "local APIC", address: base & APIC_BASE_ADDRESS })?;
+    let registers =
+        map_mmio(base & APIC_BASE_ADDRESS, 0x1000, Cache::Uncached).map_err(|_| IrqError::Map {
+            what: "local APIC",
+            address: base & APIC_BASE_ADDRESS,
+        })?;
     XAPIC.store(registers.as_mut_ptr(), Ordering::Relaxed);
     MODE.store(1, Ordering::Relaxed);
     Ok(Mode::XApic)
@@ -180,15 +187,20 @@ pub(super) fn enable_this_core(nmi_inputs: impl Iterator<Item = NmiInput>) -> u3
     let last_lvt = read(Register::Version) >> 16 & 0xff;
     write(Register::TaskPriority, 0);
     // Entries can only be unmasked while the APIC is software-enabled (§12.4.7.2).
-    write(Register::SpuriousVector, APIC_SOFTWARE_ENABLE | u32::from(vectors::SPURIOUS));
+    write(
+        Register::SpuriousVector,
+        APIC_SOFTWARE_ENABLE | u32::from(vectors::SPURIOUS),
+    );
     write(Register::LvtTimer, LVT_MASKED | u32::from(vectors::TIMER));
     write(Register::LvtLint0, LVT_MASKED);
     write(Register::LvtLint1, LVT_MASKED);
     write(Register::LvtError, u32::from(vectors::ERROR));
     // Which of these exist is told by the number of entries (§12.4.8).
-    for (entry, register) in
-        [(4, Register::LvtPerformance), (5, Register::LvtThermal), (6, Register::LvtCmci)]
-    {
+    for (entry, register) in [
+        (4, Register::LvtPerformance),
+        (5, Register::LvtThermal),
+        (6, Register::LvtCmci),
+    ] {
         if last_lvt >= entry {
             write(register, LVT_MASKED);
         }
@@ -225,7 +237,11 @@ pub fn id() -> u32 {
 
 /// The version register's low byte, for people.
 pub fn version() -> u8 {
-    if mode().is_some() { read(Register::Version) as u8 } else { 0 }
+    if mode().is_some() {
+        read(Register::Version) as u8
+    } else {
+        0
+    }
 }
 
 /// Ends the interrupt in service.
@@ -248,7 +264,10 @@ fn send(apic_id: u32, command: u32) {
         // receiver must find what it is woken for.
         // SAFETY: fences touch nothing.
         unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };
-        write_msr(Register::IcrLow.msr(), u64::from(apic_id) << 32 | u64::from(command));
+        write_msr(
+            Register::IcrLow.msr(),
+            u64::from(apic_id) << 32 | u64::from(command),
+        );
         return;
     }
     // The two halves of the xAPIC's ICR must not be torn by a top half that sends one of its own.
@@ -359,7 +378,11 @@ pub(crate) fn timer_one_shot(divider: Divider) {
 #[inline(always)]
 pub(crate) fn timer_has_fired(deadline_mode: bool) -> bool {
     // Either reads 0 once it has fired (§12.5.4 and §12.5.4.1).
-    if deadline_mode { read_msr(TSC_DEADLINE_MSR) == 0 } else { read(Register::TimerCurrent) == 0 }
+    if deadline_mode {
+        read_msr(TSC_DEADLINE_MSR) == 0
+    } else {
+        read(Register::TimerCurrent) == 0
+    }
 }
 
 /// Starts the one-shot timer with `count` (0 stops it).
@@ -372,7 +395,10 @@ pub(crate) fn timer_start(count: u32) {
 ///
 /// Untested under QEMU TCG, which has no TSC-deadline mode (§12.5.4.1).
 pub(crate) fn timer_deadline_mode() {
-    write(Register::LvtTimer, LVT_TIMER_TSC_DEADLINE | u32::from(vectors::TIMER));
+    write(
+        Register::LvtTimer,
+        LVT_TIMER_TSC_DEADLINE | u32::from(vectors::TIMER),
+    );
     // In xAPIC mode the entry is written by a store, and an MSR write is not ordered after it (§12.5.4.1).
     // SAFETY: fences touch nothing.
     unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };

@@ -32,8 +32,10 @@ use crate::cpu::trap::TrapFrame;
 pub use ioapic::{Polarity, Trigger};
 pub(crate) use nmi::nmi;
 pub(crate) use source::VectorTable;
+pub use source::{
+    Doorbell, Interrupt, IrqEvent, MAX_SOURCES, MsiMessage, SourceInfo, SourceKind, for_each_source,
+};
 pub use watchdog::stuck_reports;
-pub use source::{Doorbell, Interrupt, IrqEvent, MAX_SOURCES, MsiMessage, SourceInfo, SourceKind, for_each_source};
 
 /// Why an interrupt could not be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +112,10 @@ impl fmt::Display for IrqError {
             Self::Busy { gsi, owner } => write!(f, "GSI {gsi} belongs to {owner}"),
             Self::NoSuchCore { core } => write!(f, "core {core} is not running"),
             Self::BadTarget { apic_id } => {
-                write!(f, "APIC id {apic_id} cannot be the target of a line or message")
+                write!(
+                    f,
+                    "APIC id {apic_id} cannot be the target of a line or message"
+                )
             }
             Self::NoVector { core } => write!(f, "core {core} has no free interrupt vector"),
             Self::TooManySources { most } => write!(f, "all {most} interrupt sources are in use"),
@@ -187,7 +192,9 @@ pub fn init(options: Options) -> Result<(), IrqError> {
                 controller.gsi_first,
                 controller.gsi_first + pins - 1
             ),
-            Err(error) => log::error!(target: "irq", "IOAPIC at {:#x}: {error}; its lines stay silent", controller.address),
+            Err(error) => {
+                log::error!(target: "irq", "IOAPIC at {:#x}: {error}; its lines stay silent", controller.address)
+            }
         }
     }
     let _ = SETUP.try_init_once(|| setup);
@@ -198,9 +205,14 @@ pub fn init(options: Options) -> Result<(), IrqError> {
 
 /// Turns on the calling core's local APIC. Interrupts must be off, and the core's traps set up.
 pub(crate) fn init_this_core() {
-    let inputs = SETUP.get().map_or(&[][..], |setup| setup.nmi_inputs.as_slice());
+    let inputs = SETUP
+        .get()
+        .map_or(&[][..], |setup| setup.nmi_inputs.as_slice());
     let own = percpu::this().apic_id.load(Ordering::Relaxed);
-    let mine = inputs.iter().filter(|input| input.apic_id.is_none_or(|id| id == own)).map(|input| input.input);
+    let mine = inputs
+        .iter()
+        .filter(|input| input.apic_id.is_none_or(|id| id == own))
+        .map(|input| input.input);
     lapic::enable_this_core(mine);
 }
 
@@ -211,8 +223,21 @@ fn isa_route(irq: u8) -> Option<IsaRoute> {
 
 /// Claims ISA interrupt `irq` (0 to 15) for core `core`, wherever the firmware says it arrives. `name` is for people.
 pub fn claim_isa(irq: u8, name: &'static str, core: u32) -> Result<Interrupt, IrqError> {
-    let IsaRoute { gsi, polarity, trigger } = isa_route(irq).ok_or(IrqError::NoSuchIsaIrq { irq })?;
-    Interrupt::claim(name, SourceKind::Line { gsi, isa: Some(irq), trigger, polarity }, core)
+    let IsaRoute {
+        gsi,
+        polarity,
+        trigger,
+    } = isa_route(irq).ok_or(IrqError::NoSuchIsaIrq { irq })?;
+    Interrupt::claim(
+        name,
+        SourceKind::Line {
+            gsi,
+            isa: Some(irq),
+            trigger,
+            polarity,
+        },
+        core,
+    )
 }
 
 /// Claims global system interrupt `gsi` for core `core`. A PCI device's INTx is level-triggered and active low.
@@ -223,7 +248,16 @@ pub fn claim_gsi(
     name: &'static str,
     core: u32,
 ) -> Result<Interrupt, IrqError> {
-    Interrupt::claim(name, SourceKind::Line { gsi, isa: None, trigger, polarity }, core)
+    Interrupt::claim(
+        name,
+        SourceKind::Line {
+            gsi,
+            isa: None,
+            trigger,
+            polarity,
+        },
+        core,
+    )
 }
 
 /// Claims a vector of core `core` for a device's message; [`Interrupt::message`] is what the device must write.

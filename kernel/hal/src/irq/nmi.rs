@@ -26,7 +26,9 @@ pub(crate) struct NmiCore {
 
 impl NmiCore {
     pub(crate) const fn new() -> Self {
-        Self { stopped_at: AtomicU64::new(0) }
+        Self {
+            stopped_at: AtomicU64::new(0),
+        }
     }
 }
 
@@ -43,7 +45,11 @@ pub(crate) fn stopped_count() -> u32 {
 
 /// Where core `core` was when it was stopped.
 pub fn stopped_at(core: u32) -> Option<u64> {
-    let at = percpu::get(core)?.platform.nmi.stopped_at.load(Ordering::Relaxed);
+    let at = percpu::get(core)?
+        .platform
+        .nmi
+        .stopped_at
+        .load(Ordering::Relaxed);
     (at != 0).then_some(at)
 }
 
@@ -54,7 +60,10 @@ pub(crate) fn nmi(frame: &mut TrapFrame) {
     let stopper = STOPPED_BY.load(Ordering::Acquire);
     if stopper != NOBODY {
         if stopper != number {
-            core.platform.nmi.stopped_at.store(frame.rip, Ordering::Relaxed);
+            core.platform
+                .nmi
+                .stopped_at
+                .store(frame.rip, Ordering::Relaxed);
             STOPPED.fetch_add(1, Ordering::AcqRel);
             // Further NMIs stay blocked until an `iret` that never comes (Intel SDM vol. 3A §7.7.1).
             crate::cpu::halt_forever();

@@ -111,7 +111,8 @@ impl VectorTable {
         let owner = source as u16 + 1;
         for step in 0..DEVICE_COUNT {
             let index = (start + step) % DEVICE_COUNT;
-            let free = self.source[index].compare_exchange(0, owner, Ordering::AcqRel, Ordering::Relaxed);
+            let free =
+                self.source[index].compare_exchange(0, owner, Ordering::AcqRel, Ordering::Relaxed);
             if free.is_ok() {
                 self.next.store((index + 1) as u32, Ordering::Relaxed);
                 return Some(DEVICE_FIRST + index as u8);
@@ -121,7 +122,10 @@ impl VectorTable {
     }
 
     fn release(&self, vector: u8) {
-        if let Some(slot) = self.source.get(usize::from(vector.wrapping_sub(DEVICE_FIRST))) {
+        if let Some(slot) = self
+            .source
+            .get(usize::from(vector.wrapping_sub(DEVICE_FIRST)))
+        {
             slot.store(0, Ordering::Release);
         }
     }
@@ -186,7 +190,9 @@ impl Doorbell {
     /// Raises the interrupt on its core. Should the interrupt have been dropped meanwhile, the core counts an unclaimed one.
     pub fn ring(&self) {
         // The command register takes two writes in xAPIC mode: a top half that sends one of its own must not come between.
-        x86_64::instructions::interrupts::without_interrupts(|| lapic::send_fixed(self.apic_id, self.vector));
+        x86_64::instructions::interrupts::without_interrupts(|| {
+            lapic::send_fixed(self.apic_id, self.vector)
+        });
     }
 }
 
@@ -200,11 +206,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    pub(super) fn claim(
-        name: &'static str,
-        kind: SourceKind,
-        core: u32,
-    ) -> Result<Self, IrqError> {
+    pub(super) fn claim(name: &'static str, kind: SourceKind, core: u32) -> Result<Self, IrqError> {
         let mut next_slot = CLAIMING.lock();
         let block = percpu::get(core).ok_or(IrqError::NoSuchCore { core })?;
         let apic_id = block.apic_id.load(Ordering::Relaxed);
@@ -212,7 +214,10 @@ impl Interrupt {
             SourceKind::Line { gsi, .. } => {
                 let line = ioapic::find(gsi).ok_or(IrqError::NoSuchLine { gsi })?;
                 if super::watchdog::line() == Some(gsi) {
-                    return Err(IrqError::Busy { gsi, owner: "watchdog" });
+                    return Err(IrqError::Busy {
+                        gsi,
+                        owner: "watchdog",
+                    });
                 }
                 if let Some(owner) = owner_of(line) {
                     return Err(IrqError::Busy { gsi, owner });
@@ -234,22 +239,46 @@ impl Interrupt {
         hot.latest_ticks.store(0, Ordering::Relaxed);
         hot.total.store(0, Ordering::Relaxed);
         let masked_by_top_half = match (line, kind) {
-            (Some(line), SourceKind::Line { trigger: Trigger::Level, .. }) => line.word(),
+            (
+                Some(line),
+                SourceKind::Line {
+                    trigger: Trigger::Level,
+                    ..
+                },
+            ) => line.word(),
             _ => NO_LINE,
         };
         hot.line.store(masked_by_top_half, Ordering::Relaxed);
         let table = &block.platform.vectors;
         let vector = table.allocate(index).ok_or(IrqError::NoVector { core })?;
-        if let (Some(line), SourceKind::Line { trigger, polarity, .. }) = (line, kind) {
+        if let (
+            Some(line),
+            SourceKind::Line {
+                trigger, polarity, ..
+            },
+        ) = (line, kind)
+        {
             let routed = ioapic::route(line, Delivery::Vector(vector), apic_id, polarity, trigger);
             if let Err(error) = routed {
                 table.release(vector);
                 return Err(error);
             }
         }
-        *slot.claim.lock() = Some(Claim { name, kind, line, core, apic_id, vector });
+        *slot.claim.lock() = Some(Claim {
+            name,
+            kind,
+            line,
+            core,
+            apic_id,
+            vector,
+        });
         *next_slot = (index + 1) % MAX_SOURCES;
-        Ok(Self { source: index, vector, core, apic_id })
+        Ok(Self {
+            source: index,
+            vector,
+            core,
+            apic_id,
+        })
     }
 
     fn slot(&self) -> &'static Source {
@@ -283,8 +312,11 @@ impl Interrupt {
         let count = hot.pending.swap(0, Ordering::Acquire);
         let oldest = hot.oldest_ticks.swap(0, Ordering::Relaxed);
         // An interrupt between the two swaps gave its stamp to this event; its own then has the latest.
-        let stamp_ticks =
-            if oldest != 0 { oldest } else { hot.latest_ticks.load(Ordering::Relaxed) };
+        let stamp_ticks = if oldest != 0 {
+            oldest
+        } else {
+            hot.latest_ticks.load(Ordering::Relaxed)
+        };
         (count > 0).then_some(IrqEvent { stamp_ticks, count })
     }
 
@@ -307,7 +339,10 @@ impl Interrupt {
 
     /// A way to raise this interrupt from software, as a device's message would: for self-tests and probes.
     pub fn doorbell(&self) -> Doorbell {
-        Doorbell { apic_id: self.apic_id, vector: self.vector }
+        Doorbell {
+            apic_id: self.apic_id,
+            vector: self.vector,
+        }
     }
 
     /// What a device writes to raise this interrupt: fixed delivery, edge, to one core
@@ -338,7 +373,11 @@ impl Drop for Interrupt {
 fn free_slot(start: usize) -> Option<usize> {
     (0..MAX_SOURCES)
         .map(|step| (start + step) % MAX_SOURCES)
-        .find(|&index| SOURCES.get(index).is_some_and(|slot| slot.claim.lock().is_none()))
+        .find(|&index| {
+            SOURCES
+                .get(index)
+                .is_some_and(|slot| slot.claim.lock().is_none())
+        })
 }
 
 fn owner_of(line: Line) -> Option<&'static str> {
@@ -376,10 +415,26 @@ pub struct SourceInfo {
 pub fn for_each_source(mut visit: impl FnMut(&SourceInfo)) {
     for slot in &SOURCES {
         let claim = *slot.claim.lock();
-        if let Some(Claim { name, kind, core, apic_id, vector, .. }) = claim {
+        if let Some(Claim {
+            name,
+            kind,
+            core,
+            apic_id,
+            vector,
+            ..
+        }) = claim
+        {
             let count = slot.hot.total.load(Ordering::Relaxed);
             let pending = slot.hot.pending.load(Ordering::Relaxed);
-            visit(&SourceInfo { name, kind, core, apic_id, vector, count, pending });
+            visit(&SourceInfo {
+                name,
+                kind,
+                core,
+                apic_id,
+                vector,
+                count,
+                pending,
+            });
         }
     }
 }

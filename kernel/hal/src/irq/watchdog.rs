@@ -109,12 +109,16 @@ pub(super) fn line() -> Option<u32> {
 /// Starts watching. Once, when the cores run.
 pub fn start() -> Heartbeat {
     set_next_look();
-    let heartbeat = start_hpet().or_else(start_cmos_clock).unwrap_or(Heartbeat::Interrupts);
+    let heartbeat = start_hpet()
+        .or_else(start_cmos_clock)
+        .unwrap_or(Heartbeat::Interrupts);
     match heartbeat {
         Heartbeat::CmosClock { gsi } => {
             log::info!(target: "watchdog", "no usable HPET: CMOS clock, by NMI on GSI {gsi} every second");
         }
-        Heartbeat::Hpet { gsi } => log::info!(target: "watchdog", "HPET, by NMI on GSI {gsi} every {PERIOD_MS} ms"),
+        Heartbeat::Hpet { gsi } => {
+            log::info!(target: "watchdog", "HPET, by NMI on GSI {gsi} every {PERIOD_MS} ms")
+        }
         Heartbeat::Interrupts => {
             MODE.store(BY_INTERRUPTS, Ordering::Release);
             log::warn!(
@@ -131,11 +135,20 @@ fn start_hpet() -> Option<Heartbeat> {
     let (comparator, inputs) = hpet.periodic_comparator()?;
     let free = |input: u8| inputs & 1 << input != 0 && !source::is_claimed(u32::from(input));
     // The PIT's input is nobody else's; else one that no ISA device has, from the top.
-    let input = core::iter::once(PIT_INPUT).chain((16..32).rev()).find(|&input| free(input))?;
+    let input = core::iter::once(PIT_INPUT)
+        .chain((16..32).rev())
+        .find(|&input| free(input))?;
     let gsi = u32::from(input);
     let line = ioapic::find(gsi)?;
     let apic_id = percpu::get(0)?.apic_id.load(Ordering::Relaxed);
-    ioapic::route(line, Delivery::Nmi, apic_id, Polarity::ActiveHigh, Trigger::Edge).ok()?;
+    ioapic::route(
+        line,
+        Delivery::Nmi,
+        apic_id,
+        Polarity::ActiveHigh,
+        Trigger::Edge,
+    )
+    .ok()?;
     LINE.store(gsi + 1, Ordering::Relaxed);
     MODE.store(BY_HPET, Ordering::Release);
     hpet.start_periodic(comparator, input, PERIOD_MS);
@@ -186,7 +199,11 @@ pub(super) fn after_interrupt() {
 /// The top half of a ping.
 pub(super) fn answer() {
     let now_ns = time::ticks_to_ns(time::now_ticks());
-    percpu::this().platform.watch.answered_ns.store(now_ns, Ordering::Relaxed);
+    percpu::this()
+        .platform
+        .watch
+        .answered_ns
+        .store(now_ns, Ordering::Relaxed);
 }
 
 fn set_next_look() {
@@ -196,18 +213,30 @@ fn set_next_look() {
 
 /// Looks at all cores, if it is time. `frame`: what an NMI on this core interrupted.
 fn look_if_due(own: u32, frame: Option<&TrapFrame>) {
-    if time::now_ticks() < NEXT_TICKS.load(Ordering::Relaxed) || LOOKING.swap(true, Ordering::Acquire) {
+    if time::now_ticks() < NEXT_TICKS.load(Ordering::Relaxed)
+        || LOOKING.swap(true, Ordering::Acquire)
+    {
         return;
     }
     set_next_look();
     for number in 0..percpu::count() {
-        let Some(core) = percpu::get(number) else { continue };
-        let Some(seen) = observe(number, core) else { continue };
+        let Some(core) = percpu::get(number) else {
+            continue;
+        };
+        let Some(seen) = observe(number, core) else {
+            continue;
+        };
         let now_ns = time::ticks_to_ns(time::now_ticks());
         // SAFETY: `LOOKING` is held by this very call: nobody else touches the cell.
         let watch = unsafe { &mut *core.platform.watch.watch.get() };
         let (verdict, action) = watch.observe(now_ns, seen, Limits::DEFAULT);
-        act(number, core, action, verdict, (number == own).then_some(frame).flatten());
+        act(
+            number,
+            core,
+            action,
+            verdict,
+            (number == own).then_some(frame).flatten(),
+        );
     }
     LOOKING.store(false, Ordering::Release);
 }
@@ -228,17 +257,28 @@ fn observe(number: u32, core: &PerCpu) -> Option<Observation> {
     })
 }
 
-fn act(number: u32, core: &PerCpu, action: Action, verdict: Verdict, own_frame: Option<&TrapFrame>) {
+fn act(
+    number: u32,
+    core: &PerCpu,
+    action: Action,
+    verdict: Verdict,
+    own_frame: Option<&TrapFrame>,
+) {
     let apic_id = core.apic_id.load(Ordering::Relaxed);
     match action {
         Action::None => {}
         Action::Ping => lapic::send_fixed_in_nmi(apic_id, vectors::PING),
         Action::Nmi => {
-            let Verdict::InterruptsOff { since_ns, .. } = verdict else { return };
+            let Verdict::InterruptsOff { since_ns, .. } = verdict else {
+                return;
+            };
             match own_frame {
                 Some(frame) => report_where(number, since_ns, frame),
                 None => {
-                    core.platform.watch.report_stuck_since_ns.store(since_ns.max(1), Ordering::Release);
+                    core.platform
+                        .watch
+                        .report_stuck_since_ns
+                        .store(since_ns.max(1), Ordering::Release);
                     lapic::send_nmi(apic_id);
                 }
             }
@@ -249,7 +289,11 @@ fn act(number: u32, core: &PerCpu, action: Action, verdict: Verdict, own_frame: 
         Verdict::Healthy => told.store(false, Ordering::Relaxed),
         Verdict::LongPoll { since_ns, .. } if !told.swap(true, Ordering::Relaxed) => {
             LONG_POLL_REPORTS.fetch_add(1, Ordering::Relaxed);
-            let _ = write_headline(number, since_ns, "takes interrupts, but has been in one poll");
+            let _ = write_headline(
+                number,
+                since_ns,
+                "takes interrupts, but has been in one poll",
+            );
         }
         Verdict::LongPoll { .. } | Verdict::InterruptsOff { .. } => {}
     }
@@ -270,12 +314,17 @@ fn report_where(number: u32, since_ns: u64, frame: &TrapFrame) {
 fn write_headline(number: u32, since_ns: u64, what: &str) -> core::fmt::Result {
     let now_ns = time::ticks_to_ns(time::now_ticks());
     let seconds = now_ns.saturating_sub(since_ns) / 1_000_000_000;
-    write!(EmergencyOutput, "\nRAEDE WATCHDOG: core {number} {what} for {seconds} s or more, ")?;
+    write!(
+        EmergencyOutput,
+        "\nRAEDE WATCHDOG: core {number} {what} for {seconds} s or more, "
+    )?;
     let poll = CoreId::new(number as usize).and_then(|core| KernelPlatform::fleet().polling(core));
     match poll {
         Some(poll) => {
             let id: TaskId = poll.task;
-            let name = KernelPlatform::fleet().task(id).map_or("(gone)", |task| task.name);
+            let name = KernelPlatform::fleet()
+                .task(id)
+                .map_or("(gone)", |task| task.name);
             writeln!(EmergencyOutput, "in task {id} {name}")
         }
         None => writeln!(EmergencyOutput, "in no task"),

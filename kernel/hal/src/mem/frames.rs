@@ -6,7 +6,9 @@
 use core::sync::atomic::Ordering;
 
 use kerncore::boot_info::MemoryKind;
-use kerncore::frames::{AllocError, CacheError, Frame, FrameAllocator, FrameCache, Frames, FreeError, Request, Usage};
+use kerncore::frames::{
+    AllocError, CacheError, Frame, FrameAllocator, FrameCache, Frames, FreeError, Request, Usage,
+};
 use spin::Mutex;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{self, PhysFrame, Size4KiB};
@@ -64,7 +66,10 @@ pub(super) unsafe fn init() -> Result<(), MapError> {
 pub fn release_boot_memory() -> u64 {
     let mut gained = 0;
     for kind in [MemoryKind::Reclaimable, MemoryKind::AcpiReclaim] {
-        let outcome = ALLOCATOR.lock().as_mut().map(|allocator| allocator.add_from(&boot_memory().map, kind));
+        let outcome = ALLOCATOR
+            .lock()
+            .as_mut()
+            .map(|allocator| allocator.add_from(&boot_memory().map, kind));
         if let Some((frames, error)) = outcome {
             gained += frames;
             if let Some(error) = error {
@@ -81,7 +86,9 @@ fn with_cache<R>(change: impl FnOnce(&mut CoreCache) -> R) -> R {
     // nothing, so no other reference to the cache exists.
     let cache = unsafe { &mut *block.frame_cache.get() };
     let result = change(cache);
-    block.cached_frames.store(cache.len() as u32, Ordering::Relaxed);
+    block
+        .cached_frames
+        .store(cache.len() as u32, Ordering::Relaxed);
     result
 }
 
@@ -127,7 +134,9 @@ pub fn free(address: u64, usage: Usage) -> Result<(), FreeError> {
                 cache.drain(allocator)?;
             }
             // Draining made room.
-            return cache.free(frame, usage).map_err(|_| FreeError::AlreadyFree(Frames::one(frame)));
+            return cache
+                .free(frame, usage)
+                .map_err(|_| FreeError::AlreadyFree(Frames::one(frame)));
         }
         Ok(())
     })
@@ -135,8 +144,13 @@ pub fn free(address: u64, usage: Usage) -> Result<(), FreeError> {
 
 /// Takes a page-table frame below 4 GiB, for a core that loads it in 32-bit mode.
 pub(super) fn allocate_below_4_gib() -> Option<u64> {
-    let request = Request { below: 1 << 32, ..Request::one(Usage::PageTable) };
-    allocate_frames(request).ok().map(|frames| frames.start.address())
+    let request = Request {
+        below: 1 << 32,
+        ..Request::one(Usage::PageTable)
+    };
+    allocate_frames(request)
+        .ok()
+        .map(|frames| frames.start.address())
 }
 
 /// Free memory in bytes.
@@ -146,11 +160,16 @@ pub fn free_bytes() -> u64 {
 
 /// How many frames there are and how many are free.
 pub fn stats() -> FrameStats {
-    let cached: u64 = (0..percpu::count()).map(|core| u64::from(cached(core))).sum();
+    let cached: u64 = (0..percpu::count())
+        .map(|core| u64::from(cached(core)))
+        .sum();
     match ALLOCATOR.lock().as_ref() {
         Some(allocator) => {
             let statistics = allocator.statistics();
-            FrameStats { total: statistics.managed, free: statistics.free + cached }
+            FrameStats {
+                total: statistics.managed,
+                free: statistics.free + cached,
+            }
         }
         None => FrameStats::default(),
     }
@@ -165,7 +184,10 @@ pub fn for_each_use(mut visit: impl FnMut(Usage, u64)) {
         }
     });
     for usage in Usage::ALL {
-        let used = ALLOCATOR.lock().as_ref().map_or(0, |allocator| allocator.statistics().used(usage));
+        let used = ALLOCATOR
+            .lock()
+            .as_ref()
+            .map_or(0, |allocator| allocator.statistics().used(usage));
         visit(usage, used);
     }
 }

@@ -68,12 +68,15 @@ const MOST_BYTES: u64 = 256 << 20;
 /// # Safety
 /// Once, after the frame allocator has started.
 pub(super) unsafe fn init() -> Result<(), MapError> {
-    let pages = (frames::free_bytes() / SHARE_OF_MEMORY).clamp(LEAST_BYTES, MOST_BYTES) / vspace::PAGE;
+    let pages =
+        (frames::free_bytes() / SHARE_OF_MEMORY).clamp(LEAST_BYTES, MOST_BYTES) / vspace::PAGE;
     let start = vspace::reserve(pages)?;
     map_memory(start, pages, Usage::KernelHeap)?;
     let len = (pages * vspace::PAGE) as usize;
     let block = core::ptr::slice_from_raw_parts_mut(start as *mut u8, len);
-    let Some(block) = NonNull::new(block) else { return Err(MapError::BadRange) };
+    let Some(block) = NonNull::new(block) else {
+        return Err(MapError::BadRange);
+    };
     // SAFETY: the range was just mapped for this and nobody else knows it.
     unsafe { HEAP.lists.lock().insert_free_block_ptr(block) };
     HEAP.size_bytes.store(len, Ordering::Relaxed);
@@ -82,12 +85,14 @@ pub(super) unsafe fn init() -> Result<(), MapError> {
 
 /// Makes the `n`-th allocation from now fail (0: the next one); `None`: none.
 pub fn fail_the_nth(n: Option<u64>) {
-    HEAP.until_refusal.store(n.unwrap_or(u64::MAX), Ordering::SeqCst);
+    HEAP.until_refusal
+        .store(n.unwrap_or(u64::MAX), Ordering::SeqCst);
 }
 
 /// Makes every allocation fail, or none again.
 pub fn refuse_all(refuse: bool) {
-    HEAP.until_refusal.store(if refuse { REFUSE_ALL } else { u64::MAX }, Ordering::SeqCst);
+    HEAP.until_refusal
+        .store(if refuse { REFUSE_ALL } else { u64::MAX }, Ordering::SeqCst);
 }
 
 /// Whether the refusal asked for by [`fail_the_nth`] has happened.
@@ -132,7 +137,11 @@ impl Heap {
 // SAFETY: TLSF gives out disjoint blocks of the mapped range, aligned as asked; the lock serialises it.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let block = if self.is_refused() { None } else { self.lists.lock().allocate(layout) };
+        let block = if self.is_refused() {
+            None
+        } else {
+            self.lists.lock().allocate(layout)
+        };
         match block {
             Some(block) => {
                 self.count_use(layout.size());
@@ -146,7 +155,9 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let Some(block) = NonNull::new(block) else { return };
+        let Some(block) = NonNull::new(block) else {
+            return;
+        };
         self.used_bytes.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller got this block from `alloc` with this layout.
         unsafe { self.lists.lock().deallocate(block, layout.align()) }

@@ -27,9 +27,16 @@ pub fn map_mmio(physical: u64, len: usize, cache: Cache) -> Result<Mmio, MapErro
     let pages = (end - first).div_ceil(PAGE);
     let address = vspace::reserve(pages)?;
     for page in 0..pages {
-        map_page(address + page * PAGE, first + page * PAGE, PageFlags::device(cache))?;
+        map_page(
+            address + page * PAGE,
+            first + page * PAGE,
+            PageFlags::device(cache),
+        )?;
     }
-    Ok(Mmio { base: (address + (physical - first)) as *mut u8, len })
+    Ok(Mmio {
+        base: (address + (physical - first)) as *mut u8,
+        len,
+    })
 }
 
 macro_rules! accessors {
@@ -59,7 +66,8 @@ impl Mmio {
     #[inline]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let inside = offset.checked_add(size_of::<T>())? <= self.len;
-        (inside && offset % align_of::<T>() == 0).then(|| self.base.wrapping_add(offset).cast())
+        (inside && offset.is_multiple_of(align_of::<T>()))
+            .then(|| self.base.wrapping_add(offset).cast())
     }
 
     /// First byte of the window.

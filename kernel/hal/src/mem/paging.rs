@@ -6,8 +6,8 @@ use spin::Mutex;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::{MapToError, TranslateResult, UnmapError};
 use x86_64::structures::paging::{
-    FrameAllocator, Mapper, OffsetPageTable, Page, PageSize, PageTable, PageTableFlags, PhysFrame, Size4KiB,
-    Translate,
+    FrameAllocator, Mapper, OffsetPageTable, Page, PageSize, PageTable, PageTableFlags, PhysFrame,
+    Size4KiB, Translate,
 };
 use x86_64::{PhysAddr, VirtAddr};
 
@@ -46,24 +46,39 @@ pub struct PageFlags {
 impl PageFlags {
     /// Ordinary kernel memory.
     pub const fn kernel(access: Access) -> Self {
-        Self { access, cache: Cache::WriteBack, global: true }
+        Self {
+            access,
+            cache: Cache::WriteBack,
+            global: true,
+        }
     }
 
     /// Device memory: never executable.
     pub const fn device(cache: Cache) -> Self {
-        Self { access: Access::ReadWrite, cache, global: true }
+        Self {
+            access: Access::ReadWrite,
+            cache,
+            global: true,
+        }
     }
 
     /// A mapping in the lower half that exists only while a core starts.
     pub(crate) const fn transient(access: Access) -> Self {
-        Self { access, cache: Cache::WriteBack, global: false }
+        Self {
+            access,
+            cache: Cache::WriteBack,
+            global: false,
+        }
     }
 
     fn bits(self) -> PageTableFlags {
         let f = features();
         let mut bits = PageTableFlags::PRESENT;
         bits.set(PageTableFlags::WRITABLE, self.access == Access::ReadWrite);
-        bits.set(PageTableFlags::NO_EXECUTE, self.access != Access::Execute && f.nx);
+        bits.set(
+            PageTableFlags::NO_EXECUTE,
+            self.access != Access::Execute && f.nx,
+        );
         bits.set(PageTableFlags::GLOBAL, self.global && f.pge);
         match self.cache {
             Cache::WriteBack => {}
@@ -103,7 +118,9 @@ impl<S: PageSize> From<MapToError<S>> for MapError {
     fn from(error: MapToError<S>) -> Self {
         match error {
             MapToError::FrameAllocationFailed => Self::OutOfFrames,
-            MapToError::ParentEntryHugePage | MapToError::PageAlreadyMapped(_) => Self::AlreadyMapped,
+            MapToError::ParentEntryHugePage | MapToError::PageAlreadyMapped(_) => {
+                Self::AlreadyMapped
+            }
         }
     }
 }
@@ -146,7 +163,10 @@ impl Tables {
         let parents = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
         // SAFETY: the frame is the caller's to map (RAM it owns, the image, or a device window), and a
         // page that is already mapped is refused, so no live reference changes its meaning.
-        let flush = unsafe { self.mapper.map_to_with_table_flags(page, frame, bits, parents, frames) }?;
+        let flush = unsafe {
+            self.mapper
+                .map_to_with_table_flags(page, frame, bits, parents, frames)
+        }?;
         // Nothing was mapped there, and the CPU keeps no record of absence (Intel SDM vol. 3A §5.10.4.3).
         flush.ignore();
         Ok(())
@@ -160,9 +180,11 @@ impl Tables {
                 flush.flush();
                 Ok(frame.start_address().as_u64())
             }
-            Err(UnmapError::PageNotMapped | UnmapError::ParentEntryHugePage | UnmapError::InvalidFrameAddress(_)) => {
-                Err(MapError::BadRange)
-            }
+            Err(
+                UnmapError::PageNotMapped
+                | UnmapError::ParentEntryHugePage
+                | UnmapError::InvalidFrameAddress(_),
+            ) => Err(MapError::BadRange),
         }
     }
 }
@@ -183,7 +205,9 @@ fn with_kernel_tables<R>(change: impl FnOnce(&mut Tables) -> R) -> R {
 
 /// Maps one 4 KiB page of the kernel's half.
 pub fn map_page(address: u64, physical: u64, flags: PageFlags) -> Result<(), MapError> {
-    with_kernel_tables(|tables| tables.map::<Size4KiB>(address, physical, flags, &mut super::frames::ForTables))
+    with_kernel_tables(|tables| {
+        tables.map::<Size4KiB>(address, physical, flags, &mut super::frames::ForTables)
+    })
 }
 
 /// Maps fresh memory for `usage`, readable and writable, to `pages` pages from `address` on. What was mapped before an
@@ -193,7 +217,12 @@ pub(super) fn map_memory(address: u64, pages: u64, usage: Usage) -> Result<(), M
         for page in 0..pages {
             let frame = super::frames::allocate(usage).ok_or(MapError::OutOfFrames)?;
             let flags = PageFlags::kernel(Access::ReadWrite);
-            tables.map::<Size4KiB>(address + page * super::vspace::PAGE, frame, flags, &mut super::frames::ForTables)?;
+            tables.map::<Size4KiB>(
+                address + page * super::vspace::PAGE,
+                frame,
+                flags,
+                &mut super::frames::ForTables,
+            )?;
         }
         Ok(())
     })
@@ -207,7 +236,9 @@ pub fn unmap_page(address: u64) -> Result<u64, MapError> {
 
 /// Whether `len` bytes at `address` can be read. Takes no lock: reports use it when all else has failed.
 pub fn is_mapped(address: u64, len: u64) -> bool {
-    let Some(last) = address.checked_add(len.saturating_sub(1)) else { return false };
+    let Some(last) = address.checked_add(len.saturating_sub(1)) else {
+        return false;
+    };
     let mut page = address & !0xfff;
     loop {
         if translate(page).is_none() {
@@ -226,7 +257,9 @@ pub fn translate(address: u64) -> Option<u64> {
     // SAFETY: only read through; a concurrent change of another entry does not disturb the walk.
     let tables = unsafe { Tables::new(current_root(), super::direct::base()) };
     match tables.mapper.translate(address) {
-        TranslateResult::Mapped { frame, offset, .. } => Some(frame.start_address().as_u64() + offset),
+        TranslateResult::Mapped { frame, offset, .. } => {
+            Some(frame.start_address().as_u64() + offset)
+        }
         TranslateResult::NotMapped | TranslateResult::InvalidFrameAddress(_) => None,
     }
 }
@@ -257,6 +290,11 @@ pub fn new_trampoline_space(page: u64) -> Result<u64, MapError> {
         (&mut *table)[256..].copy_from_slice(&(&*live)[256..]);
         Tables::new(root, super::direct::base())
     };
-    tables.map::<Size4KiB>(page, page, PageFlags::transient(Access::Execute), &mut super::frames::ForTables)?;
+    tables.map::<Size4KiB>(
+        page,
+        page,
+        PageFlags::transient(Access::Execute),
+        &mut super::frames::ForTables,
+    )?;
     Ok(root)
 }

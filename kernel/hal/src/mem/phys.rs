@@ -22,7 +22,9 @@ static WINDOW: Mutex<Option<u64>> = Mutex::new(None);
 /// Meant for firmware tables at boot: a page is mapped and unmapped for each page read. The address is not
 /// trusted; memory that does not exist reads as whatever the bus answers.
 pub fn read(address: u64, buffer: &mut [u8]) -> Result<(), PhysError> {
-    let end = address.checked_add(buffer.len() as u64).ok_or(PhysError::BadRange)?;
+    let end = address
+        .checked_add(buffer.len() as u64)
+        .ok_or(PhysError::BadRange)?;
     if end > 1 << u32::from(crate::cpu::features().physical_address_bits.min(52)) {
         return Err(PhysError::BadRange);
     }

@@ -68,9 +68,14 @@ impl GuardedStack {
         map_memory(bottom, pages, Usage::Stack)?;
         let slot = GUARD_COUNT.fetch_add(1, Ordering::Relaxed);
         if let Some(guard) = GUARDS.get(slot) {
-            guard.store((bottom - PAGE) | u64::from(core) << 3 | what as u64, Ordering::Release);
+            guard.store(
+                (bottom - PAGE) | u64::from(core) << 3 | what as u64,
+                Ordering::Release,
+            );
         }
-        Ok(Self { top: bottom + pages * PAGE })
+        Ok(Self {
+            top: bottom + pages * PAGE,
+        })
     }
 
     /// The address just above the stack, 16-byte aligned.
@@ -81,10 +86,14 @@ impl GuardedStack {
 
 /// The stack whose lower guard page holds `address`.
 pub fn guard_at(address: u64) -> Option<Guard> {
-    GUARDS.iter().map(|guard| guard.load(Ordering::Acquire)).find(|&guard| guard != 0 && guard & !0xfff == address & !0xfff).map(
-        |guard| Guard {
+    GUARDS
+        .iter()
+        .map(|guard| guard.load(Ordering::Acquire))
+        .find(|&guard| guard != 0 && guard & !0xfff == address & !0xfff)
+        .map(|guard| Guard {
             core: (guard as u32 >> 3) & 0x1ff,
-            name: StackUse::ALL.get(guard as usize & 7).map_or("unknown", |(_, name)| name),
-        },
-    )
+            name: StackUse::ALL
+                .get(guard as usize & 7)
+                .map_or("unknown", |(_, name)| name),
+        })
 }

@@ -21,7 +21,10 @@ pub(super) fn init(base: u64, size: u64) {
 /// Reserves `pages` consecutive pages with an unmapped page before and after them, and returns the first
 /// page's address.
 pub fn reserve(pages: u64) -> Result<u64, MapError> {
-    let bytes = pages.checked_add(1).and_then(|n| n.checked_mul(PAGE)).ok_or(MapError::BadRange)?;
+    let bytes = pages
+        .checked_add(1)
+        .and_then(|n| n.checked_mul(PAGE))
+        .ok_or(MapError::BadRange)?;
     NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
         let after = next.checked_add(bytes)?;
         (after <= END.load(Ordering::Relaxed)).then_some(after)

@@ -51,7 +51,11 @@ const TYPE_64: u32 = 0b100;
 const PREFETCHABLE: u32 = 1 << 3;
 
 /// Reads and sizes the first `count` registers. The function does not answer at them meanwhile.
-pub(super) fn read_all(config: Config, address: PciAddress, count: usize) -> [Option<Bar>; MAX_BARS] {
+pub(super) fn read_all(
+    config: Config,
+    address: PciAddress,
+    count: usize,
+) -> [Option<Bar>; MAX_BARS] {
     let command = config.read32(address, COMMAND);
     // The upper half is the status register, whose bits are cleared by writing ones: write zeros.
     let command = command & 0xffff;
@@ -70,15 +74,27 @@ pub(super) fn read_all(config: Config, address: PciAddress, count: usize) -> [Op
 }
 
 /// Reads and sizes register `index`; also says how many registers it takes.
-fn read_one(config: Config, address: PciAddress, index: usize, count: usize) -> (Option<Bar>, usize) {
+fn read_one(
+    config: Config,
+    address: PciAddress,
+    index: usize,
+    count: usize,
+) -> (Option<Bar>, usize) {
     let offset = FIRST + index as u16 * 4;
     let low = config.read32(address, offset);
     let low_mask = size_mask(config, address, offset, low);
     if low & IS_PORTS != 0 {
         // Parts may wire the upper half of a port register to zero.
         let bits = low_mask & !0b11;
-        let len = if bits == 0 { 0 } else { 1u32 << bits.trailing_zeros() };
-        let bar = Bar::Ports { first: (low & !0b11) as u16, len };
+        let len = if bits == 0 {
+            0
+        } else {
+            1u32 << bits.trailing_zeros()
+        };
+        let bar = Bar::Ports {
+            first: (low & !0b11) as u16,
+            len,
+        };
         return ((len != 0).then_some(bar), 1);
     }
     let prefetchable = low & PREFETCHABLE != 0;
@@ -90,10 +106,18 @@ fn read_one(config: Config, address: PciAddress, index: usize, count: usize) -> 
         (0, u32::MAX)
     };
     let bits = u64::from(high_mask) << 32 | u64::from(low_mask & !0xf);
-    let implemented = if wide { bits != 0 } else { low_mask & !0xf != 0 };
+    let implemented = if wide {
+        bits != 0
+    } else {
+        low_mask & !0xf != 0
+    };
     let bar = Bar::Memory {
         address: u64::from(high) << 32 | u64::from(low & !0xf),
-        len: if implemented { 1 << bits.trailing_zeros() } else { 0 },
+        len: if implemented {
+            1 << bits.trailing_zeros()
+        } else {
+            0
+        },
         prefetchable,
         is_64_bit: wide,
     };

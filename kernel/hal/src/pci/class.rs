@@ -2,9 +2,16 @@
 
 /// What a class and subclass are called; the class alone where the subclass is not in the table.
 pub fn name(class: u8, subclass: u8) -> &'static str {
-    let find = |wanted: u16| NAMES.iter().find(|(code, _)| *code == wanted).map(|(_, name)| *name);
+    let find = |wanted: u16| {
+        NAMES
+            .iter()
+            .find(|(code, _)| *code == wanted)
+            .map(|(_, name)| *name)
+    };
     let code = u16::from(class) << 8 | u16::from(subclass);
-    find(code).or_else(|| find(u16::from(class) << 8 | 0x80)).unwrap_or("unknown")
+    find(code)
+        .or_else(|| find(u16::from(class) << 8 | 0x80))
+        .unwrap_or("unknown")
 }
 
 const NAMES: [(u16, &str); 59] = [

@@ -26,8 +26,12 @@ struct BusWindow {
     registers: OnceCell<Mmio>,
 }
 
-static BUSES: [BusWindow; MAX_BUSES] =
-    [const { BusWindow { key: AtomicU32::new(0), registers: OnceCell::uninit() } }; MAX_BUSES];
+static BUSES: [BusWindow; MAX_BUSES] = [const {
+    BusWindow {
+        key: AtomicU32::new(0),
+        registers: OnceCell::uninit(),
+    }
+}; MAX_BUSES];
 static SEGMENTS: OnceCell<FixedList<McfgSegment, MAX_MCFG_SEGMENTS>> = OnceCell::uninit();
 static PORTS_ONLY: AtomicBool = AtomicBool::new(true);
 /// The address port and the data port are used as a pair.
@@ -45,7 +49,9 @@ pub(super) fn init(windows: &FixedList<McfgSegment, MAX_MCFG_SEGMENTS>) {
         return;
     }
     PORTS_ONLY.store(false, Ordering::Relaxed);
-    let has_bus_0 = windows.iter().any(|window| window.segment == 0 && window.first_bus == 0);
+    let has_bus_0 = windows
+        .iter()
+        .any(|window| window.segment == 0 && window.first_bus == 0);
     let host_bridge = PciAddress::new(0, 0, 0, 0);
     let by_window = Config.read32(host_bridge, 0);
     let by_ports = read_by_ports(host_bridge, 0);
@@ -62,26 +68,34 @@ pub(super) fn is_by_ports() -> bool {
 
 /// The segments, with the buses where a walk begins.
 pub(super) fn roots() -> impl Iterator<Item = (u16, u8)> {
-    let list = SEGMENTS.get().filter(|_| !is_by_ports()).map_or(&[][..], |list| list.as_slice());
+    let list = SEGMENTS
+        .get()
+        .filter(|_| !is_by_ports())
+        .map_or(&[][..], |list| list.as_slice());
     let by_ports = is_by_ports().then_some((0, 0));
-    list.iter().map(|segment| (segment.segment, segment.first_bus)).chain(by_ports)
+    list.iter()
+        .map(|segment| (segment.segment, segment.first_bus))
+        .chain(by_ports)
 }
 
 fn bus_registers(address: PciAddress) -> Option<&'static Mmio> {
     let segment = SEGMENTS.get()?.iter().find(|segment| {
-        segment.segment == address.segment() && (segment.first_bus..=segment.last_bus).contains(&address.bus())
+        segment.segment == address.segment()
+            && (segment.first_bus..=segment.last_bus).contains(&address.bus())
     })?;
     let key = u32::from(address.segment()) << 16 | u32::from(address.bus()) << 8 | 1;
     let start = usize::from(address.bus());
-    let slot = (0..MAX_BUSES).map(|step| &BUSES[(start + step) % MAX_BUSES]).find(|slot| {
-        let taken = slot.key.load(Ordering::Acquire);
-        taken == key
-            || (taken == 0
-                && slot
-                    .key
-                    .compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire)
-                    .map_or_else(|now| now == key, |_| true))
-    })?;
+    let slot = (0..MAX_BUSES)
+        .map(|step| &BUSES[(start + step) % MAX_BUSES])
+        .find(|slot| {
+            let taken = slot.key.load(Ordering::Acquire);
+            taken == key
+                || (taken == 0
+                    && slot
+                        .key
+                        .compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire)
+                        .map_or_else(|now| now == key, |_| true))
+        })?;
     if let Some(registers) = slot.registers.get() {
         return Some(registers);
     }
@@ -91,13 +105,17 @@ fn bus_registers(address: PciAddress) -> Option<&'static Mmio> {
             // Two cores may map the same bus at once: the first one's window is kept.
             let _ = slot.registers.try_init_once(|| registers);
         }
-        Err(error) => log::error!(target: "pci", "bus {}'s configuration space at {physical:#x}: {error}", address.bus()),
+        Err(error) => {
+            log::error!(target: "pci", "bus {}'s configuration space at {physical:#x}: {error}", address.bus())
+        }
     }
     slot.registers.get()
 }
 
 fn window_offset(address: PciAddress, offset: u16) -> usize {
-    usize::from(address.device()) << 15 | usize::from(address.function()) << 12 | usize::from(offset & 0xffc)
+    usize::from(address.device()) << 15
+        | usize::from(address.function()) << 12
+        | usize::from(offset & 0xffc)
 }
 
 /// The address word for port 0xcf8, for what ports can reach.
@@ -117,7 +135,9 @@ fn ports() -> PortRange {
 }
 
 fn read_by_ports(address: PciAddress, offset: u16) -> u32 {
-    let Some(word) = port_address(address, offset) else { return ABSENT };
+    let Some(word) = port_address(address, offset) else {
+        return ABSENT;
+    };
     let _pair = PORTS.lock();
     ports().write_u32(0, word);
     ports().read_u32(4)

@@ -41,19 +41,28 @@ pub struct MsixTable {
 }
 
 impl MsixTable {
-    pub(super) fn enable(device: &Device, mut capability: MsixCapability) -> Result<Self, PciError> {
+    pub(super) fn enable(
+        device: &Device,
+        mut capability: MsixCapability,
+    ) -> Result<Self, PciError> {
         let entries = capability.table_size();
         let bytes = usize::from(entries) * ENTRY_BYTES;
         let index = capability.table_bar();
         let offset = u64::from(capability.table_offset());
-        let bar = device.info().bars.get(usize::from(index)).copied().flatten();
+        let bar = device
+            .info()
+            .bars
+            .get(usize::from(index))
+            .copied()
+            .flatten();
         let Some(Bar::Memory { address, len, .. }) = bar.filter(|bar| bar.is_assigned()) else {
             return Err(PciError::NoBar { index });
         };
         if offset + bytes as u64 > len {
             return Err(PciError::BadMsixTable { offset, entries });
         }
-        let registers = map_mmio(address + offset, bytes, Cache::Uncached).map_err(PciError::Map)?;
+        let registers =
+            map_mmio(address + offset, bytes, Cache::Uncached).map_err(PciError::Map)?;
         device.set_memory_decode(true);
         // §6.8.2.3: with the function mask set, entries can be changed while MSI-X is being enabled.
         capability.set_function_mask(true, Config);
@@ -80,9 +89,14 @@ impl MsixTable {
     pub fn route(&self, entry: u16, interrupt: &Interrupt) {
         let message = interrupt.message();
         self.mask(entry);
-        self.registers.write32(Self::register(entry, ADDRESS_LOW), message.address as u32);
-        self.registers.write32(Self::register(entry, ADDRESS_HIGH), (message.address >> 32) as u32);
-        self.registers.write32(Self::register(entry, DATA), message.data);
+        self.registers
+            .write32(Self::register(entry, ADDRESS_LOW), message.address as u32);
+        self.registers.write32(
+            Self::register(entry, ADDRESS_HIGH),
+            (message.address >> 32) as u32,
+        );
+        self.registers
+            .write32(Self::register(entry, DATA), message.data);
         self.set_masked(entry, false);
     }
 
@@ -94,7 +108,8 @@ impl MsixTable {
     fn set_masked(&self, entry: u16, masked: bool) {
         let register = Self::register(entry, CONTROL);
         let control = self.registers.read32(register) & !MASKED;
-        self.registers.write32(register, control | if masked { MASKED } else { 0 });
+        self.registers
+            .write32(register, control | if masked { MASKED } else { 0 });
         // Reading back makes sure that the write has arrived (posted writes).
         self.registers.read32(register);
     }

@@ -46,10 +46,16 @@ fn walk_segment(segment: u16, root: u8, found: &mut impl FnMut(DeviceInfo)) {
             if first.id(Config).0 == NO_VENDOR {
                 continue;
             }
-            let functions = if first.has_multiple_functions(Config) { FUNCTIONS_PER_DEVICE } else { 1 };
+            let functions = if first.has_multiple_functions(Config) {
+                FUNCTIONS_PER_DEVICE
+            } else {
+                1
+            };
             for function in 0..functions {
                 let address = PciAddress::new(segment, bus, device, function);
-                let Some(info) = examine(address) else { continue };
+                let Some(info) = examine(address) else {
+                    continue;
+                };
                 match info.header {
                     Header::Bridge { secondary_bus: 0 } => {
                         log::warn!(target: "pci", "the firmware numbered no bus behind the bridge at {address}: not looked at");
@@ -82,7 +88,12 @@ fn examine(address: PciAddress) -> Option<DeviceInfo> {
     };
     let (kind, bars) = match header.header_type(Config) {
         HeaderType::Endpoint => (Header::Endpoint, HEADER_ENDPOINT_BARS),
-        HeaderType::PciPciBridge => (Header::Bridge { secondary_bus: secondary_bus(address) }, HEADER_BRIDGE_BARS),
+        HeaderType::PciPciBridge => (
+            Header::Bridge {
+                secondary_bus: secondary_bus(address),
+            },
+            HEADER_BRIDGE_BARS,
+        ),
         _ => (Header::Other, 0),
     };
     info.header = kind;

@@ -58,7 +58,11 @@ impl Trampoline {
         let cr3 = new_trampoline_space(page)?;
         let start = &raw const ap_trampoline_start;
         let length = &raw const ap_trampoline_end as usize - start as usize;
-        if length > 0x1000 || page >= 1 << 20 || !page.is_multiple_of(0x1000) || cr3 > u64::from(u32::MAX) {
+        if length > 0x1000
+            || page >= 1 << 20
+            || !page.is_multiple_of(0x1000)
+            || cr3 > u64::from(u32::MAX)
+        {
             return Err(MapError::BadRange);
         }
         let copy = direct::to_virtual(page) as *mut u8;
@@ -76,8 +80,12 @@ impl Trampoline {
         let efer = EFER_SCE | EFER_LME | if nx { EFER_NXE } else { 0 };
         // SAFETY: inside the copy just made, with the widths the assembly gives these fields.
         unsafe {
-            place(&raw const ap_trampoline_cr3).cast::<u32>().write_unaligned(cr3 as u32);
-            place(&raw const ap_trampoline_efer).cast::<u32>().write_unaligned(efer);
+            place(&raw const ap_trampoline_cr3)
+                .cast::<u32>()
+                .write_unaligned(cr3 as u32);
+            place(&raw const ap_trampoline_efer)
+                .cast::<u32>()
+                .write_unaligned(efer);
             let entry = place(&raw const ap_trampoline_entry).cast::<u64>();
             entry.write_unaligned(enter_kernel as *const () as u64);
         }
@@ -88,7 +96,9 @@ impl Trampoline {
     pub(super) fn set_slot(&self, slot: *const StartSlot) {
         let start = &raw const ap_trampoline_start as usize;
         let offset = &raw const ap_trampoline_slot as usize - start;
-        let place = (direct::to_virtual(self.page) as *mut u8).wrapping_add(offset).cast::<u64>();
+        let place = (direct::to_virtual(self.page) as *mut u8)
+            .wrapping_add(offset)
+            .cast::<u64>();
         // SAFETY: inside the copy that `prepare` made, on a page that is this value's own. A core that comes
         // late may read it meanwhile; the word is aligned.
         unsafe { place.write_volatile(slot as u64) };

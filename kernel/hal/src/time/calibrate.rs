@@ -83,7 +83,11 @@ fn read(clock: impl Fn() -> u64) -> Reading {
         let before = read_tsc_ordered();
         let value = clock();
         let half_width = (read_tsc_ordered().wrapping_sub(before)).div_ceil(2);
-        Reading { tsc: before.wrapping_add(half_width), half_width, value }
+        Reading {
+            tsc: before.wrapping_add(half_width),
+            half_width,
+            value,
+        }
     };
     let mut best = bracket();
     for _ in 1..BRACKETS {
@@ -124,13 +128,23 @@ pub(super) struct Rates {
 /// nominal frequency of the processor (0x16), whose TSC runs at that rate on the parts that have this leaf.
 fn stated_hz() -> Option<u64> {
     let cpuid = CpuId::with_cpuid_reader(CpuIdReaderNative);
-    let by_hypervisor =
-        || cpuid.get_hypervisor_info()?.tsc_frequency().filter(|&khz| khz > 0).map(|khz| u64::from(khz) * 1000);
+    let by_hypervisor = || {
+        cpuid
+            .get_hypervisor_info()?
+            .tsc_frequency()
+            .filter(|&khz| khz > 0)
+            .map(|khz| u64::from(khz) * 1000)
+    };
     let nominal = || {
-        let mhz = cpuid.get_processor_frequency_info()?.processor_base_frequency();
+        let mhz = cpuid
+            .get_processor_frequency_info()?
+            .processor_base_frequency();
         (mhz > 0).then_some(u64::from(mhz) * 1_000_000)
     };
-    crate::cpu::features().tsc_hz.or_else(by_hypervisor).or_else(nominal)
+    crate::cpu::features()
+        .tsc_hz
+        .or_else(by_hypervisor)
+        .or_else(nominal)
 }
 
 /// Measures.
@@ -184,15 +198,22 @@ fn wait_by_tsc(begin: u64, hz: u64, moment: u64) {
 
 type Windows = FixedList<Window, MAX_WINDOWS>;
 
-const NO_WINDOW: Window =
-    Window { reference: Reference::Tsc, elapsed_ns: 0, start_ticks: 0, end_ticks: 0, uncertainty_ticks: 0 };
+const NO_WINDOW: Window = Window {
+    reference: Reference::Tsc,
+    elapsed_ns: 0,
+    start_ticks: 0,
+    end_ticks: 0,
+    uncertainty_ticks: 0,
+};
 
 /// All three clocks' windows fit.
 const _: () = assert!(3 * MOMENTS * (MOMENTS - 1) / 2 <= MAX_WINDOWS);
 
 /// Every pair of readings, earlier first.
 fn pairs(readings: &[Reading; MOMENTS]) -> impl Iterator<Item = (Reading, Reading)> {
-    (0..MOMENTS).flat_map(move |first| (first + 1..MOMENTS).map(move |second| (readings[first], readings[second])))
+    (0..MOMENTS).flat_map(move |first| {
+        (first + 1..MOMENTS).map(move |second| (readings[first], readings[second]))
+    })
 }
 
 /// The windows between all pairs of a clock's readings. A clock that stands still gives windows of no time, which

@@ -77,9 +77,11 @@ fn start(address: u64) -> Option<Hpet> {
     for index in 0..hpet.comparators {
         let register = comparator_configuration(index);
         let value = hpet.registers.read64(register);
-        hpet.registers.write64(register, value & !(INTERRUPTS | PERIODIC | FSB));
+        hpet.registers
+            .write64(register, value & !(INTERRUPTS | PERIODIC | FSB));
     }
-    hpet.registers.write64(CONFIGURATION, configuration | ENABLE);
+    hpet.registers
+        .write64(CONFIGURATION, configuration | ENABLE);
     Some(hpet)
 }
 
@@ -121,7 +123,8 @@ impl Hpet {
         self.registers.write64(register, routed);
         // §2.3.9.2.2: with the accumulator bit set the first write is the first match, the second the period.
         let first = self.read().wrapping_add(counts as u32);
-        self.registers.write64(comparator_value(index), u64::from(first));
+        self.registers
+            .write64(comparator_value(index), u64::from(first));
         self.registers.write64(comparator_value(index), counts);
     }
 }

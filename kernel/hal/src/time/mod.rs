@@ -88,7 +88,10 @@ static CALIBRATION: OnceCell<Calibration> = OnceCell::uninit();
 
 /// How the rate of the TSC was found; nothing to rely on before [`init`].
 pub fn calibration() -> Calibration {
-    let unknown = Calibration { source: Verdict::StatedOnly, uncertainty_ppm: u32::MAX };
+    let unknown = Calibration {
+        source: Verdict::StatedOnly,
+        uncertainty_ppm: u32::MAX,
+    };
     CALIBRATION.get().copied().unwrap_or(unknown)
 }
 
@@ -111,8 +114,10 @@ pub fn init() -> Result<(), NoClock> {
     let rates = calibrate::run(hpet)?;
     let tsc = rates.tsc;
     let _ = SCALE.try_init_once(|| Scale::new(tsc.hz));
-    let _ = CALIBRATION
-        .try_init_once(|| Calibration { source: tsc.verdict, uncertainty_ppm: tsc.uncertainty_ppm });
+    let _ = CALIBRATION.try_init_once(|| Calibration {
+        source: tsc.verdict,
+        uncertainty_ppm: tsc.uncertainty_ppm,
+    });
     TICKS_PER_SECOND.store(tsc.hz, Ordering::Relaxed);
     timer::init(rates.counter.hz, tsc.hz);
     init_this_core(None);
@@ -155,7 +160,10 @@ fn read_wall_clock() {
         Ok(now) => log::info!(target: "time", "{now} by the CMOS clock"),
         Err(error) => log::warn!(target: "time", "{error}: the date is unknown"),
     }
-    let _ = WALL_CLOCK.try_init_once(|| WallClock { read, at_ticks: now_ticks() });
+    let _ = WALL_CLOCK.try_init_once(|| WallClock {
+        read,
+        at_ticks: now_ticks(),
+    });
 }
 
 /// Readies the calling core's clock and timer. With an exchange that the boot core serves, compares its TSC with
@@ -164,7 +172,10 @@ pub(crate) fn init_this_core(exchange: Option<&sync::Exchange>) -> Option<Offset
     let offset = exchange.and_then(|exchange| exchange.ask(ticks_per_second()));
     if let Some(offset) = &offset {
         let correction = offset.correction() as u64;
-        percpu::this().platform.tsc_offset.store(correction, Ordering::Relaxed);
+        percpu::this()
+            .platform
+            .tsc_offset
+            .store(correction, Ordering::Relaxed);
     }
     timer::init_this_core();
     offset

@@ -16,7 +16,9 @@ impl PmTimer {
     /// The timer at the port that the FADT names.
     pub(super) fn new(port: u16) -> Self {
         // SAFETY: reading the power-management timer has no side effects, and it is only read.
-        Self { port: unsafe { PortRange::new(port, 4) } }
+        Self {
+            port: unsafe { PortRange::new(port, 4) },
+        }
     }
 
     /// Its count, 24 bits.

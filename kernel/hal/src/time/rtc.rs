@@ -91,8 +91,8 @@ fn register(ports: &PortRange, index: u8) -> u8 {
 }
 
 fn read_once(ports: &PortRange, century_register: u8) -> Result<CmosTime, RtcError> {
-    let settled = (0..MOST_STATUS_READS)
-        .any(|_| register(ports, STATUS_A) & UPDATE_IN_PROGRESS == 0);
+    let settled =
+        (0..MOST_STATUS_READS).any(|_| register(ports, STATUS_A) & UPDATE_IN_PROGRESS == 0);
     if !settled {
         return Err(RtcError::Unstable);
     }

@@ -40,13 +40,21 @@ impl Offset {
 
     /// What to correct by: nothing, where that is within the measurement's error.
     pub(super) fn correction(&self) -> i64 {
-        if self.is_synchronised() { 0 } else { self.ticks }
+        if self.is_synchronised() {
+            0
+        } else {
+            self.ticks
+        }
     }
 }
 
 impl Exchange {
     pub(crate) const fn new() -> Self {
-        Self { question: AtomicU64::new(0), answer: AtomicU64::new(0), ticks: AtomicU64::new(0) }
+        Self {
+            question: AtomicU64::new(0),
+            answer: AtomicU64::new(0),
+            ticks: AtomicU64::new(0),
+        }
     }
 
     /// On the boot core: answers a question, if there is one.
@@ -88,7 +96,10 @@ impl Exchange {
             let uncertainty_ticks = trip.div_ceil(2);
             let ticks = told.wrapping_sub(asked.wrapping_add(trip / 2)) as i64;
             if best.is_none_or(|best| uncertainty_ticks < best.uncertainty_ticks) {
-                best = Some(Offset { ticks, uncertainty_ticks });
+                best = Some(Offset {
+                    ticks,
+                    uncertainty_ticks,
+                });
             }
         }
         best

@@ -21,7 +21,9 @@ pub(crate) struct CoreTimer {
 
 impl CoreTimer {
     pub(crate) const fn new() -> Self {
-        Self { armed_for_ticks: AtomicU64::new(NEVER) }
+        Self {
+            armed_for_ticks: AtomicU64::new(NEVER),
+        }
     }
 }
 
@@ -34,14 +36,18 @@ static LONGEST_TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// Chooses the way. `counter_hz` is the local APIC counter's rate undivided.
 pub(super) fn init(counter_hz: u64, ticks_per_second: u64) {
-    let fits = |power: u32| (counter_hz >> power).saturating_mul(COUNTER_SECONDS) <= u64::from(u32::MAX);
+    let fits =
+        |power: u32| (counter_hz >> power).saturating_mul(COUNTER_SECONDS) <= u64::from(u32::MAX);
     let power = (0..7).find(|&power| fits(power)).unwrap_or(7);
     let divided_q32 = (u128::from(counter_hz) << 32 >> power) / u128::from(ticks_per_second.max(1));
     let counts_per_tick_q32 = u64::try_from(divided_q32).unwrap_or(u64::MAX).max(1);
     let longest = (u128::from(u32::MAX - 1) << 32) / u128::from(counts_per_tick_q32);
     DIVIDER_POWER.store(power, Ordering::Relaxed);
     COUNTS_PER_TICK_Q32.store(counts_per_tick_q32, Ordering::Relaxed);
-    LONGEST_TICKS.store(u64::try_from(longest).unwrap_or(u64::MAX), Ordering::Relaxed);
+    LONGEST_TICKS.store(
+        u64::try_from(longest).unwrap_or(u64::MAX),
+        Ordering::Relaxed,
+    );
     DEADLINE_MODE.store(crate::cpu::features().tsc_deadline, Ordering::Relaxed);
 }
 
@@ -57,7 +63,11 @@ pub(crate) fn init_this_core() {
     } else {
         lapic::timer_one_shot(Divider::power_of_two(DIVIDER_POWER.load(Ordering::Relaxed)));
     }
-    percpu::this().platform.timer.armed_for_ticks.store(NEVER, Ordering::Relaxed);
+    percpu::this()
+        .platform
+        .timer
+        .armed_for_ticks
+        .store(NEVER, Ordering::Relaxed);
 }
 
 /// Arms the calling core's timer for `at_ticks` of [`now_ticks`](super::now_ticks), which now reads `now_ticks`; a moment
@@ -70,13 +80,21 @@ pub(crate) fn arm(at_ticks: u64, now_ticks: u64) {
     if core.timer.armed_for_ticks.load(Ordering::Relaxed) == at_ticks {
         return;
     }
-    core.timer.armed_for_ticks.store(at_ticks, Ordering::Relaxed);
+    core.timer
+        .armed_for_ticks
+        .store(at_ticks, Ordering::Relaxed);
     if uses_deadline_mode() {
         // Zero would disarm.
-        lapic::timer_deadline(at_ticks.wrapping_sub(core.tsc_offset.load(Ordering::Relaxed)).max(1));
+        lapic::timer_deadline(
+            at_ticks
+                .wrapping_sub(core.tsc_offset.load(Ordering::Relaxed))
+                .max(1),
+        );
         return;
     }
-    let ahead = at_ticks.saturating_sub(now_ticks).min(LONGEST_TICKS.load(Ordering::Relaxed));
+    let ahead = at_ticks
+        .saturating_sub(now_ticks)
+        .min(LONGEST_TICKS.load(Ordering::Relaxed));
     let per_tick = COUNTS_PER_TICK_Q32.load(Ordering::Relaxed);
     // Rounded up: firing a hair early would cost a second interrupt for the same need.
     let counts = ((u128::from(ahead) * u128::from(per_tick)) >> 32) as u64 + 1;
@@ -104,12 +122,20 @@ pub(crate) fn disarm() {
 pub(crate) fn top_half() {
     // An interrupt already on its way when the timer was armed anew must not make it look disarmed.
     if lapic::timer_has_fired(uses_deadline_mode()) {
-        percpu::this().platform.timer.armed_for_ticks.store(NEVER, Ordering::Relaxed);
+        percpu::this()
+            .platform
+            .timer
+            .armed_for_ticks
+            .store(NEVER, Ordering::Relaxed);
     }
 }
 
 /// What core `core`'s timer is armed for, in ticks of [`now_ticks`](super::now_ticks).
 pub fn armed_for_ticks(core: u32) -> Option<u64> {
-    let armed = percpu::get(core)?.platform.timer.armed_for_ticks.load(Ordering::Relaxed);
+    let armed = percpu::get(core)?
+        .platform
+        .timer
+        .armed_for_ticks
+        .load(Ordering::Relaxed);
     (armed != NEVER).then_some(armed)
 }
