@@ -1,4 +1,4 @@
-//! One value from one place to another, once: a [`JoinCell`] with a value beside it.
+//! One value from one place to another, once: a `JoinCell` with a value beside it.
 
 use alloc::boxed::Box;
 use core::{

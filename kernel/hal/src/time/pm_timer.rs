@@ -16,9 +16,8 @@ impl PmTimer {
     /// The timer at the port that the FADT names.
     pub(super) fn new(port: u16) -> Self {
         // SAFETY: reading the power-management timer has no side effects, and it is only read.
-        Self {
-            port: unsafe { PortRange::new(port, 4) },
-        }
+        let port = unsafe { PortRange::new(port, 4) };
+        Self { port }
     }
 
     /// Its count, 24 bits.
