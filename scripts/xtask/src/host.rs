@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Variables that would replace the rustflags of `.cargo/config.toml`; the kernel is unsound
@@ -128,11 +129,35 @@ pub struct RunDir {
     path: PathBuf,
 }
 
+/// Removes the folders of killed processes, which could not remove them.
+fn sweep_leftovers() {
+    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(owner_of_run_dir);
+        if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+            // Another's, perhaps: then it stays.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The process in a run folder's name, `raede-PROCESS-NUMBER`.
+fn owner_of_run_dir(name: &str) -> Option<u32> {
+    let (process, number) = name.strip_prefix("raede-")?.split_once('-')?;
+    number.parse::<u32>().ok()?;
+    process.parse().ok()
+}
+
 static NEXT_RUN: AtomicU32 = AtomicU32::new(0);
 
 impl RunDir {
     /// Makes the folder.
     pub fn new() -> Result<RunDir> {
+        static SWEEP: Once = Once::new();
+        SWEEP.call_once(sweep_leftovers);
         let process = std::process::id();
         loop {
             let number = NEXT_RUN.fetch_add(1, Ordering::Relaxed);
@@ -173,4 +198,30 @@ impl Drop for RunDir {
 pub fn has_display() -> bool {
     let set = |name: &str| env::var_os(name).is_some_and(|value| value != OsStr::new(""));
     set("DISPLAY") || set("WAYLAND_DISPLAY")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_folders_come_and_go() {
+        let dir = RunDir::new().expect("a folder");
+        let path = dir.path().to_owned();
+        fs::write(dir.join("file"), "x").expect("a file in it");
+        let name = path.file_name().and_then(OsStr::to_str).expect("a name");
+        assert_eq!(owner_of_run_dir(name), Some(std::process::id()));
+        drop(dir);
+        assert!(!path.exists());
+        for other in ["raede-1", "raede-x-1", "raede-1-x", "other-1-1"] {
+            assert_eq!(owner_of_run_dir(other), None);
+        }
+    }
+
+    #[test]
+    fn commands_are_spelled_for_a_shell() {
+        let mut command = Command::new("tool");
+        command.args(["plain", "two words", "it's", ""]);
+        assert_eq!(spelled(&command), r"tool plain 'two words' 'it'\''s' ''");
+    }
 }
