@@ -303,7 +303,7 @@ impl Scheduler {
             Phase::Ready | Phase::Throttled | Phase::Vacant => return,
             Phase::Inactive if server >= FIRST_RESERVED => self.active += entry.density,
             Phase::Inactive => {
-                if self.upper.is_empty() {
+                if self.upper.is_empty() && self.fair.is_empty() {
                     // Nobody to compare with: the account is brought up to date when somebody comes.
                     entry.phase = Phase::Ready;
                     let deadline = entry.account.deadline;
@@ -338,20 +338,25 @@ impl Scheduler {
         self.upper.set(server, deadline);
     }
 
-    /// `OPEN` and `FAIR` are not charged while they have the core to themselves. Before another server
-    /// joins, their account is made to look as if they had just become ready.
+    /// `OPEN` and `FAIR` are not charged while they have the core to themselves, and best effort alone is not even in the
+    /// upper queue. Before another server joins, their account is made to look as if they had just become ready.
     fn end_solitude(&mut self, now: u64) {
-        if self.upper.len() != 1 {
-            return;
-        }
-        let Some(server @ (OPEN | FAIR)) = self.upper.first() else { return };
+        let server = match (self.upper.len(), self.upper.first()) {
+            (0, _) if !self.fair.is_empty() && self.servers[FAIR as usize].phase == Phase::Inactive => FAIR,
+            (1, Some(server @ (OPEN | FAIR))) => server,
+            _ => return,
+        };
         let entry = &mut self.servers[server as usize];
         if entry.account.wake(&entry.params, now) != Wake::Run {
             entry.account.left = entry.account.left.min(0);
             entry.account.postpone(&entry.params);
         }
-        let deadline = entry.account.deadline;
-        self.upper.advance(server, deadline);
+        if entry.phase == Phase::Inactive {
+            self.queue(server);
+        } else {
+            let deadline = entry.account.deadline;
+            self.upper.advance(server, deadline);
+        }
     }
 
     /// A ready server has no budget left.
@@ -443,8 +448,13 @@ impl Scheduler {
             Some(OPEN) => self.open.first(),
             // With nothing else ready best effort runs on slack, throttled or not.
             Some(FAIR) | None => self.fair.first(),
-            Some(server) => self.servers[server as usize].members.first(),
+            Some(server) => self.first_member(server),
         }
+    }
+
+    #[inline(never)]
+    fn first_member(&self, server: u32) -> Option<u32> {
+        self.servers[server as usize].members.first()
     }
 
     /// The picked task is being polled. It stays where it is.
