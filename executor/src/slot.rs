@@ -146,6 +146,7 @@ impl Slot {
         self.block.load(Ordering::Relaxed)
     }
 
+    #[inline(always)]
     pub(crate) fn set_block(&self, block: *mut Head) {
         self.block.store(block, Ordering::Relaxed);
     }

@@ -73,6 +73,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    #[inline(always)]
     pub(crate) fn fill(&self, slot: &Slot) {
         slot.server.set(self.server as u16);
         slot.deadline.set(self.deadline);
@@ -151,7 +152,13 @@ impl<P: Platform> Task<P> {
     }
 
     /// Enters the task into its reservation; returns the server and the relative deadline.
+    #[inline(always)]
     fn claim(&self, core: CoreId, home: &Core<P>) -> Result<Option<(u32, u64)>, SpawnError> {
+        if self.within.is_none() && self.reservation.is_none() { Ok(None) } else { self.claim_reserved(core, home) }
+    }
+
+    #[cold]
+    fn claim_reserved(&self, core: CoreId, home: &Core<P>) -> Result<Option<(u32, u64)>, SpawnError> {
         let refused = |error| SpawnError::Refused { core, error };
         match (self.within, &self.reservation) {
             (Some((at, server)), _) => {
@@ -170,6 +177,7 @@ impl<P: Platform> Task<P> {
         }
     }
 
+    #[inline(always)]
     fn spec(&self, place: &'static Location<'static>, flags: u8, claim: Option<(u32, u64)>) -> Spec {
         let site = P::fleet().sites.find(Site { name: self.name, place });
         if let Some((server, relative)) = claim {

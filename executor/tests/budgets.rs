@@ -170,6 +170,28 @@ fn a_throttled_task_cannot_delay_another_and_lateness_says_throttled() {
 }
 
 #[test]
+fn turns_are_strict_while_polls_are_short() {
+    start(CoreConfig::new());
+    let log = Rc::new(RefCell::new(Vec::new()));
+    for (name, deadline) in [("a", None), ("b", None), ("due later", Some(20)), ("due", Some(10)), ("due too", Some(10))] {
+        let log = log.clone();
+        let task = Task::<Virtual>::new(name);
+        let task = if let Some(deadline) = deadline { task.deadline_at(deadline) } else { task };
+        task.spawn_local(async move {
+            for _ in 0..2 {
+                log.borrow_mut().push(name);
+                work(10);
+                yield_now().await;
+            }
+        })
+        .expect("spawns")
+        .detach();
+    }
+    run_until(NOW.get() + US);
+    assert_eq!(*log.borrow(), ["due", "due too", "due", "due too", "due later", "due later", "a", "b", "a", "b"]);
+}
+
+#[test]
 fn best_effort_shares_by_weight() {
     start(CoreConfig::new());
     let light = hog(Task::new("light").weight(1024), 30 * US);

@@ -37,9 +37,18 @@ impl Sites {
     }
 
     /// The number of this name and place, entering it if it is new.
+    #[inline]
     pub(crate) fn find(&self, site: Site) -> u16 {
         let place = core::ptr::from_ref(site.place).addr();
-        let start = (place >> 3 ^ site.name.as_ptr().addr()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        let start = ((place >> 3 ^ site.name.as_ptr().addr()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % (SITES - 1);
+        match self.get(start as u16) {
+            Some(known) if same(known, &site) => start as u16,
+            _ => self.search(start, site),
+        }
+    }
+
+    #[cold]
+    fn search(&self, start: usize, site: Site) -> u16 {
         for probe in 0..SITES - 1 {
             let at = (start + probe) % (SITES - 1);
             match self.get(at as u16) {

@@ -15,7 +15,11 @@ const BANDS: u64 = 64;
 pub const DEFAULT_WEIGHT: u32 = 1024;
 
 /// 2¹⁶ × default weight ÷ weight: what a tick costs a task of this weight, in 1/2¹⁶ virtual ticks.
+#[inline(always)]
 pub(crate) fn tick_cost(weight: u32) -> u64 {
+    if weight == DEFAULT_WEIGHT {
+        return 1 << 16;
+    }
     ((DEFAULT_WEIGHT as u64) << 16) / weight.clamp(1, 1 << 20) as u64
 }
 
@@ -84,11 +88,15 @@ impl Fair {
     /// The front task yields after `ticks`: it goes to the back, of this band or of the one it has come to.
     #[inline(always)]
     pub(crate) fn rotate(&mut self, slots: &[Slot], slot: u32, record: &Slot, ticks: u64) {
+        let mut stays = true;
         if ticks != 0 {
-            let cost = (record.relative.get() & COST_MASK) as u128;
-            record.deadline.set(record.deadline.get().saturating_add(((ticks as u128 * cost) >> 16) as u64));
+            // A poll is shorter than 2^32 ticks x weight, or its cost saturates: no 128-bit product needed.
+            let cost = ticks.saturating_mul(record.relative.get() & COST_MASK) >> 16;
+            let time = record.deadline.get().saturating_add(cost);
+            record.deadline.set(time);
+            stays = time >> self.shift <= self.band;
         }
-        if record.deadline.get() >> self.shift <= self.band {
+        if stays {
             self.lists[(self.band % BANDS) as usize].rotate(slots, slot, record);
         } else {
             self.leave_band(slots, slot);
@@ -110,6 +118,7 @@ impl Fair {
         }
     }
 
+    #[inline(never)]
     fn next_band(&mut self) -> Option<u32> {
         if self.occupied == 0 {
             return None;
@@ -123,7 +132,7 @@ impl Fair {
     #[inline]
     pub(crate) fn charge(&self, slots: &[Slot], slot: u32, ticks: u64) {
         let record = &slots[slot as usize];
-        let cost = (record.relative.get() & COST_MASK) as u128;
-        record.deadline.set(record.deadline.get().saturating_add(((ticks as u128 * cost) >> 16) as u64));
+        let cost = ticks.saturating_mul(record.relative.get() & COST_MASK) >> 16;
+        record.deadline.set(record.deadline.get().saturating_add(cost));
     }
 }

@@ -30,6 +30,8 @@ pub struct Heap {
     place: Vec<u32>,
     len: usize,
     sequence: u64,
+    /// A copy of the root entry: whose turn it is and when is asked far more often than it changes.
+    root: u128,
 }
 
 impl Heap {
@@ -49,12 +51,7 @@ impl Heap {
         let mut place = Vec::new();
         place.try_reserve_exact(capacity)?;
         place.resize(capacity, ABSENT);
-        Ok(Heap { lines, place, len: 0, sequence: 0 })
-    }
-
-    /// How many items there can be.
-    pub fn capacity(&self) -> usize {
-        self.place.len()
+        Ok(Heap { lines, place, len: 0, sequence: 0, root: UNUSED })
     }
 
     /// How many items are in the heap.
@@ -72,25 +69,13 @@ impl Heap {
     /// The earliest item.
     #[inline(always)]
     pub fn first(&self) -> Option<u32> {
-        match self.lines.first() {
-            Some(line) if self.len != 0 => Some(item_of(line.0[ROOT])),
-            _ => None,
-        }
+        if self.len == 0 { None } else { Some(item_of(self.root)) }
     }
 
     /// The earliest time; `u64::MAX` when empty.
     #[inline(always)]
     pub fn first_time(&self) -> u64 {
-        match self.lines.first() {
-            Some(line) => time_of(line.0[ROOT]),
-            None => u64::MAX,
-        }
-    }
-
-    /// Whether `item` is in the heap.
-    #[inline(always)]
-    pub fn contains(&self, item: u32) -> bool {
-        self.place.get(item as usize).is_some_and(|&place| place != ABSENT)
+        time_of(self.root)
     }
 
     /// The time `item` is queued for.
@@ -141,6 +126,9 @@ impl Heap {
         let last = ROOT + self.len;
         let moved = self.entry(last);
         self.lines[last >> 2].0[last & 3] = UNUSED;
+        if last == ROOT {
+            self.root = UNUSED;
+        }
         if last != position {
             self.settle(position, moved);
         } else if self.len == 0 {
@@ -163,6 +151,9 @@ impl Heap {
 
     #[inline(always)]
     fn put(&mut self, position: usize, entry: u128) {
+        if position == ROOT {
+            self.root = entry;
+        }
         self.lines[position >> 2].0[position & 3] = entry;
         self.place[(entry & ITEM_MASK) as usize] = position as u32;
     }
@@ -317,6 +308,7 @@ mod tests {
         for position in ROOT + heap.len..heap.lines.len() * 4 {
             assert_eq!(heap.entry(position), UNUSED);
         }
+        assert_eq!(heap.root, heap.entry(ROOT));
         assert_eq!(heap.place.iter().filter(|&&place| place != ABSENT).count(), heap.len);
     }
 

@@ -18,6 +18,7 @@ pub(crate) struct TaskRecord {
 }
 
 impl TaskRecord {
+    #[inline(always)]
     pub(crate) fn begin(&self, now: u64) {
         self.cpu_ticks.set(0);
         self.polls.set(0);

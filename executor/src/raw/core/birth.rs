@@ -71,6 +71,7 @@ impl<P: Platform> Core<P> {
         Ok((id, head))
     }
 
+    #[inline(always)]
     pub(super) fn born(&self, local: &mut Local, slot: u32, now: u64) {
         if self.slot(slot).server.get() as u32 == FAIR {
             let start = local.sched.virtual_now();

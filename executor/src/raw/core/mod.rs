@@ -304,6 +304,7 @@ impl<P: Platform> Core<P> {
     }
 
     /// Ends a slot's occupancy: wakers and ids of this generation are stale from here on.
+    #[inline]
     fn release_slot(&self, local: &mut Local, slot: u32) {
         let record = self.slot(slot);
         let state = record.state();
