@@ -132,10 +132,11 @@ impl Programs {
         effort: Effort,
     ) -> Result<Vec<Row>, Error> {
         let executors = self.executors();
-        let repetitions = if workload.kind() == Kind::Exact {
-            1
-        } else {
-            effort.repetitions
+        let repetitions = match workload.kind() {
+            Kind::Exact => 1,
+            // Two cores of a virtual machine are near or far from each other for a while: few repetitions mislead.
+            Kind::Latency => effort.repetitions.max(Effort::FULL.repetitions),
+            Kind::Timed => effort.repetitions,
         };
         let mut readings: Vec<Vec<Reading>> = vec![Vec::new(); executors.len()];
         for repetition in 0..repetitions {
