@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use executor::Event;
+use hal::platform::Notice;
 
 use crate::exec::{self, CoreId};
 
@@ -17,54 +17,42 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// Starts the task.
 pub fn start() {
-    hal::platform::keep_events();
+    hal::platform::keep_notices(hal::time::ns_to_ticks(LONG_POLL_NS));
     exec::spawn_best_effort("monitor", CoreId::FIRST, async {
         loop {
-            let (event, dropped) = hal::platform::next_event().await;
+            let (notice, dropped) = hal::platform::next_notice().await;
             if dropped > 0 {
-                ::log::debug!("{dropped} executor events were dropped");
+                ::log::warn!("{dropped} more reports came too fast to be kept");
             }
-            if report(&event) {
-                exec::sleep(QUIET).await;
-            }
+            report(&notice);
+            exec::sleep(QUIET).await;
         }
     });
 }
 
-/// Logs `event` if it is worth it.
-fn report(event: &Event) -> bool {
-    match *event {
-        Event::LongPoll {
+fn report(notice: &Notice) {
+    match *notice {
+        Notice::LongPoll {
             task,
+            name,
+            place,
             ticks,
             allowed_ticks,
         } => {
-            let ns = hal::time::ticks_to_ns(ticks);
-            if ns < LONG_POLL_NS {
-                return false;
-            }
-            let info = exec::fleet().task(task);
-            let name = info.as_ref().map_or("(ended)", |info| info.name);
+            let ms = hal::time::ticks_to_ns(ticks) / 1_000_000;
             let allowed_us = hal::time::ticks_to_ns(allowed_ticks) / 1000;
-            match info.as_ref().and_then(|info| info.place) {
+            let core = task.core();
+            match place {
                 Some(place) => ::log::warn!(
-                    "task {task} {name}, spawned at {place}, held core {} for {} ms without a pause (allowed: {allowed_us} us)",
-                    task.core(),
-                    ns / 1_000_000
+                    "task {task} {name}, spawned at {place}, held core {core} for {ms} ms without a pause (allowed: {allowed_us} us)"
                 ),
                 None => ::log::warn!(
-                    "task {task} {name} held core {} for {} ms without a pause",
-                    task.core(),
-                    ns / 1_000_000
+                    "task {task} {name} held core {core} for {ms} ms without a pause (allowed: {allowed_us} us)"
                 ),
             }
-            true
         }
-        Event::TimersExhausted { core } => {
+        Notice::TimersExhausted(core) => {
             ::log::warn!("core {core} has no free timer: its sleepers poll until one is free");
-            true
         }
-        // Counted per task; `ps` and `top` show them.
-        _ => false,
     }
 }

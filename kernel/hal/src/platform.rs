@@ -7,12 +7,13 @@
 
 use core::arch::asm;
 use core::future::poll_fn;
+use core::panic::Location;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Poll;
 
 use conquer_once::spin::OnceCell;
 use crossbeam_queue::ArrayQueue;
-use executor::{CoreId, Event, Fleet, Here, Platform};
+use executor::{CoreId, Event, Fleet, Here, Platform, TaskId};
 use futures_util::task::AtomicWaker;
 
 use crate::cpu::percpu;
@@ -129,17 +130,19 @@ impl Platform for KernelPlatform {
     }
 
     fn event(event: Event) {
-        if let Some(events) = EVENTS.get() {
-            if events.queue.push(event).is_err() {
-                events.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-            // The executor is in the middle of its own bookkeeping: wake as an interrupt would, through the inbox.
-            let here = &percpu::this().here;
-            let before = here.load(Ordering::Relaxed);
-            here.store(before | percpu::IN_INTERRUPT, Ordering::Relaxed);
-            events.reader.wake();
-            here.store(before, Ordering::Relaxed);
+        let Some(notices) = NOTICES.get() else { return };
+        let Some(notice) = notice_of(event, notices.long_poll_ticks) else {
+            return;
+        };
+        if notices.queue.push(notice).is_err() {
+            notices.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        // The executor is in the middle of its own bookkeeping: wake as an interrupt would, through the inbox.
+        let here = &percpu::this().here;
+        let before = here.load(Ordering::Relaxed);
+        here.store(before | percpu::IN_INTERRUPT, Ordering::Relaxed);
+        notices.reader.wake();
+        here.store(before, Ordering::Relaxed);
     }
 
     #[inline]
@@ -167,42 +170,87 @@ impl Platform for KernelPlatform {
     }
 }
 
-/// Executor events kept until a task takes them. More than that at once are counted and dropped.
-const KEPT_EVENTS: usize = 256;
+/// Notices kept until a task takes them. More than that at once are counted and dropped.
+const KEPT_NOTICES: usize = 64;
 
-/// What the executors of all cores have to tell, on its way to the task that logs it.
-struct Events {
-    queue: ArrayQueue<Event>,
-    reader: AtomicWaker,
-    dropped: AtomicU64,
+/// Something an executor reports that a person should hear of.
+#[derive(Clone, Copy, Debug)]
+pub enum Notice {
+    /// A poll held its core for at least the time given to [`keep_notices`].
+    LongPoll {
+        /// Whose poll.
+        task: TaskId,
+        /// The task's name.
+        name: &'static str,
+        /// Where it was spawned.
+        place: Option<&'static Location<'static>>,
+        /// How long the poll took, in ticks.
+        ticks: u64,
+        /// How long it may have taken, in ticks.
+        allowed_ticks: u64,
+    },
+    /// A core has no free timer: its sleepers poll until one is free.
+    TimersExhausted(CoreId),
 }
 
-static EVENTS: OnceCell<Events> = OnceCell::uninit();
+/// What the executors of all cores have to tell, on its way to the task that logs it.
+struct Notices {
+    queue: ArrayQueue<Notice>,
+    reader: AtomicWaker,
+    dropped: AtomicU64,
+    long_poll_ticks: u64,
+}
 
-/// Starts keeping executor events. Allocates: call it while starting up.
-pub fn keep_events() {
+static NOTICES: OnceCell<Notices> = OnceCell::uninit();
+
+/// Starts keeping notices; of polls, those of at least `long_poll_ticks`. Allocates: call it while starting up.
+pub fn keep_notices(long_poll_ticks: u64) {
     // Only the first call matters.
-    let _ = EVENTS.try_init_once(|| Events {
-        queue: ArrayQueue::new(KEPT_EVENTS),
+    let _ = NOTICES.try_init_once(|| Notices {
+        queue: ArrayQueue::new(KEPT_NOTICES),
         reader: AtomicWaker::new(),
         dropped: AtomicU64::new(0),
+        long_poll_ticks,
     });
 }
 
-/// Waits for the next event, and says how many were dropped since the last one. One task at a time; waits for ever if
-/// [`keep_events`] was not called.
-pub async fn next_event() -> (Event, u64) {
+/// Waits for the next notice, and says how many were dropped since the last one. One task at a time; waits for ever if
+/// [`keep_notices`] was not called.
+pub async fn next_notice() -> (Notice, u64) {
     poll_fn(|context| {
-        let Some(events) = EVENTS.get() else {
+        let Some(notices) = NOTICES.get() else {
             return Poll::Pending;
         };
-        events.reader.register(context.waker());
-        match events.queue.pop() {
-            Some(event) => Poll::Ready((event, events.dropped.swap(0, Ordering::Relaxed))),
+        notices.reader.register(context.waker());
+        match notices.queue.pop() {
+            Some(notice) => Poll::Ready((notice, notices.dropped.swap(0, Ordering::Relaxed))),
             None => Poll::Pending,
         }
     })
     .await
+}
+
+/// The notice that `event` is worth, if any. Names are read now: the task may be gone when somebody hears of it.
+fn notice_of(event: Event, long_poll_ticks: u64) -> Option<Notice> {
+    match event {
+        Event::LongPoll {
+            task,
+            ticks,
+            allowed_ticks,
+        } if ticks >= long_poll_ticks => {
+            let info = FLEET.task(task);
+            Some(Notice::LongPoll {
+                task,
+                name: info.as_ref().map_or("(ended)", |info| info.name),
+                place: info.and_then(|info| info.place),
+                ticks,
+                allowed_ticks,
+            })
+        }
+        Event::TimersExhausted { core } => Some(Notice::TimersExhausted(core)),
+        // Misses and shorter overruns are counted by the executor, per task and place.
+        _ => None,
+    }
 }
 
 /// Arms the timer for `until`; `false` if that is past, so that there is no point in halting.

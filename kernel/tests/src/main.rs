@@ -8,6 +8,7 @@
 //! - [`power`]: poweroff, reboot, panic, and the exit statuses of `scripts/run --exec`.
 //! - [`input`]: keys and serial bursts arrive complete and in order.
 //! - [`interrupts`]: no timer interrupts while idle, wakes of halted cores, NMI storms.
+//! - [`executor`]: a full load of reservations, and tasks that hold their core.
 //! - [`faults`]: provoked faults end in readable reports.
 //! - [`hardening`]: random addresses, W^X, failing allocations.
 //! - [`bad_input`]: nonsense from people, hosts and firmware.
@@ -22,6 +23,7 @@ mod acpi;
 mod bad_input;
 mod boot;
 mod commands;
+mod executor;
 mod faults;
 mod hardening;
 mod input;
@@ -49,6 +51,7 @@ fn scenarios() -> Vec<Scenario> {
         power::scenarios(),
         input::scenarios(),
         interrupts::scenarios(),
+        executor::scenarios(),
         faults::scenarios(),
         hardening::scenarios(),
         bad_input::scenarios(),

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use kerncore::symbols::{BlobError, Symbols};
+use kerncore::symbols::Symbols;
 
 use crate::boot::image;
 
@@ -41,22 +41,25 @@ pub fn write(out: &mut dyn Write, rip: u64, mut rbp: u64) -> fmt::Result {
 
 fn write_frame(out: &mut dyn Write, number: usize, address: u64) -> fmt::Result {
     write!(out, "  #{number:<2} {address:#018x} ")?;
-    write_symbol(out, address)?;
+    // The first is where the core is; the others are return addresses, one past their call: after a call that never
+    // returns that is already another function.
+    write_symbol(out, address, u64::from(number > 0))?;
     writeln!(out)
 }
 
-/// Writes `name+0xoffset` for a code address, or says why it cannot.
-pub fn write_symbol(out: &mut dyn Write, address: u64) -> fmt::Result {
+/// Writes `name+0xoffset` for the function that holds the byte `back` before `address`, or what there is to say instead.
+fn write_symbol(out: &mut dyn Write, address: u64, back: u64) -> fmt::Result {
     let Some(offset) = image::offset_of(address) else {
         return write!(out, "(outside the kernel)");
     };
-    let named = Symbols::open(image::symbols()).and_then(|symbols| {
-        // A return address lies one past the call: after a call that never returns, that is another function.
-        let inside = u32::try_from(offset.saturating_sub(1)).unwrap_or(u32::MAX);
-        symbols.look_up(inside).ok_or(BlobError::Empty)
-    });
-    match named {
-        Ok(symbol) => write!(out, "{}+{:#x}", symbol.name, symbol.offset + 1),
-        Err(_) => write!(out, "kernel+{offset:#x}"),
+    let inside = u32::try_from(offset.saturating_sub(back)).unwrap_or(u32::MAX);
+    match Symbols::open(image::symbols()).map(|symbols| symbols.look_up(inside)) {
+        Ok(Some(symbol)) => write!(
+            out,
+            "{}+{:#x}",
+            symbol.name,
+            u64::from(symbol.offset) + back
+        ),
+        _ => write!(out, "kernel+{offset:#x}"),
     }
 }
