@@ -11,7 +11,9 @@ use std::{
     task::{Poll, Waker},
 };
 
-use executor::{CoreConfig, CoreId, Fleet, Here, Platform, Step, Task, set_deadline, time, yield_now};
+use executor::{
+    CoreConfig, CoreId, Fleet, Here, Platform, Step, Task, set_deadline, time, yield_now,
+};
 
 macro_rules! platform {
     ($name:ident, $fleet:ident, $stats:expr) => {
@@ -54,7 +56,10 @@ const CORE: CoreId = CoreId::FIRST;
 /// Processor time of this thread in ns: other load on the machine does not count.
 fn thread_ns() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    stat.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number")
+    stat.split(' ')
+        .next()
+        .and_then(|ns| ns.parse().ok())
+        .expect("a number")
 }
 
 struct Random(u64);
@@ -76,7 +81,9 @@ fn drain<P: Platform>() {
 fn measure<P: Platform>(count: u64, left: &Rc<Cell<u64>>) -> f64 {
     left.set(count);
     let start = thread_ns();
-    P::fleet().run_until(CORE, || left.get() == 0).expect("runs here");
+    P::fleet()
+        .run_until(CORE, || left.get() == 0)
+        .expect("runs here");
     (thread_ns() - start) as f64 / count as f64
 }
 
@@ -116,7 +123,10 @@ fn hold<P: Platform>(tasks: usize, count: u64) -> f64 {
                     yield_now().await;
                 }
             };
-            Task::<P>::new("hold").deadline_at(1 << 60).spawn_local(body).expect("spawns")
+            Task::<P>::new("hold")
+                .deadline_at(1 << 60)
+                .spawn_local(body)
+                .expect("spawns")
         })
         .collect();
     measure::<P>(count / 10, &left);
@@ -128,7 +138,8 @@ fn hold<P: Platform>(tasks: usize, count: u64) -> f64 {
 
 fn wake_chain<P: Platform>(tasks: usize, count: u64) -> f64 {
     let left = Rc::new(Cell::new(u64::MAX));
-    let wakers: Rc<Vec<RefCell<Option<Waker>>>> = Rc::new((0..tasks).map(|_| RefCell::new(None)).collect());
+    let wakers: Rc<Vec<RefCell<Option<Waker>>>> =
+        Rc::new((0..tasks).map(|_| RefCell::new(None)).collect());
     let handles: Vec<_> = (0..tasks)
         .map(|me| {
             let (left, wakers) = (left.clone(), wakers.clone());
@@ -170,7 +181,10 @@ fn spawn<P: Platform>(batch: usize, count: u64) -> f64 {
             for _ in 0..batch {
                 let sum = sum.clone();
                 let body = async move { sum.set(sum.get() + 1) };
-                Task::<P>::new("spawn").spawn_local(body).expect("spawns").detach();
+                Task::<P>::new("spawn")
+                    .spawn_local(body)
+                    .expect("spawns")
+                    .detach();
             }
             drain_batch::<P>(batch);
         }
@@ -212,9 +226,19 @@ fn timers<P: Platform>(sleepers: usize, count: u64) -> f64 {
 }
 
 fn all<P: Platform>(label: &str, only: Option<(&str, u64)>) {
-    let config = CoreConfig { tasks: 10_100, remote_tasks: 16, timers: 10_100, ..CoreConfig::new() };
+    let config = CoreConfig {
+        tasks: 10_100,
+        remote_tasks: 16,
+        timers: 10_100,
+        ..CoreConfig::new()
+    };
     P::fleet().start_core(CORE, config).expect("a core");
-    type Case<P> = (&'static str, fn(usize, u64) -> f64, usize, std::marker::PhantomData<P>);
+    type Case<P> = (
+        &'static str,
+        fn(usize, u64) -> f64,
+        usize,
+        std::marker::PhantomData<P>,
+    );
     let case = |name, run, size| -> Case<P> { (name, run, size, std::marker::PhantomData) };
     let cases: [Case<P>; 16] = [
         case("round_robin", round_robin::<P>, 1),
@@ -242,7 +266,9 @@ fn all<P: Platform>(label: &str, only: Option<(&str, u64)>) {
             }
             continue;
         }
-        let best = (0..3).map(|_| run(size, 2_000_000)).fold(f64::MAX, f64::min);
+        let best = (0..3)
+            .map(|_| run(size, 2_000_000))
+            .fold(f64::MAX, f64::min);
         println!("{label} {full:20} {best:8.1} ns");
     }
 }
@@ -251,7 +277,10 @@ fn main() {
     // SAFETY: this thread alone runs core 0 of both fleets.
     HERE.set(unsafe { Here::on(CORE, false) });
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let count = arguments.get(2).and_then(|count| count.parse().ok()).unwrap_or(200_000);
+    let count = arguments
+        .get(2)
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(200_000);
     let only = arguments.get(1).map(|case| (case.as_str(), count));
     match arguments.first().map(String::as_str) {
         Some("on") => all::<On>("on ", only),

@@ -85,7 +85,11 @@ impl AdmissionError {
     /// By how much it does not fit, in parts in a million of the core; 0 when that is not the problem.
     pub const fn excess_ppm(&self) -> u64 {
         match self {
-            AdmissionError::DoesNotFit { wanted_ppm, free_ppm, .. } => wanted_ppm.saturating_sub(*free_ppm),
+            AdmissionError::DoesNotFit {
+                wanted_ppm,
+                free_ppm,
+                ..
+            } => wanted_ppm.saturating_sub(*free_ppm),
             _ => 0,
         }
     }
@@ -94,13 +98,23 @@ impl AdmissionError {
 impl fmt::Display for AdmissionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AdmissionError::BadReservation => f.write_str("a reservation needs 0 < budget <= deadline <= period"),
-            AdmissionError::DoesNotFit { wanted_ppm, free_ppm, limit_ppm, deadline_ticks, blocking_ticks } => write!(
+            AdmissionError::BadReservation => {
+                f.write_str("a reservation needs 0 < budget <= deadline <= period")
+            }
+            AdmissionError::DoesNotFit {
+                wanted_ppm,
+                free_ppm,
+                limit_ppm,
+                deadline_ticks,
+                blocking_ticks,
+            } => write!(
                 f,
                 "does not fit by {} ppm: wants {wanted_ppm} of {free_ppm} free (limit {limit_ppm}) at deadline {deadline_ticks} ticks, where polls of {blocking_ticks} ticks block",
                 wanted_ppm.saturating_sub(*free_ppm)
             ),
-            AdmissionError::TooMany { reservations } => write!(f, "the core keeps {reservations} reservations at most"),
+            AdmissionError::TooMany { reservations } => {
+                write!(f, "the core keeps {reservations} reservations at most")
+            }
             AdmissionError::NoCore => f.write_str("the core was not started"),
             AdmissionError::Gone => f.write_str("the reservation was given up"),
         }
@@ -167,8 +181,24 @@ impl Ledger {
         dirty.resize(capacity, false);
         let mut order = Vec::new();
         order.try_reserve_exact(capacity)?;
-        let Division { limit, fair, open_period, open_least, longest_poll } = division;
-        Ok(Ledger { entries, dirty, any_dirty: false, order, limit, fair, open_period, open_least, longest_poll })
+        let Division {
+            limit,
+            fair,
+            open_period,
+            open_least,
+            longest_poll,
+        } = division;
+        Ok(Ledger {
+            entries,
+            dirty,
+            any_dirty: false,
+            order,
+            limit,
+            fair,
+            open_period,
+            open_least,
+            longest_poll,
+        })
     }
 
     fn claim(&self, index: u16) -> Option<&Claim> {
@@ -179,27 +209,50 @@ impl Ledger {
     }
 
     /// The admitted claims by deadline, with `extra` among them and entry `without` left out.
-    fn merged<'a>(&'a self, extra: Option<&'a Claim>, without: Option<u16>) -> impl DoubleEndedIterator<Item = &'a Claim> + Clone {
+    fn merged<'a>(
+        &'a self,
+        extra: Option<&'a Claim>,
+        without: Option<u16>,
+    ) -> impl DoubleEndedIterator<Item = &'a Claim> + Clone {
         let split = extra.map_or(0, |extra| {
-            self.order.partition_point(|&index| self.claim(index).is_some_and(|claim| claim.params.deadline <= extra.params.deadline))
+            self.order.partition_point(|&index| {
+                self.claim(index)
+                    .is_some_and(|claim| claim.params.deadline <= extra.params.deadline)
+            })
         });
         let kept = move |index: &&u16| Some(**index) != without;
         let (before, after) = self.order.split_at(split);
         let look = |index: &'a u16| self.claim(*index);
-        before.iter().filter(kept).filter_map(look).chain(extra).chain(after.iter().filter(kept).filter_map(look))
+        before
+            .iter()
+            .filter(kept)
+            .filter_map(look)
+            .chain(extra)
+            .chain(after.iter().filter(kept).filter_map(look))
     }
 
     /// What is left for tasks with a deadline and no reservation, or where there is too little.
     fn open_share(&self, extra: Option<&Claim>, without: Option<u16>) -> Result<u64, Shortage> {
         let mut blocking = self.longest_poll;
-        let mut density: u64 = self.merged(extra, without).map(Claim::density).fold(0, u64::saturating_add);
+        let mut density: u64 = self
+            .merged(extra, without)
+            .map(Claim::density)
+            .fold(0, u64::saturating_add);
         let fair = bandwidth(self.fair.budget, self.fair.deadline);
         let mut open = self.limit.saturating_sub(density).saturating_sub(fair);
         let wanted = extra.map_or(0, Claim::density);
-        let all_else = density.saturating_sub(wanted).saturating_add(fair).saturating_add(self.open_least);
+        let all_else = density
+            .saturating_sub(wanted)
+            .saturating_add(fair)
+            .saturating_add(self.open_least);
         if open < self.open_least {
             let deadline = extra.map_or(0, |claim| claim.params.deadline);
-            return Err(Shortage { wanted, free: self.limit.saturating_sub(all_else), deadline, blocking });
+            return Err(Shortage {
+                wanted,
+                free: self.limit.saturating_sub(all_else),
+                deadline,
+                blocking,
+            });
         }
         // From the longest deadline down, so that the blocking term is a running maximum.
         let mut same = u64::MAX;
@@ -219,7 +272,12 @@ impl Ledger {
                 let room = self.limit.saturating_sub(used);
                 if used.saturating_add(least) > self.limit {
                     let others = used.saturating_add(least).saturating_sub(wanted);
-                    return Err(Shortage { wanted, free: self.limit.saturating_sub(others), deadline, blocking });
+                    return Err(Shortage {
+                        wanted,
+                        free: self.limit.saturating_sub(others),
+                        deadline,
+                        blocking,
+                    });
                 }
                 if counts_open {
                     open = open.min(room);
@@ -244,7 +302,11 @@ impl Ledger {
     /// What tasks with a deadline and no reservation share now.
     pub(crate) fn open_params(&self) -> Params {
         let share = self.open_share(None, None).unwrap_or(self.open_least);
-        Params { budget: part_of(self.open_period, share).max(1), period: self.open_period, deadline: self.open_period }
+        Params {
+            budget: part_of(self.open_period, share).max(1),
+            period: self.open_period,
+            deadline: self.open_period,
+        }
     }
 
     /// Admits a claim with one user, and returns its server.
@@ -252,8 +314,15 @@ impl Ledger {
         if !claim.params.is_sane() {
             return Err(AdmissionError::BadReservation);
         }
-        self.open_share(Some(&claim), None).map_err(|shortage| self.refuse(shortage))?;
-        let index = self.entries.iter().position(|entry| *entry == Entry::Free).ok_or(AdmissionError::TooMany { reservations: self.entries.len() })?;
+        self.open_share(Some(&claim), None)
+            .map_err(|shortage| self.refuse(shortage))?;
+        let index = self
+            .entries
+            .iter()
+            .position(|entry| *entry == Entry::Free)
+            .ok_or(AdmissionError::TooMany {
+                reservations: self.entries.len(),
+            })?;
         self.entries[index] = Entry::Used(claim, 1);
         self.insert(index as u16, &claim);
         self.mark(index);
@@ -263,11 +332,14 @@ impl Ledger {
     /// Replaces the terms of a server.
     pub(crate) fn change(&mut self, server: u32, claim: Claim) -> Result<(), AdmissionError> {
         let index = (server - FIRST_RESERVED) as u16;
-        let Some(&Entry::Used(_, users)) = self.entries.get(index as usize) else { return Err(AdmissionError::Gone) };
+        let Some(&Entry::Used(_, users)) = self.entries.get(index as usize) else {
+            return Err(AdmissionError::Gone);
+        };
         if !claim.params.is_sane() {
             return Err(AdmissionError::BadReservation);
         }
-        self.open_share(Some(&claim), Some(index)).map_err(|shortage| self.refuse(shortage))?;
+        self.open_share(Some(&claim), Some(index))
+            .map_err(|shortage| self.refuse(shortage))?;
         self.order.retain(|&other| other != index);
         self.entries[index as usize] = Entry::Used(claim, users);
         self.insert(index, &claim);
@@ -276,7 +348,10 @@ impl Ledger {
     }
 
     fn insert(&mut self, index: u16, claim: &Claim) {
-        let at = self.order.partition_point(|&other| self.claim(other).is_some_and(|other| other.params.deadline <= claim.params.deadline));
+        let at = self.order.partition_point(|&other| {
+            self.claim(other)
+                .is_some_and(|other| other.params.deadline <= claim.params.deadline)
+        });
         self.order.insert(at, index);
     }
 
@@ -344,7 +419,10 @@ impl Ledger {
 
     /// What is admitted, best effort included, and the limit; parts in a million.
     pub(crate) fn load_ppm(&self) -> (u64, u64) {
-        let reserved = self.merged(None, None).map(|claim| claim.params.bandwidth()).fold(self.fair.bandwidth(), u64::saturating_add);
+        let reserved = self
+            .merged(None, None)
+            .map(|claim| claim.params.bandwidth())
+            .fold(self.fair.bandwidth(), u64::saturating_add);
         (ppm(reserved), ppm(self.limit))
     }
 }
@@ -362,7 +440,11 @@ mod tests {
             16,
             Division {
                 limit: permille(950),
-                fair: Params { budget: 500 * US, period: 10_000 * US, deadline: 10_000 * US },
+                fair: Params {
+                    budget: 500 * US,
+                    period: 10_000 * US,
+                    deadline: 10_000 * US,
+                },
                 open_period: 1000 * US,
                 open_least: permille(50),
                 longest_poll: 50 * US,
@@ -373,7 +455,11 @@ mod tests {
 
     fn claim(budget: u64, period: u64, deadline: u64, longest_poll: u64) -> Claim {
         Claim {
-            params: Params { budget: budget * US, period: period * US, deadline: deadline * US },
+            params: Params {
+                budget: budget * US,
+                period: period * US,
+                deadline: deadline * US,
+            },
             longest_poll: longest_poll * US,
             hard: true,
             reclaims: false,
@@ -384,22 +470,51 @@ mod tests {
     fn fills_up_to_the_limit_and_says_what_is_missing() {
         let mut ledger = ledger();
         // 95 % - 5 % best effort - 5 % open = 85 %, less 50 us of blocking in 100 ms.
-        ledger.admit(claim(80_000, 100_000, 100_000, 50)).expect("80 % fit");
-        let refusal = ledger.admit(claim(6000, 100_000, 100_000, 50)).expect_err("6 % more do not");
-        let AdmissionError::DoesNotFit { wanted_ppm, free_ppm, .. } = refusal else { panic!("{refusal}") };
+        ledger
+            .admit(claim(80_000, 100_000, 100_000, 50))
+            .expect("80 % fit");
+        let refusal = ledger
+            .admit(claim(6000, 100_000, 100_000, 50))
+            .expect_err("6 % more do not");
+        let AdmissionError::DoesNotFit {
+            wanted_ppm,
+            free_ppm,
+            ..
+        } = refusal
+        else {
+            panic!("{refusal}")
+        };
         assert_eq!(wanted_ppm, 60_000);
         assert!((49_000..=50_000).contains(&free_ppm), "{refusal}");
         assert!(refusal.excess_ppm() >= 10_000);
-        ledger.admit(claim(4900, 100_000, 100_000, 50)).expect("4.9 % fit");
+        ledger
+            .admit(claim(4900, 100_000, 100_000, 50))
+            .expect("4.9 % fit");
     }
 
     #[test]
     fn a_long_poll_blocks_a_short_deadline() {
         let mut ledger = ledger();
-        ledger.admit(claim(10, 200, 200, 10)).expect("5 % + 50/200 fit");
-        let refusal = ledger.admit(claim(300, 100_000, 100_000, 300)).expect_err("polls of 300 us in a deadline of 200 us");
-        assert!(matches!(refusal, AdmissionError::DoesNotFit { deadline_ticks: 200_000, blocking_ticks: 300_000, .. }), "{refusal}");
-        ledger.admit(claim(300, 100_000, 100_000, 100)).expect("polls of 100 us are fine");
+        ledger
+            .admit(claim(10, 200, 200, 10))
+            .expect("5 % + 50/200 fit");
+        let refusal = ledger
+            .admit(claim(300, 100_000, 100_000, 300))
+            .expect_err("polls of 300 us in a deadline of 200 us");
+        assert!(
+            matches!(
+                refusal,
+                AdmissionError::DoesNotFit {
+                    deadline_ticks: 200_000,
+                    blocking_ticks: 300_000,
+                    ..
+                }
+            ),
+            "{refusal}"
+        );
+        ledger
+            .admit(claim(300, 100_000, 100_000, 100))
+            .expect("polls of 100 us are fine");
     }
 
     #[test]
@@ -420,12 +535,27 @@ mod tests {
     #[test]
     fn bad_numbers() {
         let mut ledger = ledger();
-        for bad in [claim(0, 1, 1, 1), claim(2, 1, 1, 1), claim(1, 1, 2, 1), claim(2, 10, 1, 1)] {
+        for bad in [
+            claim(0, 1, 1, 1),
+            claim(2, 1, 1, 1),
+            claim(1, 1, 2, 1),
+            claim(2, 10, 1, 1),
+        ] {
             assert_eq!(ledger.admit(bad), Err(AdmissionError::BadReservation));
         }
-        let absurd = Claim { params: Params { budget: 1, period: u64::MAX, deadline: u64::MAX }, ..claim(1, 1, 1, 1) };
+        let absurd = Claim {
+            params: Params {
+                budget: 1,
+                period: u64::MAX,
+                deadline: u64::MAX,
+            },
+            ..claim(1, 1, 1, 1)
+        };
         assert_eq!(ledger.admit(absurd), Err(AdmissionError::BadReservation));
-        let blocked = Claim { longest_poll: u64::MAX, ..claim(1, 100, 100, 1) };
+        let blocked = Claim {
+            longest_poll: u64::MAX,
+            ..claim(1, 100, 100, 1)
+        };
         let _ = ledger.admit(blocked);
     }
 
@@ -435,7 +565,10 @@ mod tests {
         for _ in 0..16 {
             ledger.admit(claim(1, 100_000, 100_000, 1)).expect("fits");
         }
-        assert_eq!(ledger.admit(claim(1, 100_000, 100_000, 1)), Err(AdmissionError::TooMany { reservations: 16 }));
+        assert_eq!(
+            ledger.admit(claim(1, 100_000, 100_000, 1)),
+            Err(AdmissionError::TooMany { reservations: 16 })
+        );
     }
 
     proptest! {

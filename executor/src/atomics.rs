@@ -6,9 +6,15 @@
 //! instructions on the writing side.
 
 #[cfg(not(loom))]
-pub(crate) use core::{hint::spin_loop, sync::atomic::{AtomicBool, AtomicU32, AtomicUsize}};
+pub(crate) use core::{
+    hint::spin_loop,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicUsize},
+};
 #[cfg(loom)]
-pub(crate) use loom::{hint::spin_loop, sync::atomic::{AtomicBool, AtomicU32, AtomicUsize}};
+pub(crate) use loom::{
+    hint::spin_loop,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicUsize},
+};
 
 pub(crate) use core::sync::atomic::Ordering;
 

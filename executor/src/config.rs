@@ -74,7 +74,9 @@ impl fmt::Display for StartError {
         match self {
             StartError::AlreadyStarted(core) => write!(f, "core {core} is started already"),
             StartError::BadConfig(field) => write!(f, "core configuration: bad value of `{field}`"),
-            StartError::NoMemory => f.write_str("no memory for a core's tables; ask for fewer tasks or timers"),
+            StartError::NoMemory => {
+                f.write_str("no memory for a core's tables; ask for fewer tasks or timers")
+            }
         }
     }
 }

@@ -64,7 +64,9 @@ pub fn deadline<P: Platform>() -> Option<u64> {
 /// deadline keeps it. `false` if the caller is no task, or one with a reservation (whose deadlines follow from it). A
 /// best-effort task becomes a task with a deadline.
 pub fn set_deadline<P: Platform>(ticks: u64) -> bool {
-    P::fleet().here().is_some_and(|core| core.set_current_deadline(ticks))
+    P::fleet()
+        .here()
+        .is_some_and(|core| core.set_current_deadline(ticks))
 }
 
 /// Opens a window in which the running task may be interrupted, for a kernel that is about to enter ring 3 inside a poll.

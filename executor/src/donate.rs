@@ -1,11 +1,6 @@
 //! Lending one's deadline to whom one waits for.
 
-use core::{
-    future::Future,
-    marker::PhantomData,
-    pin::pin,
-    task::Poll,
-};
+use core::{future::Future, marker::PhantomData, pin::pin, task::Poll};
 
 use crate::{CoreId, Platform, TaskId, sched::loans::LoanId};
 
@@ -21,9 +16,16 @@ pub async fn lend<P: Platform, F: Future>(to: TaskId, future: F) -> F::Output {
 }
 
 /// As [`lend`], to whoever holds what `key` names at the time.
-pub(crate) async fn lending<P: Platform, F: Future>(key: usize, holder: impl Fn() -> Option<TaskId>, future: F) -> F::Output {
+pub(crate) async fn lending<P: Platform, F: Future>(
+    key: usize,
+    holder: impl Fn() -> Option<TaskId>,
+    future: F,
+) -> F::Output {
     let mut future = pin!(future);
-    let mut loan = OutLoan::<P> { loan: None, platform: PhantomData };
+    let mut loan = OutLoan::<P> {
+        loan: None,
+        platform: PhantomData,
+    };
     core::future::poll_fn(|context| {
         let result = future.as_mut().poll(context);
         if result.is_pending() && loan.loan.is_none() {
@@ -46,10 +48,14 @@ struct OutLoan<P: Platform> {
 
 impl<P: Platform> OutLoan<P> {
     fn begin(&mut self, key: usize, to: Option<TaskId>) {
-        let Some(here) = P::fleet().here() else { return };
+        let Some(here) = P::fleet().here() else {
+            return;
+        };
         match to {
             Some(to) if to.core() != here.id => {
-                if let (Some(deadline), Some(there)) = (here.current_deadline(), P::fleet().core(to.core())) {
+                if let (Some(deadline), Some(there)) =
+                    (here.current_deadline(), P::fleet().core(to.core()))
+                {
                     there.lend_from_elsewhere(to, deadline);
                 }
             }

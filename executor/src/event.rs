@@ -1,6 +1,6 @@
 //! What the executor tells its platform about, and what it publishes for a watchdog.
 
-use crate::{TaskId, CoreId};
+use crate::{CoreId, TaskId};
 
 /// Something rare and worth a record. Times in ticks.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +55,14 @@ impl Late {
     /// How many causes there are.
     pub const COUNT: usize = 6;
     /// All of them, by number.
-    pub const ALL: [Late; Self::COUNT] =
-        [Late::Queued, Late::Throttled, Late::BlockedByPoll, Late::OwnWork, Late::WokenLate, Late::Unknown];
+    pub const ALL: [Late; Self::COUNT] = [
+        Late::Queued,
+        Late::Throttled,
+        Late::BlockedByPoll,
+        Late::OwnWork,
+        Late::WokenLate,
+        Late::Unknown,
+    ];
 
     /// A short name for tables.
     pub const fn name(self) -> &'static str {

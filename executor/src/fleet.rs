@@ -49,9 +49,15 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RunError::NotStarted(core) => write!(f, "core {core} was not started: call Fleet::start_core first"),
+            RunError::NotStarted(core) => write!(
+                f,
+                "core {core} was not started: call Fleet::start_core first"
+            ),
             RunError::NotHere(core) => write!(f, "this is not the task context of core {core}"),
-            RunError::Nested(core) => write!(f, "core {core} is polling a task: its executor cannot be run inside"),
+            RunError::Nested(core) => write!(
+                f,
+                "core {core} is polling a task: its executor cannot be run inside"
+            ),
         }
     }
 }
@@ -97,7 +103,10 @@ impl<P: Platform> Fleet<P> {
     /// A fleet without cores.
     #[expect(clippy::new_without_default, reason = "a fleet is a static")]
     pub const fn new() -> Fleet<P> {
-        Fleet { cores: [const { AtomicPtr::new(null_mut()) }; CoreId::MAX], sites: Sites::new() }
+        Fleet {
+            cores: [const { AtomicPtr::new(null_mut()) }; CoreId::MAX],
+            sites: Sites::new(),
+        }
     }
 
     /// Makes room for a core. From anywhere; the core takes tasks from now on and runs them once it is run.
@@ -109,7 +118,8 @@ impl<P: Platform> Fleet<P> {
             return Err(StartError::AlreadyStarted(core));
         }
         let fresh = crate::raw::try_box(Core::new(core, config)?).ok_or(StartError::NoMemory)?;
-        crate::raw::publish(&self.cores[core.index()], fresh).map_err(|_: Box<Core<P>>| StartError::AlreadyStarted(core))
+        crate::raw::publish(&self.cores[core.index()], fresh)
+            .map_err(|_: Box<Core<P>>| StartError::AlreadyStarted(core))
     }
 
     /// The core of that number, if started.
@@ -120,7 +130,9 @@ impl<P: Platform> Fleet<P> {
 
     /// The cores that were started, in order.
     pub fn cores(&self) -> impl Iterator<Item = CoreId> + '_ {
-        (0..CoreId::MAX).filter_map(CoreId::new).filter(|core| !self.cores[core.index()].load(Ordering::Relaxed).is_null())
+        (0..CoreId::MAX)
+            .filter_map(CoreId::new)
+            .filter(|core| !self.cores[core.index()].load(Ordering::Relaxed).is_null())
     }
 
     /// Wakes a task, from anywhere: task, interrupt handler, another core, any thread. A task that is gone is not
@@ -135,7 +147,8 @@ impl<P: Platform> Fleet<P> {
     /// Cancels a task, from anywhere: its future is dropped, on its own core, instead of being polled again.
     /// `false` if it is gone already.
     pub fn cancel(&self, task: TaskId) -> bool {
-        self.core(task.core()).is_some_and(|core| core.cancel(task.slot(), task.generation()))
+        self.core(task.core())
+            .is_some_and(|core| core.cancel(task.slot(), task.generation()))
     }
 
     /// Moves a best-effort task to another core, from a task of its own core. Returns its id there; the old one, and wakers and
@@ -153,7 +166,12 @@ impl<P: Platform> Fleet<P> {
 
     /// The core with the fewest tasks among those that take tasks which do not name them.
     pub fn least_loaded(&self) -> Option<CoreId> {
-        self.cores().filter(|&core| self.core(core).is_some_and(|core| !core.config.isolated)).min_by_key(|&core| self.core(core).map_or(u64::MAX, |core| core.stats.tasks.get()))
+        self.cores()
+            .filter(|&core| self.core(core).is_some_and(|core| !core.config.isolated))
+            .min_by_key(|&core| {
+                self.core(core)
+                    .map_or(u64::MAX, |core| core.stats.tasks.get())
+            })
     }
 
     fn runnable(&self, core: CoreId) -> Result<&'static Core<P>, RunError> {

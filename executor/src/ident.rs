@@ -82,7 +82,13 @@ impl TaskId {
 /// `core.slot#generation`.
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}#{}", self.core().index(), self.slot(), self.generation())
+        write!(
+            f,
+            "{}.{}#{}",
+            self.core().index(),
+            self.slot(),
+            self.generation()
+        )
     }
 }
 

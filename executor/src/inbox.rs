@@ -55,7 +55,9 @@ impl Default for Inbox {
 impl Inbox {
     /// An empty inbox.
     pub fn new() -> Inbox {
-        Inbox { head: AtomicU32::new(END) }
+        Inbox {
+            head: AtomicU32::new(END),
+        }
     }
 
     /// Pushes an item that the caller has claimed.
@@ -65,7 +67,12 @@ impl Inbox {
         loop {
             item.next().store(head, Ordering::Relaxed);
             // SeqCst: the sender's half of the handshake with `Park::announce`.
-            match self.head.compare_exchange_weak(head, number + 1, Ordering::SeqCst, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(
+                head,
+                number + 1,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(seen) => head = seen,
             }
@@ -142,7 +149,9 @@ impl Default for Park {
 impl Park {
     /// A core that runs.
     pub fn new() -> Park {
-        Park { state: AtomicU32::new(RUNNING) }
+        Park {
+            state: AtomicU32::new(RUNNING),
+        }
     }
 
     /// The home core is about to halt. Returns whether it may: nothing came before the announcement;
@@ -170,7 +179,10 @@ impl Park {
     pub fn claim_kick(&self) -> bool {
         dekker_fence();
         self.state.load(Ordering::SeqCst) == HALTED
-            && self.state.compare_exchange(HALTED, RUNNING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            && self
+                .state
+                .compare_exchange(HALTED, RUNNING, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// Whether the core sleeps, as last seen from here.

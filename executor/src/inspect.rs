@@ -99,7 +99,10 @@ impl<P: Platform> Fleet<P> {
     pub fn task(&self, task: TaskId) -> Option<TaskInfo<'static>> {
         let home = self.core(task.core())?;
         let slot = home.slots.get(task.slot() as usize)?;
-        let alive = || slot.generation.acquire() == task.generation() && !matches!(slot.state(), State::Free | State::Moved);
+        let alive = || {
+            slot.generation.acquire() == task.generation()
+                && !matches!(slot.state(), State::Free | State::Moved)
+        };
         if !alive() {
             return None;
         }
@@ -139,10 +142,15 @@ impl<P: Platform> Fleet<P> {
     }
 
     /// Calls `look` with the name, the place and the record of every spawn site that was active on `core`.
-    pub fn for_each_site(&self, core: CoreId, mut look: impl FnMut(&'static str, &'static Location<'static>, &SiteRecord)) {
+    pub fn for_each_site(
+        &self,
+        core: CoreId,
+        mut look: impl FnMut(&'static str, &'static Location<'static>, &SiteRecord),
+    ) {
         let Some(home) = self.core(core) else { return };
         for index in 0..SITES as u16 {
-            if let (Some(site), Some(record)) = (self.sites.get(index), home.sites.get(index as usize))
+            if let (Some(site), Some(record)) =
+                (self.sites.get(index), home.sites.get(index as usize))
                 && record.latency.total() > 0
             {
                 look(site.name, site.place, record);
@@ -163,9 +171,17 @@ impl<P: Platform> Fleet<P> {
             return None;
         }
         let id = TaskId::from_bits(task);
-        let best_effort = self.core(core)?.slots.get(id.slot() as usize).is_none_or(|slot| slot.server.get() as u32 == FAIR);
+        let best_effort = self
+            .core(core)?
+            .slots
+            .get(id.slot() as usize)
+            .is_none_or(|slot| slot.server.get() as u32 == FAIR);
         let deadline = polling.deadline.get();
-        Some(PollInfo { task: id, since: polling.since.get(), deadline: (!best_effort && deadline != u64::MAX).then_some(deadline) })
+        Some(PollInfo {
+            task: id,
+            since: polling.since.get(),
+            deadline: (!best_effort && deadline != u64::MAX).then_some(deadline),
+        })
     }
 
     /// Whether `core` is halted.

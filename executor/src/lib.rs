@@ -59,8 +59,8 @@ mod donate;
 mod event;
 mod fleet;
 mod ident;
-mod inspect;
 mod inbox;
+mod inspect;
 mod platform;
 mod pool;
 mod published;
@@ -82,7 +82,7 @@ pub mod modelled {
     pub use crate::{
         inbox::{Inbox, Linked, Park, claim},
         raw::{
-            gate::{Gate, Acquire},
+            gate::{Acquire, Gate},
             joincell::{Completion, JoinCell},
             oneshot,
         },
@@ -91,7 +91,10 @@ pub mod modelled {
 
 pub use admission::AdmissionError;
 pub use config::{CoreConfig, StartError};
-pub use current::{YieldNow, checkpoint, current_task, deadline, need_resched, preemptible, set_deadline, yield_now};
+pub use current::{
+    YieldNow, checkpoint, current_task, deadline, need_resched, preemptible, set_deadline,
+    yield_now,
+};
 pub use donate::lend;
 pub use event::{Event, Late};
 pub use fleet::{Fleet, MoveError, RunError, Step};

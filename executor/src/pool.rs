@@ -20,14 +20,21 @@ fn word(tag: u64, item: u32) -> u64 {
 
 impl Pool {
     pub(crate) const fn new() -> Pool {
-        Pool { head: AtomicU64::new(0) }
+        Pool {
+            head: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn push(&self, slots: &[Slot], slot: u32) {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             slots[slot as usize].next.set(head as u32);
-            match self.head.compare_exchange_weak(head, word((head >> 32) + 1, slot + 1), Ordering::Release, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(
+                head,
+                word((head >> 32) + 1, slot + 1),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(seen) => head = seen,
             }
@@ -42,7 +49,12 @@ impl Pool {
                 return None;
             }
             let next = slots[item as usize - 1].next.get();
-            match self.head.compare_exchange_weak(head, word((head >> 32) + 1, next), Ordering::Acquire, Ordering::Acquire) {
+            match self.head.compare_exchange_weak(
+                head,
+                word((head >> 32) + 1, next),
+                Ordering::Acquire,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => return Some(item - 1),
                 Err(seen) => head = seen,
             }

@@ -2,7 +2,9 @@
 
 use core::{fmt, marker::PhantomData, time::Duration};
 
-use crate::{AdmissionError, CoreId, Platform, admission::Claim, sched::cbs::Params, time::to_ticks};
+use crate::{
+    AdmissionError, CoreId, Platform, admission::Claim, sched::cbs::Params, time::to_ticks,
+};
 
 /// What happens when the budget is used up before the period is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,14 @@ impl Reservation {
             Some(tenth) => tenth,
             None => budget,
         };
-        Reservation { budget, period, deadline: period, p_max, mode: Mode::Hard, reclaim: false }
+        Reservation {
+            budget,
+            period,
+            deadline: period,
+            p_max,
+            mode: Mode::Hard,
+            reclaim: false,
+        }
     }
 
     /// Sets a relative deadline shorter than the period.
@@ -109,7 +118,11 @@ impl<P: Platform> Reserved<P> {
     pub fn new(core: CoreId, reservation: Reservation) -> Result<Reserved<P>, AdmissionError> {
         let home = P::fleet().core(core).ok_or(AdmissionError::NoCore)?;
         let server = home.admit(reservation.claim::<P>())?;
-        Ok(Reserved { core, server, platform: PhantomData })
+        Ok(Reserved {
+            core,
+            server,
+            platform: PhantomData,
+        })
     }
 
     /// Where it is.

@@ -53,9 +53,16 @@ impl fmt::Display for SpawnError {
         match self {
             SpawnError::NoCore { core } => write!(f, "core {core} was not started"),
             SpawnError::NoHome => f.write_str("not on a core: name one for the task"),
-            SpawnError::NotHere { core } => write!(f, "a task that is not Send must be spawned by a task of core {core}"),
-            SpawnError::NoSlot { core, tasks } => write!(f, "all {tasks} task slots of core {core} are taken"),
-            SpawnError::Refused { core, error } => write!(f, "core {core} refuses the reservation: {error}"),
+            SpawnError::NotHere { core } => write!(
+                f,
+                "a task that is not Send must be spawned by a task of core {core}"
+            ),
+            SpawnError::NoSlot { core, tasks } => {
+                write!(f, "all {tasks} task slots of core {core} are taken")
+            }
+            SpawnError::Refused { core, error } => {
+                write!(f, "core {core} refuses the reservation: {error}")
+            }
             SpawnError::NoMemory { bytes } => write!(f, "no memory for a task of {bytes} bytes"),
         }
     }
@@ -78,7 +85,8 @@ impl Spec {
         slot.server.set(self.server as u16);
         slot.deadline.set(self.deadline);
         slot.relative.set(self.relative);
-        slot.flags.set(slot.flags.get() & flag::POOLED | self.flags | flag::NEW);
+        slot.flags
+            .set(slot.flags.get() & flag::POOLED | self.flags | flag::NEW);
         slot.site.set(self.site);
         slot.state.set(crate::slot::State::Idle as u8);
     }
@@ -103,7 +111,16 @@ pub struct Task<P: Platform> {
 impl<P: Platform> Task<P> {
     /// A best-effort task of this name on the caller's core.
     pub const fn new(name: &'static str) -> Task<P> {
-        Task { name, core: None, deadline: None, relative: None, weight: fair::DEFAULT_WEIGHT, reservation: None, within: None, platform: PhantomData }
+        Task {
+            name,
+            core: None,
+            deadline: None,
+            relative: None,
+            weight: fair::DEFAULT_WEIGHT,
+            reservation: None,
+            within: None,
+            platform: PhantomData,
+        }
     }
 
     /// Names the core to live on.
@@ -154,16 +171,27 @@ impl<P: Platform> Task<P> {
     /// Enters the task into its reservation; returns the server and the relative deadline.
     #[inline(always)]
     fn claim(&self, core: CoreId, home: &Core<P>) -> Result<Option<(u32, u64)>, SpawnError> {
-        if self.within.is_none() && self.reservation.is_none() { Ok(None) } else { self.claim_reserved(core, home) }
+        if self.within.is_none() && self.reservation.is_none() {
+            Ok(None)
+        } else {
+            self.claim_reserved(core, home)
+        }
     }
 
     #[cold]
-    fn claim_reserved(&self, core: CoreId, home: &Core<P>) -> Result<Option<(u32, u64)>, SpawnError> {
+    fn claim_reserved(
+        &self,
+        core: CoreId,
+        home: &Core<P>,
+    ) -> Result<Option<(u32, u64)>, SpawnError> {
         let refused = |error| SpawnError::Refused { core, error };
         match (self.within, &self.reservation) {
             (Some((at, server)), _) => {
                 if at != core {
-                    return Err(SpawnError::Refused { core, error: AdmissionError::Gone });
+                    return Err(SpawnError::Refused {
+                        core,
+                        error: AdmissionError::Gone,
+                    });
                 }
                 let relative = home.retain_claim(server).map_err(refused)?;
                 Ok(Some((server, relative)))
@@ -178,10 +206,24 @@ impl<P: Platform> Task<P> {
     }
 
     #[inline(always)]
-    fn spec(&self, place: &'static Location<'static>, flags: u8, claim: Option<(u32, u64)>) -> Spec {
-        let site = P::fleet().sites.find(Site { name: self.name, place });
+    fn spec(
+        &self,
+        place: &'static Location<'static>,
+        flags: u8,
+        claim: Option<(u32, u64)>,
+    ) -> Spec {
+        let site = P::fleet().sites.find(Site {
+            name: self.name,
+            place,
+        });
         if let Some((server, relative)) = claim {
-            return Spec { server, deadline: u64::MAX, relative, flags: flags | flag::RELATIVE, site };
+            return Spec {
+                server,
+                deadline: u64::MAX,
+                relative,
+                flags: flags | flag::RELATIVE,
+                site,
+            };
         }
         match (self.relative, self.deadline) {
             (Some(relative), _) => Spec {
@@ -191,15 +233,29 @@ impl<P: Platform> Task<P> {
                 flags: flags | flag::RELATIVE,
                 site,
             },
-            (None, Some(deadline)) => Spec { server: OPEN, deadline, relative: 0, flags, site },
-            (None, None) => Spec { server: FAIR, deadline: 0, relative: fair::tick_cost(self.weight), flags, site },
+            (None, Some(deadline)) => Spec {
+                server: OPEN,
+                deadline,
+                relative: 0,
+                flags,
+                site,
+            },
+            (None, None) => Spec {
+                server: FAIR,
+                deadline: 0,
+                relative: fair::tick_cost(self.weight),
+                flags,
+                site,
+            },
         }
     }
 
     fn home(&self) -> Result<CoreId, SpawnError> {
         match self.core {
             Some(core) => Ok(core),
-            None if self.within.is_some() => self.within.map(|(core, _)| core).ok_or(SpawnError::NoHome),
+            None if self.within.is_some() => {
+                self.within.map(|(core, _)| core).ok_or(SpawnError::NoHome)
+            }
             None => P::here().core().ok_or(SpawnError::NoHome),
         }
     }
@@ -219,7 +275,11 @@ impl<P: Platform> Task<P> {
         let home = P::fleet().core(core).ok_or(SpawnError::NoCore { core })?;
         let claim = self.claim(core, home)?;
         let spec = self.spec(Location::caller(), 0, claim);
-        let spawned = if home.is_here() { home.spawn_here(future, &spec) } else { home.spawn_from_elsewhere(future, &spec) };
+        let spawned = if home.is_here() {
+            home.spawn_here(future, &spec)
+        } else {
+            home.spawn_from_elsewhere(future, &spec)
+        };
         let (id, head) = spawned.inspect_err(|_| unclaim(home, claim))?;
         Ok(crate::raw::join::handle(id, head))
     }
@@ -242,7 +302,9 @@ impl<P: Platform> Task<P> {
         }
         let claim = self.claim(core, home)?;
         let spec = self.spec(Location::caller(), flag::PINNED, claim);
-        let (id, head) = home.spawn_here(future, &spec).inspect_err(|_| unclaim(home, claim))?;
+        let (id, head) = home
+            .spawn_here(future, &spec)
+            .inspect_err(|_| unclaim(home, claim))?;
         Ok(crate::raw::join::handle(id, head))
     }
 }

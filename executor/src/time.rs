@@ -19,7 +19,11 @@ const NANOS: u128 = 1_000_000_000;
 /// A duration in the platform's ticks, rounded up, saturating.
 pub fn to_ticks<P: Platform>(duration: Duration) -> u64 {
     let ticks = (duration.as_nanos() * P::ticks_per_second() as u128).div_ceil(NANOS);
-    if ticks > u64::MAX as u128 { u64::MAX } else { ticks as u64 }
+    if ticks > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        ticks as u64
+    }
 }
 
 /// Ticks of the platform as a duration, rounded down.
@@ -45,7 +49,11 @@ pub fn sleep<P: Platform>(duration: Duration) -> Sleep<P> {
 
 /// Waits until the clock shows `ticks`.
 pub fn sleep_until<P: Platform>(ticks: u64) -> Sleep<P> {
-    Sleep { until: ticks, timer: None, platform: PhantomData }
+    Sleep {
+        until: ticks,
+        timer: None,
+        platform: PhantomData,
+    }
 }
 
 impl<P: Platform> Sleep<P> {
@@ -86,7 +94,8 @@ impl<P: Platform> Future for Sleep<P> {
             self.disarm();
             return Poll::Ready(());
         }
-        match here.and_then(|here| Some((here.id, here.arm(self.until, context.waker().clone())?))) {
+        match here.and_then(|here| Some((here.id, here.arm(self.until, context.waker().clone())?)))
+        {
             Some((core, Armed::Yes(timer))) => self.timer = Some((core, timer)),
             // No timer is free, or this is not a task of the fleet: look at the clock again.
             Some((_, Armed::Full)) | None => context.waker().wake_by_ref(),
@@ -111,7 +120,10 @@ pub struct Interval<P: Platform> {
 /// An interval whose first tick is one `period` from now. A zero period is taken as one clock tick.
 pub fn interval<P: Platform>(period: Duration) -> Interval<P> {
     let period = to_ticks::<P>(period).max(1);
-    Interval { sleep: sleep_until(P::now().saturating_add(period)), period }
+    Interval {
+        sleep: sleep_until(P::now().saturating_add(period)),
+        period,
+    }
 }
 
 impl<P: Platform> Interval<P> {
@@ -151,7 +163,10 @@ impl core::error::Error for Elapsed {}
 ///
 /// # Errors
 /// [`Elapsed`] when the time is up; the future is dropped then.
-pub async fn timeout<P: Platform, F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
+pub async fn timeout<P: Platform, F: Future>(
+    duration: Duration,
+    future: F,
+) -> Result<F::Output, Elapsed> {
     let mut future = core::pin::pin!(future);
     let mut sleep = sleep::<P>(duration);
     core::future::poll_fn(|context| {

@@ -43,10 +43,22 @@ impl Timers {
         let mut table = Vec::new();
         table.try_reserve_exact(capacity)?;
         for index in 0..capacity as u32 {
-            let next_free = if index + 1 < capacity as u32 { index + 1 } else { NONE };
-            table.push(Timer { waker: None, generation: 0, next_free });
+            let next_free = if index + 1 < capacity as u32 {
+                index + 1
+            } else {
+                NONE
+            };
+            table.push(Timer {
+                waker: None,
+                generation: 0,
+                next_free,
+            });
         }
-        Ok(Timers { heap, table, free: if capacity == 0 { NONE } else { 0 } })
+        Ok(Timers {
+            heap,
+            table,
+            free: if capacity == 0 { NONE } else { 0 },
+        })
     }
 
     /// The earliest due time; `u64::MAX` when none is armed.

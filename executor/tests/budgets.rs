@@ -8,7 +8,8 @@ use std::{
 };
 
 use executor::{
-    AdmissionError, CoreConfig, CoreId, Event, Fleet, Here, Late, Platform, Reservation, Reserved, SpawnError, Step, Task, sync::Notify, time, yield_now,
+    AdmissionError, CoreConfig, CoreId, Event, Fleet, Here, Late, Platform, Reservation, Reserved,
+    SpawnError, Step, Task, sync::Notify, time, yield_now,
 };
 
 /// A machine per thread whose clock moves only when told to: one tick is a nanosecond.
@@ -109,17 +110,26 @@ fn hog(task: Task<Virtual>, poll: u64) -> Rc<Cell<u64>> {
 #[test]
 fn a_hard_reservation_gets_its_budget_and_no_more() {
     start(CoreConfig::new());
-    let alone = hog(Task::new("hard").reservation(Reservation::new(us(2000), us(10_000))), 50 * US);
+    let alone = hog(
+        Task::new("hard").reservation(Reservation::new(us(2000), us(10_000))),
+        50 * US,
+    );
     let begin = NOW.get();
     run_until(begin + 1000 * MS);
     let share = alone.get() as f64 / (1000 * MS) as f64;
-    assert!((0.2..=0.2025).contains(&share), "alone on the core: {share}");
+    assert!(
+        (0.2..=0.2025).contains(&share),
+        "alone on the core: {share}"
+    );
 }
 
 #[test]
 fn an_overrunning_soft_reservation_hurts_only_itself() {
     start(CoreConfig::new());
-    let greedy = hog(Task::new("soft").reservation(Reservation::new(us(1000), us(10_000)).soft()), 50 * US);
+    let greedy = hog(
+        Task::new("soft").reservation(Reservation::new(us(1000), us(10_000)).soft()),
+        50 * US,
+    );
     let misses = Rc::new(Cell::new(0));
     let (missed, jobs) = (misses.clone(), Rc::new(Cell::new(0u64)));
     let done = jobs.clone();
@@ -143,13 +153,20 @@ fn an_overrunning_soft_reservation_hurts_only_itself() {
     assert_eq!(misses.get(), 0, "the admitted reservation misses nothing");
     let share = |got: &Cell<u64>| got.get() as f64 / (4000 * MS) as f64;
     assert!(share(&greedy) > 0.099, "{}", share(&greedy));
-    assert!(share(&rest) > 0.049, "best effort is sure of its part: {}", share(&rest));
+    assert!(
+        share(&rest) > 0.049,
+        "best effort is sure of its part: {}",
+        share(&rest)
+    );
 }
 
 #[test]
 fn a_throttled_task_cannot_delay_another_and_lateness_says_throttled() {
     start(CoreConfig::new());
-    hog(Task::new("hog").reservation(Reservation::new(us(5000), us(10_000))), 20 * US);
+    hog(
+        Task::new("hog").reservation(Reservation::new(us(5000), us(10_000))),
+        20 * US,
+    );
     let worst = Rc::new(Cell::new(0));
     let seen = worst.clone();
     Task::<Virtual>::new("urgent")
@@ -166,17 +183,31 @@ fn a_throttled_task_cannot_delay_another_and_lateness_says_throttled() {
         .detach();
     let begin = NOW.get();
     run_until(begin + 500 * MS);
-    assert!(worst.get() <= 60 * US, "one poll of the other and its own: {}", worst.get());
+    assert!(
+        worst.get() <= 60 * US,
+        "one poll of the other and its own: {}",
+        worst.get()
+    );
 }
 
 #[test]
 fn turns_are_strict_while_polls_are_short() {
     start(CoreConfig::new());
     let log = Rc::new(RefCell::new(Vec::new()));
-    for (name, deadline) in [("a", None), ("b", None), ("due later", Some(20)), ("due", Some(10)), ("due too", Some(10))] {
+    for (name, deadline) in [
+        ("a", None),
+        ("b", None),
+        ("due later", Some(20)),
+        ("due", Some(10)),
+        ("due too", Some(10)),
+    ] {
         let log = log.clone();
         let task = Task::<Virtual>::new(name);
-        let task = if let Some(deadline) = deadline { task.deadline_at(deadline) } else { task };
+        let task = if let Some(deadline) = deadline {
+            task.deadline_at(deadline)
+        } else {
+            task
+        };
         task.spawn_local(async move {
             for _ in 0..2 {
                 log.borrow_mut().push(name);
@@ -188,7 +219,21 @@ fn turns_are_strict_while_polls_are_short() {
         .detach();
     }
     run_until(NOW.get() + US);
-    assert_eq!(*log.borrow(), ["due", "due too", "due", "due too", "due later", "due later", "a", "b", "a", "b"]);
+    assert_eq!(
+        *log.borrow(),
+        [
+            "due",
+            "due too",
+            "due",
+            "due too",
+            "due later",
+            "due later",
+            "a",
+            "b",
+            "a",
+            "b"
+        ]
+    );
 }
 
 #[test]
@@ -220,7 +265,10 @@ fn reclaiming_takes_what_others_leave() {
     let reserve = |budget| Reservation::new(us(budget), us(10_000));
     let idle = Reserved::<Virtual>::new(CORE, reserve(4000)).expect("fits");
     let plain = hog(Task::new("plain").reservation(reserve(1000)), 20 * US);
-    let clever = hog(Task::new("clever").reservation(reserve(1000).reclaiming()), 20 * US);
+    let clever = hog(
+        Task::new("clever").reservation(reserve(1000).reclaiming()),
+        20 * US,
+    );
     let begin = NOW.get();
     run_until(begin + 1000 * MS);
     let share = |got: &Cell<u64>| got.get() as f64 / (1000 * MS) as f64;
@@ -232,18 +280,31 @@ fn reclaiming_takes_what_others_leave() {
 #[test]
 fn reservations_change_and_go_while_they_run() {
     start(CoreConfig::new());
-    let reserved = Reserved::<Virtual>::new(CORE, Reservation::new(us(1000), us(10_000))).expect("fits");
+    let reserved =
+        Reserved::<Virtual>::new(CORE, Reservation::new(us(1000), us(10_000))).expect("fits");
     let got = hog(Task::new("member").within(&reserved), 50 * US);
     let mut begin = NOW.get();
     run_until(begin + 500 * MS);
     let share = |got: u64| got as f64 / (500 * MS) as f64;
-    assert!((0.0995..0.11).contains(&share(got.get())), "{}", share(got.get()));
-    reserved.change(Reservation::new(us(3000), us(10_000))).expect("fits");
+    assert!(
+        (0.0995..0.11).contains(&share(got.get())),
+        "{}",
+        share(got.get())
+    );
+    reserved
+        .change(Reservation::new(us(3000), us(10_000)))
+        .expect("fits");
     let before = got.get();
     begin = NOW.get();
     run_until(begin + 500 * MS);
-    assert!((0.29..0.31).contains(&share(got.get() - before)), "{}", share(got.get() - before));
-    let refusal = reserved.change(Reservation::new(us(9800), us(10_000))).expect_err("too much");
+    assert!(
+        (0.29..0.31).contains(&share(got.get() - before)),
+        "{}",
+        share(got.get() - before)
+    );
+    let refusal = reserved
+        .change(Reservation::new(us(9800), us(10_000)))
+        .expect_err("too much");
     assert!(refusal.excess_ppm() > 100_000, "{refusal}");
     let (load, limit) = Virtual::fleet().load_ppm(CORE).expect("a core");
     assert_eq!((load, limit), (350_000, 950_000));
@@ -254,22 +315,52 @@ fn reservations_change_and_go_while_they_run() {
     drop(reserved);
     let begin = NOW.get();
     run_until(begin + 50 * MS);
-    assert_eq!(Virtual::fleet().load_ppm(CORE), Some((50_000, 950_000)), "the bandwidth came back");
+    assert_eq!(
+        Virtual::fleet().load_ppm(CORE),
+        Some((50_000, 950_000)),
+        "the bandwidth came back"
+    );
 }
 
 #[test]
 fn refusals_say_by_how_much() {
     start(CoreConfig::new());
-    let spawn = |budget, period| Task::<Virtual>::new("r").reservation(Reservation::new(us(budget), us(period))).spawn_local(std::future::pending::<()>());
+    let spawn = |budget, period| {
+        Task::<Virtual>::new("r")
+            .reservation(Reservation::new(us(budget), us(period)))
+            .spawn_local(std::future::pending::<()>())
+    };
     spawn(6000, 10_000).expect("60 % fit").detach();
-    let Err(SpawnError::Refused { error: AdmissionError::DoesNotFit { wanted_ppm, free_ppm, .. }, .. }) = spawn(3000, 10_000) else { panic!("30 % more do not fit") };
+    let Err(SpawnError::Refused {
+        error:
+            AdmissionError::DoesNotFit {
+                wanted_ppm,
+                free_ppm,
+                ..
+            },
+        ..
+    }) = spawn(3000, 10_000)
+    else {
+        panic!("30 % more do not fit")
+    };
     assert_eq!(wanted_ppm, 300_000);
     assert!((240_000..=250_000).contains(&free_ppm), "{free_ppm}");
     for (budget, period) in [(0, 10), (11, 10), (0, 0)] {
-        assert!(matches!(spawn(budget, period), Err(SpawnError::Refused { error: AdmissionError::BadReservation, .. })));
+        assert!(matches!(
+            spawn(budget, period),
+            Err(SpawnError::Refused {
+                error: AdmissionError::BadReservation,
+                ..
+            })
+        ));
     }
     let absurd = Reservation::new(Duration::MAX, Duration::MAX);
-    assert!(Task::<Virtual>::new("r").reservation(absurd).spawn_local(async {}).is_err());
+    assert!(
+        Task::<Virtual>::new("r")
+            .reservation(absurd)
+            .spawn_local(async {})
+            .is_err()
+    );
 }
 
 #[test]
@@ -294,12 +385,24 @@ fn every_miss_has_a_cause() {
         .detach();
     run_until(NOW.get() + 10 * MS);
     // Its own work; a deadline in the past; behind another.
-    Task::<Virtual>::new("long").deadline_after(us(100)).spawn_local(async { work(MS) }).expect("spawns").detach();
+    Task::<Virtual>::new("long")
+        .deadline_after(us(100))
+        .spawn_local(async { work(MS) })
+        .expect("spawns")
+        .detach();
     run_until(NOW.get() + 10 * MS);
-    Task::<Virtual>::new("past").deadline_at(5).spawn_local(async { work(1) }).expect("spawns").detach();
+    Task::<Virtual>::new("past")
+        .deadline_at(5)
+        .spawn_local(async { work(1) })
+        .expect("spawns")
+        .detach();
     run_until(NOW.get() + 10 * MS);
     for name in ["first", "second"] {
-        Task::<Virtual>::new(name).deadline_after(us(100)).spawn_local(async { work(90 * US) }).expect("spawns").detach();
+        Task::<Virtual>::new(name)
+            .deadline_after(us(100))
+            .spawn_local(async { work(90 * US) })
+            .expect("spawns")
+            .detach();
     }
     run_until(NOW.get() + 10 * MS);
     // Throttled.
@@ -309,15 +412,47 @@ fn every_miss_has_a_cause() {
         .expect("spawns")
         .detach();
     run_until(NOW.get() + 50 * MS);
-    let causes: Vec<Late> = EVENTS.with_borrow(|events| events.iter().filter_map(|event| if let Event::Missed { cause, .. } = event { Some(*cause) } else { None }).collect());
-    assert_eq!(causes, [Late::BlockedByPoll, Late::OwnWork, Late::WokenLate, Late::Queued, Late::Throttled]);
-    let long_polls = EVENTS.with_borrow(|events| events.iter().filter(|event| matches!(event, Event::LongPoll { .. })).count());
-    assert!(long_polls >= 2, "polls beyond the core's limit are reported: {long_polls}");
+    let causes: Vec<Late> = EVENTS.with_borrow(|events| {
+        events
+            .iter()
+            .filter_map(|event| {
+                if let Event::Missed { cause, .. } = event {
+                    Some(*cause)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    });
+    assert_eq!(
+        causes,
+        [
+            Late::BlockedByPoll,
+            Late::OwnWork,
+            Late::WokenLate,
+            Late::Queued,
+            Late::Throttled
+        ]
+    );
+    let long_polls = EVENTS.with_borrow(|events| {
+        events
+            .iter()
+            .filter(|event| matches!(event, Event::LongPoll { .. }))
+            .count()
+    });
+    assert!(
+        long_polls >= 2,
+        "polls beyond the core's limit are reported: {long_polls}"
+    );
 }
 
 #[test]
 fn ten_thousand_sleepers_wake_in_order() {
-    start(CoreConfig { tasks: 10_000, timers: 10_000, ..CoreConfig::new() });
+    start(CoreConfig {
+        tasks: 10_000,
+        timers: 10_000,
+        ..CoreConfig::new()
+    });
     let order = Rc::new(RefCell::new(Vec::new()));
     let begin = NOW.get();
     for index in 0..9_800u64 {
@@ -338,7 +473,11 @@ fn ten_thousand_sleepers_wake_in_order() {
 
 #[test]
 fn spawn_and_cancel_races_leave_memory_flat() {
-    start(CoreConfig { tasks: 64, remote_tasks: 0, ..CoreConfig::new() });
+    start(CoreConfig {
+        tasks: 64,
+        remote_tasks: 0,
+        ..CoreConfig::new()
+    });
     let mut held = 0;
     for round in 0..20_000u64 {
         let task = Task::<Virtual>::new("victim")
@@ -367,12 +506,22 @@ fn spawn_and_cancel_races_leave_memory_flat() {
             while Virtual::fleet().step(CORE).expect("runs here") == Step::Ran {}
         }
         assert!(Virtual::fleet().task(id).is_none(), "gone");
-        assert!(!Virtual::fleet().cancel(id), "a cancel after death does nothing");
+        assert!(
+            !Virtual::fleet().cancel(id),
+            "a cancel after death does nothing"
+        );
         Virtual::fleet().wake(id);
-        let bytes = Virtual::fleet().core_stats(CORE).expect("a core").slab_bytes.get();
+        let bytes = Virtual::fleet()
+            .core_stats(CORE)
+            .expect("a core")
+            .slab_bytes
+            .get();
         if round == 100 {
             held = bytes;
         }
-        assert!(round <= 100 || bytes == held, "memory grows: {bytes} from {held}");
+        assert!(
+            round <= 100 || bytes == held,
+            "memory grows: {bytes} from {held}"
+        );
     }
 }

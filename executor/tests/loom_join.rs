@@ -43,7 +43,10 @@ fn join_is_woken() {
                     }
                 })
             };
-            let bells = [Arc::new(Bell(AtomicUsize::new(0))), Arc::new(Bell(AtomicUsize::new(0)))];
+            let bells = [
+                Arc::new(Bell(AtomicUsize::new(0))),
+                Arc::new(Bell(AtomicUsize::new(0))),
+            ];
             let mut last = &bells[0];
             let mut done = cell.register(&Waker::from(bells[0].clone()));
             if again && !done {

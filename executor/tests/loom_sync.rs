@@ -75,7 +75,11 @@ fn a_cancelled_wait_passes_its_permit_on() {
         {
             let waker = Waker::from(Arc::new(Bell(AtomicUsize::new(0))));
             let mut first = pin!(gate.acquire(1));
-            if first.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            if first
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_ready()
+            {
                 giver.join().expect("no panic");
                 return;
             }

@@ -18,7 +18,10 @@ struct Link {
 
 impl Link {
     fn new() -> Link {
-        Link { pending: AtomicBool::new(false), next: AtomicU32::new(0) }
+        Link {
+            pending: AtomicBool::new(false),
+            next: AtomicU32::new(0),
+        }
     }
 }
 

@@ -36,7 +36,11 @@ fn no_wake_is_lost_and_none_is_doubled() {
             // Answer: as far as the waker had come.
             let seen = state.0.load(Ordering::Acquire);
             state.1.store(seen, Ordering::Release);
-            if seen == WAKES { Poll::Ready(()) } else { Poll::Pending }
+            if seen == WAKES {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         }))
         .expect("spawns");
     let waker = loop {
@@ -136,7 +140,11 @@ fn spawn_join_cancel_across_cores() {
         }
     });
     drop(other);
-    assert_eq!(dropped.load(Ordering::Relaxed), ROUNDS, "each future or output was dropped once");
+    assert_eq!(
+        dropped.load(Ordering::Relaxed),
+        ROUNDS,
+        "each future or output was dropped once"
+    );
 }
 
 /// A mutex, a notification and one-shots between three cores.
@@ -152,7 +160,11 @@ fn locks_hold_between_cores() {
         let (total, inside, all) = (total.clone(), inside.clone(), all.clone());
         let (sender, receiver) = oneshot::channel().expect("memory");
         done.push(receiver);
-        let there = if task % 3 == 2 { core } else { others[task % 3].core };
+        let there = if task % 3 == 2 {
+            core
+        } else {
+            others[task % 3].core
+        };
         Task::<Host>::new("locker")
             .core(there)
             .deadline_after(Duration::from_millis(1 + task as u64))
@@ -184,7 +196,10 @@ fn locks_hold_between_cores() {
 fn moved_tasks_keep_their_ids_and_wakes() {
     let core = become_core(CoreConfig::new());
     let other = background(CoreConfig::new());
-    let isolated = background(CoreConfig { isolated: true, ..CoreConfig::new() });
+    let isolated = background(CoreConfig {
+        isolated: true,
+        ..CoreConfig::new()
+    });
     let fleet = Host::fleet();
     assert_ne!(fleet.least_loaded(), Some(isolated.core));
     let there = other.core;
@@ -208,7 +223,10 @@ fn moved_tasks_keep_their_ids_and_wakes() {
             }
             let second = fleet.move_task(first, there).expect("moves");
             assert_eq!(second.core(), there);
-            assert_eq!(fleet.move_task(first, there), Err(executor::MoveError::Gone));
+            assert_eq!(
+                fleet.move_task(first, there),
+                Err(executor::MoveError::Gone)
+            );
             for value in 2..5 {
                 sender.send(value).await.expect("received");
             }
@@ -222,8 +240,13 @@ fn moved_tasks_keep_their_ids_and_wakes() {
                 assert_eq!((sum, ran_on), (9 + (round + 1) % 2, Some(there)));
             }
         }
-        let pinned = Task::<Host>::new("pinned").spawn_local(std::future::pending::<()>()).expect("spawns");
-        assert_eq!(fleet.move_task(pinned.id(), there), Err(executor::MoveError::Pinned));
+        let pinned = Task::<Host>::new("pinned")
+            .spawn_local(std::future::pending::<()>())
+            .expect("spawns");
+        assert_eq!(
+            fleet.move_task(pinned.id(), there),
+            Err(executor::MoveError::Pinned)
+        );
         pinned.abort();
     });
 }

@@ -39,7 +39,10 @@ fn a_waiter_lends_its_deadline_to_the_holder() {
         .detach();
     settle(core);
     // A middle task would come before it, and an urgent one waits for the mutex.
-    for (name, deadline, locks) in [("middle", 2_000_000_000_000, false), ("urgent", 1_000_000_000_000, true)] {
+    for (name, deadline, locks) in [
+        ("middle", 2_000_000_000_000, false),
+        ("urgent", 1_000_000_000_000, true),
+    ] {
         let (l, m) = (log.clone(), mutex.clone());
         Task::<Host>::new(name)
             .deadline_at(deadline)
@@ -58,7 +61,18 @@ fn a_waiter_lends_its_deadline_to_the_holder() {
     }
     start.notify_one();
     settle(core);
-    assert_eq!(*log.borrow(), ["late", "late", "late", "urgent", "middle", "middle", "late after"]);
+    assert_eq!(
+        *log.borrow(),
+        [
+            "late",
+            "late",
+            "late",
+            "urgent",
+            "middle",
+            "middle",
+            "late after"
+        ]
+    );
 }
 
 #[test]
@@ -68,32 +82,48 @@ fn donation_is_transitive_and_ends_with_a_cancelled_wait() {
     let a: Rc<Mutex<Host, ()>> = Rc::new(Mutex::new(()));
     let b: Rc<Mutex<Host, ()>> = Rc::new(Mutex::new(()));
     let go = Rc::new(Notify::new());
-    let spawn = |name: &'static str, deadline: u64, body: std::pin::Pin<Box<dyn Future<Output = ()>>>| {
-        Task::<Host>::new(name).deadline_at(deadline).spawn_local(body).expect("spawns")
-    };
+    let spawn =
+        |name: &'static str, deadline: u64, body: std::pin::Pin<Box<dyn Future<Output = ()>>>| {
+            Task::<Host>::new(name)
+                .deadline_at(deadline)
+                .spawn_local(body)
+                .expect("spawns")
+        };
     let (l, m, g) = (log.clone(), a.clone(), go.clone());
-    spawn("holder of a", 4_000_000_000_000, Box::pin(async move {
-        let _a = m.lock().await;
-        g.notified().await;
-        for _ in 0..2 {
-            l.borrow_mut().push("holder of a");
-            yield_now().await;
-        }
-    }))
+    spawn(
+        "holder of a",
+        4_000_000_000_000,
+        Box::pin(async move {
+            let _a = m.lock().await;
+            g.notified().await;
+            for _ in 0..2 {
+                l.borrow_mut().push("holder of a");
+                yield_now().await;
+            }
+        }),
+    )
     .detach();
     settle(core);
     let (l, m, n) = (log.clone(), a.clone(), b.clone());
-    spawn("holder of b", 3_000_000_000_000, Box::pin(async move {
-        let _b = n.lock().await;
-        let _a = m.lock().await;
-        l.borrow_mut().push("holder of b");
-    }))
+    spawn(
+        "holder of b",
+        3_000_000_000_000,
+        Box::pin(async move {
+            let _b = n.lock().await;
+            let _a = m.lock().await;
+            l.borrow_mut().push("holder of b");
+        }),
+    )
     .detach();
     settle(core);
     let n = b.clone();
-    let urgent = spawn("urgent", 1_000_000_000_000, Box::pin(async move {
-        let _b = n.lock().await;
-    }));
+    let urgent = spawn(
+        "urgent",
+        1_000_000_000_000,
+        Box::pin(async move {
+            let _b = n.lock().await;
+        }),
+    );
     settle(core);
     let deadline = |name: &str| {
         let mut found = None;
@@ -105,11 +135,19 @@ fn donation_is_transitive_and_ends_with_a_cancelled_wait() {
         found
     };
     assert_eq!(deadline("holder of b"), Some(1_000_000_000_000));
-    assert_eq!(deadline("holder of a"), Some(1_000_000_000_000), "through the holder of b");
+    assert_eq!(
+        deadline("holder of a"),
+        Some(1_000_000_000_000),
+        "through the holder of b"
+    );
     urgent.cancel();
     settle(core);
     assert_eq!(deadline("holder of b"), Some(3_000_000_000_000));
-    assert_eq!(deadline("holder of a"), Some(3_000_000_000_000), "still lent by the holder of b");
+    assert_eq!(
+        deadline("holder of a"),
+        Some(3_000_000_000_000),
+        "still lent by the holder of b"
+    );
     go.notify_one();
     settle(core);
     assert_eq!(*log.borrow(), ["holder of a", "holder of a", "holder of b"]);
@@ -126,11 +164,17 @@ fn a_dropped_waiter_passes_its_turn_on() {
         assert!((&mut second).now_or_never().is_none());
         notify.notify_one();
         drop(first);
-        assert!(second.now_or_never().is_some(), "the notification was not lost");
+        assert!(
+            second.now_or_never().is_some(),
+            "the notification was not lost"
+        );
         notify.notify_one();
         notify.notify_one();
         assert!(notify.notified().now_or_never().is_some());
-        assert!(notify.notified().now_or_never().is_none(), "two notifications are one");
+        assert!(
+            notify.notified().now_or_never().is_none(),
+            "two notifications are one"
+        );
         notify.notify_waiters();
         assert!(notify.notified().now_or_never().is_none(), "nobody waited");
     });
@@ -148,7 +192,10 @@ fn semaphore_is_fair_and_takes_back() {
         let mut late = Box::pin(semaphore.acquire(1));
         assert!((&mut late).now_or_never().is_none());
         drop(both);
-        assert!((&mut late).now_or_never().is_some(), "the one behind does not wait for who left");
+        assert!(
+            (&mut late).now_or_never().is_some(),
+            "the one behind does not wait for who left"
+        );
         drop(one);
         drop(late);
         assert_eq!(semaphore.available(), 2);
@@ -179,7 +226,10 @@ fn oneshot_both_ways() {
     let core = become_core(CoreConfig::new());
     block_on(core, async {
         let (sender, receiver) = oneshot::channel().expect("memory");
-        Task::<Host>::new("sender").spawn_local(async move { sender.send(5).expect("is awaited") }).expect("spawns").detach();
+        Task::<Host>::new("sender")
+            .spawn_local(async move { sender.send(5).expect("is awaited") })
+            .expect("spawns")
+            .detach();
         assert_eq!(receiver.await, Ok(5));
         let (sender, receiver) = oneshot::channel::<u8>().expect("memory");
         drop(sender);
@@ -246,7 +296,10 @@ fn broadcast_reaches_all_and_reports_lag() {
             sender.send(value);
             yield_now().await;
         }
-        assert_eq!(slow.receive().await, Err(broadcast::ReceiveError::Lagged(2)));
+        assert_eq!(
+            slow.receive().await,
+            Err(broadcast::ReceiveError::Lagged(2))
+        );
         assert_eq!(slow.receive().await, Ok(2));
         drop(sender);
         assert_eq!(reader.await.expect("ends"), [0, 1, 2, 3, 4, 5]);
@@ -255,19 +308,30 @@ fn broadcast_reaches_all_and_reports_lag() {
 
 #[test]
 fn timeout_disarms_its_timer() {
-    let core = become_core(CoreConfig { timers: 2, ..CoreConfig::new() });
+    let core = become_core(CoreConfig {
+        timers: 2,
+        ..CoreConfig::new()
+    });
     block_on(core, async {
         for _ in 0..10_000 {
-            assert_eq!(time::timeout::<Host, _>(Duration::from_secs(100), async { 1 }).await, Ok(1));
+            assert_eq!(
+                time::timeout::<Host, _>(Duration::from_secs(100), async { 1 }).await,
+                Ok(1)
+            );
             let mut sleep = Box::pin(time::sleep::<Host>(Duration::from_secs(100)));
             assert!((&mut sleep).now_or_never().is_none());
         }
         let forever = std::future::pending::<()>();
-        assert_eq!(time::timeout::<Host, _>(Duration::from_millis(1), forever).await, Err(time::Elapsed));
+        assert_eq!(
+            time::timeout::<Host, _>(Duration::from_millis(1), forever).await,
+            Err(time::Elapsed)
+        );
         let mut interval = time::interval::<Host>(Duration::from_millis(1));
         let first = interval.tick().await;
         assert_eq!(interval.tick().await, first + 1_000_000, "no drift");
     });
-    let stats = <Host as executor::Platform>::fleet().core_stats(core).expect("runs");
+    let stats = <Host as executor::Platform>::fleet()
+        .core_stats(core)
+        .expect("runs");
     assert_eq!(stats.timers_exhausted.get(), 0);
 }

@@ -5,7 +5,10 @@ mod common;
 use std::{
     cell::RefCell,
     rc::Rc,
-    sync::{Arc, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,7 +34,12 @@ fn local_tasks_run_in_turns() {
     settle(core);
     // Strict turns hold while polls are short; here that depends on the machine (tests/budgets.rs has them under virtual time).
     for name in ["a", "b"] {
-        let rounds: Vec<_> = log.borrow().iter().filter(|entry| entry.0 == name).map(|entry| entry.1).collect();
+        let rounds: Vec<_> = log
+            .borrow()
+            .iter()
+            .filter(|entry| entry.0 == name)
+            .map(|entry| entry.1)
+            .collect();
         assert_eq!(rounds, [0, 1, 2]);
     }
 }
@@ -40,7 +48,9 @@ fn local_tasks_run_in_turns() {
 fn join_gives_the_output() {
     let core = become_core(CoreConfig::new());
     let sum = block_on(core, async {
-        let first = Task::<Host>::new("first").spawn(async { 40 }).expect("spawns");
+        let first = Task::<Host>::new("first")
+            .spawn(async { 40 })
+            .expect("spawns");
         let second = Task::<Host>::new("second")
             .spawn_local(async {
                 time::sleep::<Host>(Duration::from_millis(2)).await;
@@ -58,7 +68,11 @@ fn earliest_deadline_first() {
     let log = Rc::new(RefCell::new(Vec::new()));
     for deadline in [50u64, 10, 30, 20, 10, 40] {
         let log = log.clone();
-        Task::<Host>::new("timed").deadline_at(deadline).spawn_local(async move { log.borrow_mut().push(deadline) }).expect("spawns").detach();
+        Task::<Host>::new("timed")
+            .deadline_at(deadline)
+            .spawn_local(async move { log.borrow_mut().push(deadline) })
+            .expect("spawns")
+            .detach();
     }
     settle(core);
     assert_eq!(*log.borrow(), [10, 10, 20, 30, 40, 50]);
@@ -120,7 +134,11 @@ fn wakes_from_an_interrupt() {
         .spawn_local(async move {
             std::future::poll_fn(|context| {
                 *slot.borrow_mut() = Some(context.waker().clone());
-                if seen.fetch_add(1, Ordering::Relaxed) == 1 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                if seen.fetch_add(1, Ordering::Relaxed) == 1 {
+                    std::task::Poll::Ready(())
+                } else {
+                    std::task::Poll::Pending
+                }
             })
             .await;
         })
@@ -140,17 +158,39 @@ fn wakes_from_an_interrupt() {
 
 #[test]
 fn refusals() {
-    let core = become_core(CoreConfig { tasks: 2, remote_tasks: 0, ..CoreConfig::new() });
+    let core = become_core(CoreConfig {
+        tasks: 2,
+        remote_tasks: 0,
+        ..CoreConfig::new()
+    });
     let missing = executor::CoreId::new(250).expect("a number");
-    assert!(matches!(Task::<Host>::new("x").core(missing).spawn(async {}), Err(SpawnError::NoCore { .. })));
+    assert!(matches!(
+        Task::<Host>::new("x").core(missing).spawn(async {}),
+        Err(SpawnError::NoCore { .. })
+    ));
     for _ in 0..2 {
-        Task::<Host>::new("x").spawn(std::future::pending::<()>()).expect("fits").detach();
+        Task::<Host>::new("x")
+            .spawn(std::future::pending::<()>())
+            .expect("fits")
+            .detach();
     }
-    assert!(matches!(Task::<Host>::new("x").spawn(async {}), Err(SpawnError::NoSlot { tasks: 2, .. })));
+    assert!(matches!(
+        Task::<Host>::new("x").spawn(async {}),
+        Err(SpawnError::NoSlot { tasks: 2, .. })
+    ));
     std::thread::spawn(move || {
-        assert!(matches!(Task::<Host>::new("x").spawn(async {}), Err(SpawnError::NoHome)));
-        assert!(matches!(Task::<Host>::new("x").core(core).spawn_local(async {}), Err(SpawnError::NotHere { .. })));
-        assert!(matches!(Task::<Host>::new("x").core(core).spawn(async {}), Err(SpawnError::NoSlot { .. })));
+        assert!(matches!(
+            Task::<Host>::new("x").spawn(async {}),
+            Err(SpawnError::NoHome)
+        ));
+        assert!(matches!(
+            Task::<Host>::new("x").core(core).spawn_local(async {}),
+            Err(SpawnError::NotHere { .. })
+        ));
+        assert!(matches!(
+            Task::<Host>::new("x").core(core).spawn(async {}),
+            Err(SpawnError::NoSlot { .. })
+        ));
     })
     .join()
     .expect("asserts hold");

@@ -30,7 +30,10 @@ pub(crate) struct Head {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Head>() == 32, "the head of a block is half a line");
+const _: () = assert!(
+    size_of::<Head>() == 32,
+    "the head of a block is half a line"
+);
 
 #[repr(C)]
 union Stage<F: Future> {
@@ -69,7 +72,10 @@ pub(crate) unsafe fn write<F: Future>(memory: NonNull<u8>, future: F, tag: u32) 
     let block = memory.cast::<Block<F>>();
     // SAFETY: valid for writes by the caller's promise; fields are written in place, nothing is read.
     unsafe {
-        addr_of_mut!((*block.as_ptr()).head).write(Head { vtable: &Typed::<F>::VTABLE, join: JoinCell::with_tag(tag) });
+        addr_of_mut!((*block.as_ptr()).head).write(Head {
+            vtable: &Typed::<F>::VTABLE,
+            join: JoinCell::with_tag(tag),
+        });
         addr_of_mut!((*block.as_ptr()).stage.future).write(ManuallyDrop::new(future));
     }
     block.cast()

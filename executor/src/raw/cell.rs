@@ -12,12 +12,16 @@ pub(crate) struct RawCell<T> {
 impl<T> RawCell<T> {
     #[cfg(not(loom))]
     pub(crate) const fn new(value: T) -> Self {
-        RawCell { value: core::cell::UnsafeCell::new(value) }
+        RawCell {
+            value: core::cell::UnsafeCell::new(value),
+        }
     }
 
     #[cfg(loom)]
     pub(crate) fn new(value: T) -> Self {
-        RawCell { value: loom::cell::UnsafeCell::new(value) }
+        RawCell {
+            value: loom::cell::UnsafeCell::new(value),
+        }
     }
 
     /// Runs `f` on the content.

@@ -10,7 +10,12 @@
 //! were granted gives them back: that is what makes everything built on it cancel-safe. The loom models in
 //! `tests/loom_sync.rs` run this very module.
 
-use core::{marker::PhantomPinned, pin::Pin, ptr::null_mut, task::{Context, Poll, Waker}};
+use core::{
+    marker::PhantomPinned,
+    pin::Pin,
+    ptr::null_mut,
+    task::{Context, Poll, Waker},
+};
 
 use super::cell::RawCell;
 use crate::atomics::{AtomicBool, AtomicUsize, Ordering, dekker_fence, spin_loop};
@@ -76,7 +81,12 @@ impl Gate {
         Gate {
             incoming: AtomicUsize::new(0),
             locked: AtomicBool::new(false),
-            waiters: RawCell::new(Waiters { first: null_mut(), last: null_mut(), available, closed: false }),
+            waiters: RawCell::new(Waiters {
+                first: null_mut(),
+                last: null_mut(),
+                available,
+                closed: false,
+            }),
             most,
         }
     }
@@ -87,13 +97,20 @@ impl Gate {
         Gate {
             incoming: AtomicUsize::new(0),
             locked: AtomicBool::new(false),
-            waiters: RawCell::new(Waiters { first: null_mut(), last: null_mut(), available, closed: false }),
+            waiters: RawCell::new(Waiters {
+                first: null_mut(),
+                last: null_mut(),
+                available,
+                closed: false,
+            }),
             most,
         }
     }
 
     fn try_lock(&self) -> bool {
-        self.locked.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.locked
+            .compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
     }
 
     fn lock(&self) {
@@ -135,7 +152,8 @@ impl Gate {
                 return;
             }
             // SAFETY: locked.
-            let (wakers, more) = unsafe { self.waiters.with_mut(|waiters| self.grant(&mut *waiters)) };
+            let (wakers, more) =
+                unsafe { self.waiters.with_mut(|waiters| self.grant(&mut *waiters)) };
             let again = self.unlock() || more;
             for waker in wakers.into_iter().flatten() {
                 waker.wake();
@@ -249,7 +267,14 @@ impl Gate {
     pub fn acquire(&self, permits: usize) -> Acquire<'_> {
         Acquire {
             gate: self,
-            node: Node { next: null_mut(), previous: null_mut(), waker: None, wanted: permits, state: NodeState::New, _pinned: PhantomPinned },
+            node: Node {
+                next: null_mut(),
+                previous: null_mut(),
+                waker: None,
+                wanted: permits,
+                state: NodeState::New,
+                _pinned: PhantomPinned,
+            },
         }
     }
 
@@ -265,7 +290,15 @@ impl Gate {
         let (available, wakers, more) = unsafe {
             self.waiters.with_mut(|waiters| {
                 let (wakers, more) = self.grant(&mut *waiters);
-                (if (*waiters).first.is_null() { (*waiters).available } else { 0 }, wakers, more)
+                (
+                    if (*waiters).first.is_null() {
+                        (*waiters).available
+                    } else {
+                        0
+                    },
+                    wakers,
+                    more,
+                )
             })
         };
         self.finish(wakers, more);
@@ -327,13 +360,19 @@ impl Future for Acquire<'_> {
                     NodeState::Granted | NodeState::Done => Poll::Ready(Ok(())),
                     NodeState::Closed => Poll::Ready(Err(Closed)),
                     NodeState::Queued => {
-                        if !node.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                        if !node
+                            .waker
+                            .as_ref()
+                            .is_some_and(|waker| waker.will_wake(context.waker()))
+                        {
                             old = node.waker.replace(context.waker().clone());
                         }
                         Poll::Pending
                     }
                     NodeState::New if waiters.closed => Poll::Ready(Err(Closed)),
-                    NodeState::New if waiters.first.is_null() && waiters.available >= node.wanted => {
+                    NodeState::New
+                        if waiters.first.is_null() && waiters.available >= node.wanted =>
+                    {
                         waiters.available -= node.wanted;
                         Poll::Ready(Ok(()))
                     }

@@ -28,12 +28,18 @@ unsafe impl<T: ?Sized + Send> Sync for Exclusive<T> {}
 impl<T> Guarded<T> {
     #[cfg(not(loom))]
     pub(crate) const fn new(value: T, permits: usize) -> Guarded<T> {
-        Guarded { gate: Gate::new(permits, permits), value: UnsafeCell::new(value) }
+        Guarded {
+            gate: Gate::new(permits, permits),
+            value: UnsafeCell::new(value),
+        }
     }
 
     #[cfg(loom)]
     pub(crate) fn new(value: T, permits: usize) -> Guarded<T> {
-        Guarded { gate: Gate::new(permits, permits), value: UnsafeCell::new(value) }
+        Guarded {
+            gate: Gate::new(permits, permits),
+            value: UnsafeCell::new(value),
+        }
     }
 
     pub(crate) fn into_inner(self) -> T {
@@ -150,7 +156,10 @@ pub(crate) async fn write<T: ?Sized>(guarded: &Guarded<T>, permits: usize) -> Wr
 }
 
 /// Sole access, if nobody else has any.
-pub(crate) fn try_write<T: ?Sized>(guarded: &Guarded<T>, permits: usize) -> Option<WriteGuard<'_, T>> {
+pub(crate) fn try_write<T: ?Sized>(
+    guarded: &Guarded<T>,
+    permits: usize,
+) -> Option<WriteGuard<'_, T>> {
     // SAFETY: all permits were acquired.
     (guarded.gate.try_acquire(permits) == Ok(true)).then(|| unsafe { all(guarded, permits) })
 }

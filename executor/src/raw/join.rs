@@ -9,7 +9,10 @@ use core::{
     task::{Context, Poll},
 };
 
-use super::{block::{self, Head}, core::free_block};
+use super::{
+    block::{self, Head},
+    core::free_block,
+};
 use crate::{ident::TaskId, platform::Platform};
 
 /// Why there is no output.
@@ -56,7 +59,11 @@ impl<P: Platform, T> fmt::Debug for JoinHandle<P, T> {
 
 /// The handle of a block that was just spawned, whose future's output is `T`.
 pub(crate) fn handle<P: Platform, T>(id: TaskId, head: NonNull<Head>) -> JoinHandle<P, T> {
-    JoinHandle { id, head: Some(head), output: PhantomData }
+    JoinHandle {
+        id,
+        head: Some(head),
+        output: PhantomData,
+    }
 }
 
 impl<P: Platform, T> JoinHandle<P, T> {
@@ -68,7 +75,8 @@ impl<P: Platform, T> JoinHandle<P, T> {
     /// Whether the task has finished or was dropped.
     pub fn is_finished(&self) -> bool {
         // SAFETY: the block lives at least until the handle lets go of it.
-        self.head.is_none_or(|head| unsafe { head.as_ref() }.join.is_done())
+        self.head
+            .is_none_or(|head| unsafe { head.as_ref() }.join.is_done())
     }
 
     /// Asks that the task be dropped instead of polled again. The handle then gives [`JoinError::Cancelled`], unless
@@ -93,7 +101,11 @@ impl<P: Platform, T> JoinHandle<P, T> {
         // SAFETY: done, and the handle is the only one left: output and memory are its own. The block's type was
         // that of the spawn which made the handle.
         unsafe {
-            let output = if head.as_ref().join.is_empty() { Err(JoinError::Cancelled) } else { Ok(block::take_output::<T>(head)) };
+            let output = if head.as_ref().join.is_empty() {
+                Err(JoinError::Cancelled)
+            } else {
+                Ok(block::take_output::<T>(head))
+            };
             free_block::<P>(head);
             output
         }
@@ -104,7 +116,9 @@ impl<P: Platform, T> Future for JoinHandle<P, T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(head) = self.head else { return Poll::Ready(Err(JoinError::Taken)) };
+        let Some(head) = self.head else {
+            return Poll::Ready(Err(JoinError::Taken));
+        };
         // SAFETY: the block lives at least until the handle lets go of it.
         if unsafe { head.as_ref() }.join.register(context.waker()) {
             // SAFETY: done.
@@ -120,8 +134,14 @@ impl<P: Platform, T> Drop for JoinHandle<P, T> {
         let Some(head) = self.head.take() else { return };
         // SAFETY: the block lives at least until the handle lets go of it.
         let join = unsafe { &head.as_ref().join };
-        let home = P::fleet().core(self.id.core()).is_some_and(|core| core.is_home_of(self.id));
-        let done = if home { join.abandon_at_home() } else { join.abandon() };
+        let home = P::fleet()
+            .core(self.id.core())
+            .is_some_and(|core| core.is_home_of(self.id));
+        let done = if home {
+            join.abandon_at_home()
+        } else {
+            join.abandon()
+        };
         if done {
             // SAFETY: done, and the handle came last: output and memory are its own.
             unsafe {

@@ -6,8 +6,8 @@
 
 use core::{mem::MaybeUninit, task::Waker};
 
-use crate::atomics::{AtomicU32, Ordering};
 use super::cell::RawCell;
+use crate::atomics::{AtomicU32, Ordering};
 
 const DONE: u32 = 1;
 const ABANDONED: u32 = 2;
@@ -47,7 +47,11 @@ impl JoinCell {
 
     /// As [`JoinCell::new`], with a word for the memory's owner.
     pub(crate) fn with_tag(tag: u32) -> JoinCell {
-        JoinCell { waker: RawCell::new(MaybeUninit::uninit()), state: AtomicU32::new(0), tag }
+        JoinCell {
+            waker: RawCell::new(MaybeUninit::uninit()),
+            state: AtomicU32::new(0),
+            tag,
+        }
     }
 
     /// Whether the task has finished and its output may be read.
@@ -83,7 +87,11 @@ impl JoinCell {
             unsafe { self.waker.with_mut(|cell| (*cell).assume_init_drop()) };
         }
         // SAFETY: WAKER is clear, so the cell is the handle's.
-        unsafe { self.waker.with_mut(|cell| { (*cell).write(waker.clone()); }) };
+        unsafe {
+            self.waker.with_mut(|cell| {
+                (*cell).write(waker.clone());
+            })
+        };
         if cfg!(loom_mutation = "join_no_recheck") {
             self.state.fetch_or(WAKER, Ordering::AcqRel);
             return false;
@@ -129,6 +137,10 @@ impl JoinCell {
         } else {
             None
         };
-        if before & ABANDONED != 0 { Completion::Abandoned } else { Completion::Delivered(waker) }
+        if before & ABANDONED != 0 {
+            Completion::Abandoned
+        } else {
+            Completion::Delivered(waker)
+        }
     }
 }

@@ -58,12 +58,20 @@ impl<P: Platform, T: 'static> TaskLocal<P, T> {
     /// A key; a `static`.
     #[expect(clippy::new_without_default, reason = "a key is a static")]
     pub const fn new() -> Self {
-        TaskLocal { _address: 0, platform: PhantomData, value: PhantomData }
+        TaskLocal {
+            _address: 0,
+            platform: PhantomData,
+            value: PhantomData,
+        }
     }
 
     /// Runs `future` with this value set. Scopes nest; the innermost counts.
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> Scope<P, T, F> {
-        Scope { key: self, value, future }
+        Scope {
+            key: self,
+            value,
+            future,
+        }
     }
 
     /// Calls `look` with the running task's value; `None` if it set none, or this is no task.
@@ -114,9 +122,15 @@ impl<P: Platform, T: 'static, F: Future> Future for Scope<P, T, F> {
             let this = self.get_unchecked_mut();
             (this.key, &this.value, Pin::new_unchecked(&mut this.future))
         };
-        let Some(chain) = P::fleet().here().and_then(|core| core.chain()) else { return future.poll(context) };
+        let Some(chain) = P::fleet().here().and_then(|core| core.chain()) else {
+            return future.poll(context);
+        };
         let outer = chain.0.get();
-        let frame = Frame { key: ptr::from_ref(key).cast(), value: ptr::from_ref(value).cast(), outer };
+        let frame = Frame {
+            key: ptr::from_ref(key).cast(),
+            value: ptr::from_ref(value).cast(),
+            outer,
+        };
         let _leave = Leave { chain, outer };
         chain.0.set(&raw const frame);
         future.poll(context)

@@ -35,7 +35,10 @@ pub(crate) mod sites;
 pub(crate) mod slab;
 pub(crate) mod waker;
 
-use alloc::{alloc::{Layout, alloc}, boxed::Box};
+use alloc::{
+    alloc::{Layout, alloc},
+    boxed::Box,
+};
 
 /// A box, unless memory is short.
 pub(crate) fn try_box<T>(value: T) -> Option<Box<T>> {
@@ -62,7 +65,12 @@ use crate::{fleet::Step, platform::Platform};
 /// Publishes a box for ever, unless something is there already.
 pub(crate) fn publish<T>(at: &AtomicPtr<T>, value: Box<T>) -> Result<(), Box<T>> {
     let fresh = Box::into_raw(value);
-    match at.compare_exchange(::core::ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+    match at.compare_exchange(
+        ::core::ptr::null_mut(),
+        fresh,
+        Ordering::AcqRel,
+        Ordering::Acquire,
+    ) {
         Ok(_) => Ok(()),
         // SAFETY: `fresh` came from the box and was not shared.
         Err(_) => Err(unsafe { Box::from_raw(fresh) }),
@@ -79,7 +87,11 @@ pub(crate) fn published<T>(at: &AtomicPtr<T>) -> Option<&'static T> {
 /// One step of a core that [`Fleet`](crate::Fleet) found runnable here.
 pub(crate) fn step<P: Platform>(core: &'static core::Core<P>) -> Step {
     // SAFETY: the fleet checked that this is the core's task context and that no poll is in progress.
-    if unsafe { core.step() } { Step::Ran } else { Step::Idle(core.next_due()) }
+    if unsafe { core.step() } {
+        Step::Ran
+    } else {
+        Step::Idle(core.next_due())
+    }
 }
 
 /// One step, or a halt if there was nothing to do.

@@ -72,9 +72,19 @@ impl<T> Unpin for Receiver<T> {}
 /// # Errors
 /// When memory is short.
 pub fn channel<T>() -> Result<(Sender<T>, Receiver<T>), NoMemory> {
-    let shared = Shared { cell: JoinCell::new(), value: RawCell::new(MaybeUninit::uninit()) };
+    let shared = Shared {
+        cell: JoinCell::new(),
+        value: RawCell::new(MaybeUninit::uninit()),
+    };
     let shared = NonNull::from(Box::leak(super::try_box(shared).ok_or(NoMemory)?));
-    Ok((Sender { shared: Some(shared) }, Receiver { shared: Some(shared) }))
+    Ok((
+        Sender {
+            shared: Some(shared),
+        },
+        Receiver {
+            shared: Some(shared),
+        },
+    ))
 }
 
 /// # Safety
@@ -90,7 +100,9 @@ impl<T> Sender<T> {
     /// # Errors
     /// The value, if the receiver is gone.
     pub fn send(mut self, value: T) -> Result<(), T> {
-        let Some(shared) = self.shared.take() else { return Err(value) };
+        let Some(shared) = self.shared.take() else {
+            return Err(value);
+        };
         // SAFETY: alive until the last of both ends frees it, and that can only be this one before `complete`.
         let cell = unsafe { &shared.as_ref().cell };
         if cell.is_abandoned() {
@@ -99,7 +111,11 @@ impl<T> Sender<T> {
             return Err(value);
         }
         // SAFETY: the receiver does not look at the value before `complete`.
-        unsafe { shared.as_ref().value.with_mut(|cell| { (*cell).write(value); }) };
+        unsafe {
+            shared.as_ref().value.with_mut(|cell| {
+                (*cell).write(value);
+            })
+        };
         match cell.complete(false) {
             Completion::Delivered(waker) => {
                 if let Some(waker) = waker {
@@ -110,7 +126,10 @@ impl<T> Sender<T> {
             Completion::Abandoned => {
                 // SAFETY: the receiver went away in between: value and memory are this end's.
                 unsafe {
-                    let value = shared.as_ref().value.with_mut(|cell| (*cell).assume_init_read());
+                    let value = shared
+                        .as_ref()
+                        .value
+                        .with_mut(|cell| (*cell).assume_init_read());
                     free(shared);
                     Err(value)
                 }
@@ -121,13 +140,16 @@ impl<T> Sender<T> {
     /// Whether the receiver is gone.
     pub fn is_closed(&self) -> bool {
         // SAFETY: alive while this end is.
-        self.shared.is_none_or(|shared| unsafe { shared.as_ref() }.cell.is_abandoned())
+        self.shared
+            .is_none_or(|shared| unsafe { shared.as_ref() }.cell.is_abandoned())
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let Some(shared) = self.shared.take() else { return };
+        let Some(shared) = self.shared.take() else {
+            return;
+        };
         // SAFETY: as in `send`.
         match unsafe { shared.as_ref() }.cell.complete(true) {
             Completion::Delivered(Some(waker)) => waker.wake(),
@@ -148,7 +170,10 @@ impl<T> Receiver<T> {
             let value = if shared.as_ref().cell.is_empty() {
                 Err(Disconnected)
             } else {
-                Ok(shared.as_ref().value.with_mut(|cell| (*cell).assume_init_read()))
+                Ok(shared
+                    .as_ref()
+                    .value
+                    .with_mut(|cell| (*cell).assume_init_read()))
             };
             free(shared);
             value
@@ -174,7 +199,9 @@ impl<T> Future for Receiver<T> {
     type Output = Result<T, Disconnected>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(shared) = self.shared else { return Poll::Ready(Err(Disconnected)) };
+        let Some(shared) = self.shared else {
+            return Poll::Ready(Err(Disconnected));
+        };
         // SAFETY: alive while this end is.
         if unsafe { shared.as_ref() }.cell.register(context.waker()) {
             // SAFETY: done.
@@ -186,12 +213,17 @@ impl<T> Future for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let Some(shared) = self.shared.take() else { return };
+        let Some(shared) = self.shared.take() else {
+            return;
+        };
         // SAFETY: alive while this end is; whoever comes last frees.
         unsafe {
             if shared.as_ref().cell.abandon() {
                 if !shared.as_ref().cell.is_empty() {
-                    shared.as_ref().value.with_mut(|cell| (*cell).assume_init_drop());
+                    shared
+                        .as_ref()
+                        .value
+                        .with_mut(|cell| (*cell).assume_init_drop());
                 }
                 free(shared);
             }

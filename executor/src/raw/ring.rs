@@ -26,13 +26,23 @@ unsafe impl<T: Send> Sync for Ring<T> {}
 
 impl<T> Ring<T> {
     pub(crate) fn with_capacity(capacity: usize) -> Result<Ring<T>, TryReserveError> {
-        let count = capacity.max(2).checked_next_power_of_two().unwrap_or(usize::MAX);
+        let count = capacity
+            .max(2)
+            .checked_next_power_of_two()
+            .unwrap_or(usize::MAX);
         let mut cells = Vec::new();
         cells.try_reserve_exact(count)?;
         for index in 0..count {
-            cells.push(Cell { turn: AtomicUsize::new(index), value: RawCell::new(MaybeUninit::uninit()) });
+            cells.push(Cell {
+                turn: AtomicUsize::new(index),
+                value: RawCell::new(MaybeUninit::uninit()),
+            });
         }
-        Ok(Ring { cells, head: AtomicUsize::new(0), tail: AtomicUsize::new(0) })
+        Ok(Ring {
+            cells,
+            head: AtomicUsize::new(0),
+            tail: AtomicUsize::new(0),
+        })
     }
 
     pub(crate) fn push(&self, value: T) -> Result<(), T> {
@@ -42,10 +52,19 @@ impl<T> Ring<T> {
             let cell = &self.cells[tail & mask];
             let turn = cell.turn.load(Ordering::Acquire);
             if turn == tail {
-                match self.tail.compare_exchange_weak(tail, tail.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed) {
+                match self.tail.compare_exchange_weak(
+                    tail,
+                    tail.wrapping_add(1),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                ) {
                     Ok(_) => {
                         // SAFETY: the exchange made this cell's turn ours, until the store below.
-                        unsafe { cell.value.with_mut(|cell| { (*cell).write(value); }) };
+                        unsafe {
+                            cell.value.with_mut(|cell| {
+                                (*cell).write(value);
+                            })
+                        };
                         cell.turn.store(tail.wrapping_add(1), Ordering::Release);
                         return Ok(());
                     }
@@ -67,11 +86,18 @@ impl<T> Ring<T> {
             let turn = cell.turn.load(Ordering::Acquire);
             let ready = head.wrapping_add(1);
             if turn == ready {
-                match self.head.compare_exchange_weak(head, ready, Ordering::Relaxed, Ordering::Relaxed) {
+                match self.head.compare_exchange_weak(
+                    head,
+                    ready,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                ) {
                     Ok(_) => {
                         // SAFETY: the exchange made this cell's turn ours, and a value is in it.
-                        let value = unsafe { cell.value.with_mut(|cell| (*cell).assume_init_read()) };
-                        cell.turn.store(head.wrapping_add(self.cells.len()), Ordering::Release);
+                        let value =
+                            unsafe { cell.value.with_mut(|cell| (*cell).assume_init_read()) };
+                        cell.turn
+                            .store(head.wrapping_add(self.cells.len()), Ordering::Release);
                         return Some(value);
                     }
                     Err(seen) => head = seen,

@@ -25,8 +25,13 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 impl<T> Shared<T> {
     /// `None` when memory is short.
     pub(crate) fn new(value: T) -> Option<Shared<T>> {
-        let counted = super::try_box(Counted { count: AtomicUsize::new(1), value })?;
-        Some(Shared { counted: NonNull::from(Box::leak(counted)) })
+        let counted = super::try_box(Counted {
+            count: AtomicUsize::new(1),
+            value,
+        })?;
+        Some(Shared {
+            counted: NonNull::from(Box::leak(counted)),
+        })
     }
 }
 
@@ -42,15 +47,23 @@ impl<T> Deref for Shared<T> {
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         // SAFETY: alive while an owner is. The count cannot overflow: each owner takes memory.
-        unsafe { self.counted.as_ref() }.count.fetch_add(1, Ordering::Relaxed);
-        Shared { counted: self.counted }
+        unsafe { self.counted.as_ref() }
+            .count
+            .fetch_add(1, Ordering::Relaxed);
+        Shared {
+            counted: self.counted,
+        }
     }
 }
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // SAFETY: alive while an owner is.
-        if unsafe { self.counted.as_ref() }.count.fetch_sub(1, Ordering::Release) == 1 {
+        if unsafe { self.counted.as_ref() }
+            .count
+            .fetch_sub(1, Ordering::Release)
+            == 1
+        {
             fence(Ordering::Acquire);
             // SAFETY: the last owner; the memory came from a box.
             drop(unsafe { Box::from_raw(self.counted.as_ptr()) });

@@ -33,14 +33,18 @@ pub(crate) struct Sites {
 
 impl Sites {
     pub(crate) const fn new() -> Sites {
-        Sites { table: [const { AtomicPtr::new(null_mut()) }; SITES] }
+        Sites {
+            table: [const { AtomicPtr::new(null_mut()) }; SITES],
+        }
     }
 
     /// The number of this name and place, entering it if it is new.
     #[inline]
     pub(crate) fn find(&self, site: Site) -> u16 {
         let place = core::ptr::from_ref(site.place).addr();
-        let start = ((place >> 3 ^ site.name.as_ptr().addr()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % (SITES - 1);
+        let start = ((place >> 3 ^ site.name.as_ptr().addr()).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            >> 40)
+            % (SITES - 1);
         match self.get(start as u16) {
             Some(known) if same(known, &site) => start as u16,
             _ => self.search(start, site),
@@ -67,9 +71,16 @@ impl Sites {
     /// Enters `site` at `at`; `None` if somebody else's got there first.
     #[cold]
     fn enter(&self, at: usize, site: Site) -> Option<u16> {
-        let Some(record) = crate::raw::try_box(site) else { return Some(SITES as u16 - 1) };
+        let Some(record) = crate::raw::try_box(site) else {
+            return Some(SITES as u16 - 1);
+        };
         let fresh = Box::into_raw(record);
-        match self.table[at].compare_exchange(null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+        match self.table[at].compare_exchange(
+            null_mut(),
+            fresh,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
             Ok(_) => Some(at as u16),
             Err(other) => {
                 // SAFETY: `fresh` was never shared.

@@ -61,7 +61,11 @@ fn class_of(layout: Layout) -> Option<u32> {
 
 fn size_of_class(class: u32) -> usize {
     let class = class as usize;
-    if class < FINE / GRAIN { (class + 1) * GRAIN } else { FINE + (class - FINE / GRAIN + 1) * COARSE_GRAIN }
+    if class < FINE / GRAIN {
+        (class + 1) * GRAIN
+    } else {
+        FINE + (class - FINE / GRAIN + 1) * COARSE_GRAIN
+    }
 }
 
 fn tag(class: u32, owner: CoreId) -> u32 {
@@ -79,12 +83,18 @@ pub(crate) struct Memory {
 pub(crate) fn allocate_globally(layout: Layout) -> Option<Memory> {
     // SAFETY: a block is never of size zero: it has a head.
     let address = NonNull::new(unsafe { alloc(layout) })?;
-    Some(Memory { address, tag: NO_CLASS })
+    Some(Memory {
+        address,
+        tag: NO_CLASS,
+    })
 }
 
 impl Slab {
     pub(crate) const fn new() -> Slab {
-        Slab { lists: [null_mut(); CLASSES], held: 0 }
+        Slab {
+            lists: [null_mut(); CLASSES],
+            held: 0,
+        }
     }
 
     /// Bytes this slab got from the global allocator so far.
@@ -93,13 +103,25 @@ impl Slab {
     }
 
     #[inline]
-    pub(crate) fn allocate(&mut self, layout: Layout, owner: CoreId, returns: &Returns) -> Option<Memory> {
-        let Some(class) = class_of(layout) else { return allocate_globally(layout) };
+    pub(crate) fn allocate(
+        &mut self,
+        layout: Layout,
+        owner: CoreId,
+        returns: &Returns,
+    ) -> Option<Memory> {
+        let Some(class) = class_of(layout) else {
+            return allocate_globally(layout);
+        };
         let list = &mut self.lists[class as usize];
-        let Some(free) = NonNull::new(*list) else { return self.refill(class, owner, returns) };
+        let Some(free) = NonNull::new(*list) else {
+            return self.refill(class, owner, returns);
+        };
         // SAFETY: free blocks on this list are this slab's alone and hold a `Free`.
         *list = unsafe { free.as_ref().next };
-        Some(Memory { address: free.cast(), tag: tag(class, owner) })
+        Some(Memory {
+            address: free.cast(),
+            tag: tag(class, owner),
+        })
     }
 
     #[cold]
@@ -120,7 +142,10 @@ impl Slab {
         let free = NonNull::new(self.lists[class as usize])?;
         // SAFETY: as in `allocate`.
         self.lists[class as usize] = unsafe { free.as_ref().next };
-        Some(Memory { address: free.cast(), tag: tag(class, owner) })
+        Some(Memory {
+            address: free.cast(),
+            tag: tag(class, owner),
+        })
     }
 
     /// # Safety
@@ -167,7 +192,11 @@ impl Slab {
 pub(crate) unsafe fn owner(head: NonNull<Head>) -> Option<CoreId> {
     // SAFETY: the caller's promise.
     let tag = unsafe { head.as_ref().join.tag };
-    if tag & 0xff == NO_CLASS { None } else { Some(CoreId::from_low_bits(tag >> 8)) }
+    if tag & 0xff == NO_CLASS {
+        None
+    } else {
+        Some(CoreId::from_low_bits(tag >> 8))
+    }
 }
 
 /// Returns a block to the global allocator.
@@ -181,7 +210,9 @@ pub(crate) unsafe fn free_globally(head: NonNull<Head>) {
 
 impl Returns {
     pub(crate) const fn new() -> Returns {
-        Returns { head: AtomicPtr::new(null_mut()) }
+        Returns {
+            head: AtomicPtr::new(null_mut()),
+        }
     }
 
     /// Sends a block home, from anywhere.
@@ -196,7 +227,10 @@ impl Returns {
         loop {
             // SAFETY: the block is unused and the caller's until the exchange succeeds.
             unsafe { free.write(Free { next, class }) };
-            match self.head.compare_exchange_weak(next, free, Ordering::Release, Ordering::Relaxed) {
+            match self
+                .head
+                .compare_exchange_weak(next, free, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => return,
                 Err(seen) => next = seen,
             }

@@ -10,7 +10,8 @@ use crate::{ident::TaskId, platform::Platform};
 struct Of<P>(PhantomData<P>);
 
 impl<P: Platform> Of<P> {
-    const VTABLE: RawWakerVTable = RawWakerVTable::new(clone::<P>, wake::<P>, wake::<P>, drop_nothing);
+    const VTABLE: RawWakerVTable =
+        RawWakerVTable::new(clone::<P>, wake::<P>, wake::<P>, drop_nothing);
     const VTABLE_REF: &'static RawWakerVTable = &Self::VTABLE;
 }
 

@@ -27,7 +27,11 @@ pub const fn bandwidth(numerator: u64, denominator: u64) -> u64 {
         return u64::MAX;
     }
     let share = ((numerator as u128) << SHARE_BITS).div_ceil(denominator as u128);
-    if share > u64::MAX as u128 { u64::MAX } else { share as u64 }
+    if share > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        share as u64
+    }
 }
 
 /// What a server is entitled to, in ticks.
@@ -44,7 +48,10 @@ pub struct Params {
 impl Params {
     /// Whether 0 < Q ≤ D ≤ T ≤ [`MAX_PERIOD`].
     pub const fn is_sane(&self) -> bool {
-        0 < self.budget && self.budget <= self.deadline && self.deadline <= self.period && self.period <= MAX_PERIOD
+        0 < self.budget
+            && self.budget <= self.deadline
+            && self.deadline <= self.period
+            && self.period <= MAX_PERIOD
     }
 
     /// Q ÷ T, rounded up.
@@ -76,7 +83,11 @@ pub struct Account {
 impl Account {
     /// A server that never ran: its first wake starts a period.
     pub const fn new() -> Account {
-        Account { left: 0, deadline: 0, period_end: 0 }
+        Account {
+            left: 0,
+            deadline: 0,
+            period_end: 0,
+        }
     }
 
     /// The server becomes ready at `now`.
@@ -107,7 +118,11 @@ impl Account {
             return Wake::Wait(self.period_end);
         }
         self.begin(params, now);
-        if self.left > 0 { Wake::Run } else { Wake::Wait(self.period_end) }
+        if self.left > 0 {
+            Wake::Run
+        } else {
+            Wake::Wait(self.period_end)
+        }
     }
 
     /// Starts a period at `now`. Debt is carried, less what the bandwidth repaid since the last period
@@ -130,7 +145,11 @@ impl Account {
     pub fn change(&mut self, old: &Params, new: &Params, now: u64) {
         let paid = self.zero_lag(old);
         if paid > now {
-            *self = Account { left: 0, deadline: paid, period_end: paid };
+            *self = Account {
+                left: 0,
+                deadline: paid,
+                period_end: paid,
+            };
             return;
         }
         let deadline = paid.saturating_add(new.deadline);
@@ -140,13 +159,21 @@ impl Account {
             return;
         }
         let left = (deadline - now) as u128 * new.budget as u128 / new.deadline as u128;
-        *self = Account { left: left as i64, deadline, period_end: paid.saturating_add(new.period) };
+        *self = Account {
+            left: left as i64,
+            deadline,
+            period_end: paid.saturating_add(new.period),
+        };
     }
 
     /// Charges `ticks` of execution.
     #[inline(always)]
     pub fn charge(&mut self, ticks: u64) {
-        let ticks = if ticks > MAX_DEBT as u64 { MAX_DEBT } else { ticks as i64 };
+        let ticks = if ticks > MAX_DEBT as u64 {
+            MAX_DEBT
+        } else {
+            ticks as i64
+        };
         self.left = (self.left - ticks).max(-MAX_DEBT);
     }
 
@@ -162,7 +189,9 @@ impl Account {
         let periods = self.repay(params);
         let shift = (periods as u128 * params.period as u128).min(u64::MAX as u128) as u64;
         self.period_end = self.period_end.saturating_add(shift);
-        self.deadline = self.period_end.saturating_sub(params.period - params.deadline);
+        self.deadline = self
+            .period_end
+            .saturating_sub(params.period - params.deadline);
     }
 
     /// Hard exhaustion: refills, and returns the time from which the server may run again.
@@ -184,7 +213,11 @@ impl Account {
 
     /// Adds whole budgets until something is left, and returns how many.
     fn repay(&mut self, params: &Params) -> u64 {
-        let debt = if self.left < 0 { self.left.unsigned_abs() } else { 0 };
+        let debt = if self.left < 0 {
+            self.left.unsigned_abs()
+        } else {
+            0
+        };
         let periods = debt / params.budget + 1;
         let refill = periods as i128 * params.budget as i128;
         self.left = (self.left as i128 + refill).min(params.budget as i128) as i64;
@@ -222,14 +255,29 @@ mod tests {
 
     use super::*;
 
-    const IMPLICIT: Params = Params { budget: 10, period: 100, deadline: 100 };
-    const CONSTRAINED: Params = Params { budget: 10, period: 100, deadline: 50 };
+    const IMPLICIT: Params = Params {
+        budget: 10,
+        period: 100,
+        deadline: 100,
+    };
+    const CONSTRAINED: Params = Params {
+        budget: 10,
+        period: 100,
+        deadline: 50,
+    };
 
     #[test]
     fn the_wake_rule_keeps_or_renews() {
         let mut account = Account::new();
         assert_eq!(account.wake(&IMPLICIT, 1000), Wake::Run);
-        assert_eq!(account, Account { left: 10, deadline: 1100, period_end: 1100 });
+        assert_eq!(
+            account,
+            Account {
+                left: 10,
+                deadline: 1100,
+                period_end: 1100
+            }
+        );
         account.charge(4);
         // 6 left until 1100: fits the bandwidth up to 1040, not later.
         let mut early = account;
@@ -237,7 +285,14 @@ mod tests {
         assert_eq!(early, account);
         let mut late = account;
         assert_eq!(late.wake(&IMPLICIT, 1041), Wake::Run);
-        assert_eq!(late, Account { left: 10, deadline: 1141, period_end: 1141 });
+        assert_eq!(
+            late,
+            Account {
+                left: 10,
+                deadline: 1141,
+                period_end: 1141
+            }
+        );
     }
 
     #[test]
@@ -247,31 +302,66 @@ mod tests {
         soft.charge(10);
         assert!(soft.is_exhausted());
         soft.postpone(&IMPLICIT);
-        assert_eq!(soft, Account { left: 10, deadline: 200, period_end: 200 });
+        assert_eq!(
+            soft,
+            Account {
+                left: 10,
+                deadline: 200,
+                period_end: 200
+            }
+        );
         soft.charge(45);
         soft.postpone(&IMPLICIT);
         // 35 in debt: four budgets.
-        assert_eq!(soft, Account { left: 5, deadline: 600, period_end: 600 });
+        assert_eq!(
+            soft,
+            Account {
+                left: 5,
+                deadline: 600,
+                period_end: 600
+            }
+        );
         let mut hard = Account::new();
         hard.wake(&IMPLICIT, 0);
         hard.charge(35);
         // 25 in debt: runs again after three periods with 5 left.
         assert_eq!(hard.throttle(&IMPLICIT), 300);
-        assert_eq!(hard, Account { left: 5, deadline: 400, period_end: 400 });
+        assert_eq!(
+            hard,
+            Account {
+                left: 5,
+                deadline: 400,
+                period_end: 400
+            }
+        );
     }
 
     #[test]
     fn constrained_deadlines_cut_the_budget_or_wait() {
         let mut account = Account::new();
         account.wake(&CONSTRAINED, 0);
-        assert_eq!(account, Account { left: 10, deadline: 50, period_end: 100 });
+        assert_eq!(
+            account,
+            Account {
+                left: 10,
+                deadline: 50,
+                period_end: 100
+            }
+        );
         account.charge(2);
         // At 40 only 10 ticks are left: 2 of budget fit.
         assert_eq!(account.wake(&CONSTRAINED, 40), Wake::Run);
         assert_eq!(account.left, 2);
         assert_eq!(account.wake(&CONSTRAINED, 60), Wake::Wait(100));
         assert_eq!(account.wake(&CONSTRAINED, 100), Wake::Run);
-        assert_eq!(account, Account { left: 10, deadline: 150, period_end: 200 });
+        assert_eq!(
+            account,
+            Account {
+                left: 10,
+                deadline: 150,
+                period_end: 200
+            }
+        );
     }
 
     #[test]
@@ -288,7 +378,11 @@ mod tests {
 
     #[test]
     fn zero_lag() {
-        let account = Account { left: 4, deadline: 100, period_end: 100 };
+        let account = Account {
+            left: 4,
+            deadline: 100,
+            period_end: 100,
+        };
         assert_eq!(account.zero_lag(&IMPLICIT), 60);
         assert_eq!(Account { left: 0, ..account }.zero_lag(&IMPLICIT), 100);
     }
@@ -296,43 +390,126 @@ mod tests {
     #[test]
     fn a_change_forgives_nothing() {
         // A soft server that ran ahead: three budgets used by 30, paid for at 300.
-        let mut ahead = Account { left: 10, deadline: 400, period_end: 400 };
+        let mut ahead = Account {
+            left: 10,
+            deadline: 400,
+            period_end: 400,
+        };
         ahead.change(&IMPLICIT, &IMPLICIT, 30);
-        assert_eq!(ahead, Account { left: 0, deadline: 300, period_end: 300 });
+        assert_eq!(
+            ahead,
+            Account {
+                left: 0,
+                deadline: 300,
+                period_end: 300
+            }
+        );
         ahead.postpone(&IMPLICIT);
-        assert_eq!(ahead, Account { left: 10, deadline: 400, period_end: 400 });
+        assert_eq!(
+            ahead,
+            Account {
+                left: 10,
+                deadline: 400,
+                period_end: 400
+            }
+        );
         // One that used nothing keeps its deadline, with the budget that fits.
-        let mut idle = Account { left: 10, deadline: 100, period_end: 100 };
-        idle.change(&IMPLICIT, &Params { budget: 20, period: 100, deadline: 100 }, 50);
-        assert_eq!(idle, Account { left: 10, deadline: 100, period_end: 100 });
+        let mut idle = Account {
+            left: 10,
+            deadline: 100,
+            period_end: 100,
+        };
+        idle.change(
+            &IMPLICIT,
+            &Params {
+                budget: 20,
+                period: 100,
+                deadline: 100,
+            },
+            50,
+        );
+        assert_eq!(
+            idle,
+            Account {
+                left: 10,
+                deadline: 100,
+                period_end: 100
+            }
+        );
         // One whose new deadline would have passed starts afresh.
         idle.change(&IMPLICIT, &CONSTRAINED, 70);
-        assert_eq!(idle, Account { left: 10, deadline: 120, period_end: 170 });
+        assert_eq!(
+            idle,
+            Account {
+                left: 10,
+                deadline: 120,
+                period_end: 170
+            }
+        );
         // Debt is paid for too.
-        let mut debt = Account { left: -5, deadline: 100, period_end: 100 };
+        let mut debt = Account {
+            left: -5,
+            deadline: 100,
+            period_end: 100,
+        };
         debt.change(&IMPLICIT, &CONSTRAINED, 70);
-        assert_eq!(debt, Account { left: 0, deadline: 150, period_end: 150 });
+        assert_eq!(
+            debt,
+            Account {
+                left: 0,
+                deadline: 150,
+                period_end: 150
+            }
+        );
     }
 
     #[test]
     fn a_budget_that_nobody_waits_for_is_put_off() {
-        let mut hard = Account { left: -15, deadline: 100, period_end: 100 };
+        let mut hard = Account {
+            left: -15,
+            deadline: 100,
+            period_end: 100,
+        };
         assert_eq!(hard.throttle(&IMPLICIT), 200);
-        assert_eq!(hard, Account { left: 5, deadline: 300, period_end: 300 });
+        assert_eq!(
+            hard,
+            Account {
+                left: 5,
+                deadline: 300,
+                period_end: 300
+            }
+        );
         hard.put_off(&IMPLICIT);
-        assert_eq!(hard, Account { left: -5, deadline: 200, period_end: 200 });
+        assert_eq!(
+            hard,
+            Account {
+                left: -5,
+                deadline: 200,
+                period_end: 200
+            }
+        );
         assert_eq!(hard.zero_lag(&IMPLICIT), 250);
         // A wake within the old period waits; a later one has a period of its own.
         let mut early = hard;
         assert_eq!(early.wake(&IMPLICIT, 150), Wake::Wait(200));
         assert_eq!(hard.wake(&IMPLICIT, 260), Wake::Run);
-        assert_eq!(hard, Account { left: 10, deadline: 360, period_end: 360 });
+        assert_eq!(
+            hard,
+            Account {
+                left: 10,
+                deadline: 360,
+                period_end: 360
+            }
+        );
     }
 
     #[test]
     fn reclaiming_is_charged_by_the_active_share() {
         // Alone with 10 %: a tick costs a tenth.
-        assert_eq!(reclaimed_cost(1000, bandwidth(1, 10), bandwidth(1, 10), WHOLE), 101);
+        assert_eq!(
+            reclaimed_cost(1000, bandwidth(1, 10), bandwidth(1, 10), WHOLE),
+            101
+        );
         // Everything active: the full price.
         assert_eq!(reclaimed_cost(1000, bandwidth(1, 10), WHOLE, WHOLE), 1001);
         assert_eq!(reclaimed_cost(0, WHOLE, WHOLE, WHOLE), 0);
@@ -342,7 +519,11 @@ mod tests {
         (1..=MAX_PERIOD, 0.0..1.0f64, 0.0..1.0f64).prop_map(|(period, d, q)| {
             let deadline = ((period as f64 * d) as u64).clamp(1, period);
             let budget = ((deadline as f64 * q) as u64).clamp(1, deadline);
-            Params { budget, period, deadline }
+            Params {
+                budget,
+                period,
+                deadline,
+            }
         })
     }
 

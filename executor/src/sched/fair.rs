@@ -39,7 +39,13 @@ pub(crate) struct Fair {
 impl Fair {
     /// `band_ticks` is rounded down to a power of two.
     pub(crate) fn new(band_ticks: u64) -> Fair {
-        Fair { lists: [List::new(); BANDS as usize], occupied: 0, band: 0, shift: band_ticks.max(2).ilog2(), ready: 0 }
+        Fair {
+            lists: [List::new(); BANDS as usize],
+            occupied: 0,
+            band: 0,
+            shift: band_ticks.max(2).ilog2(),
+            ready: 0,
+        }
     }
 
     #[inline(always)]
@@ -69,7 +75,9 @@ impl Fair {
             band = (time >> self.shift).min(band + BANDS - 1);
         }
         let list = band % BANDS;
-        record.relative.set(record.relative.get() & COST_MASK | list << 32);
+        record
+            .relative
+            .set(record.relative.get() & COST_MASK | list << 32);
         self.lists[list as usize].push(slots, slot);
         self.occupied |= 1 << list;
         self.ready += 1;
@@ -123,7 +131,10 @@ impl Fair {
         if self.occupied == 0 {
             return None;
         }
-        let ahead = self.occupied.rotate_right((self.band % BANDS) as u32).trailing_zeros();
+        let ahead = self
+            .occupied
+            .rotate_right((self.band % BANDS) as u32)
+            .trailing_zeros();
         self.band += ahead as u64;
         self.lists[(self.band % BANDS) as usize].first()
     }
@@ -133,6 +144,8 @@ impl Fair {
     pub(crate) fn charge(&self, slots: &[Slot], slot: u32, ticks: u64) {
         let record = &slots[slot as usize];
         let cost = ticks.saturating_mul(record.relative.get() & COST_MASK) >> 16;
-        record.deadline.set(record.deadline.get().saturating_add(cost));
+        record
+            .deadline
+            .set(record.deadline.get().saturating_add(cost));
     }
 }

@@ -51,7 +51,13 @@ impl Heap {
         let mut place = Vec::new();
         place.try_reserve_exact(capacity)?;
         place.resize(capacity, ABSENT);
-        Ok(Heap { lines, place, len: 0, sequence: 0, root: UNUSED })
+        Ok(Heap {
+            lines,
+            place,
+            len: 0,
+            sequence: 0,
+            root: UNUSED,
+        })
     }
 
     /// How many items are in the heap.
@@ -69,7 +75,11 @@ impl Heap {
     /// The earliest item.
     #[inline(always)]
     pub fn first(&self) -> Option<u32> {
-        if self.len == 0 { None } else { Some(item_of(self.root)) }
+        if self.len == 0 {
+            None
+        } else {
+            Some(item_of(self.root))
+        }
     }
 
     /// The earliest time; `u64::MAX` when empty.
@@ -93,7 +103,9 @@ impl Heap {
     pub fn set(&mut self, item: u32, time: u64) {
         // First the entry: renumbering moves entries about.
         let entry = self.new_entry(item, time);
-        let Some(&place) = self.place.get(item as usize) else { return };
+        let Some(&place) = self.place.get(item as usize) else {
+            return;
+        };
         if place == ABSENT {
             let position = ROOT + self.len;
             self.len += 1;
@@ -105,7 +117,9 @@ impl Heap {
 
     /// Moves `item` to `time` without giving it a new turn. Nothing if it is not queued.
     pub fn advance(&mut self, item: u32, time: u64) {
-        let Some(&place) = self.place.get(item as usize) else { return };
+        let Some(&place) = self.place.get(item as usize) else {
+            return;
+        };
         if place == ABSENT {
             return;
         }
@@ -116,7 +130,9 @@ impl Heap {
     /// Takes `item` out; `false` if it was not queued.
     #[inline]
     pub fn remove(&mut self, item: u32) -> bool {
-        let Some(place) = self.place.get_mut(item as usize) else { return false };
+        let Some(place) = self.place.get_mut(item as usize) else {
+            return false;
+        };
         let position = *place as usize;
         if position == ABSENT as usize {
             return false;
@@ -198,7 +214,11 @@ impl Heap {
         while let Some(&Line([a, b, c, d])) = self.lines.get(position - 2) {
             let (low, low_lane) = if b < a { (b, 1) } else { (a, 0) };
             let (high, high_lane) = if d < c { (d, 3) } else { (c, 2) };
-            let (least, lane) = if high < low { (high, high_lane) } else { (low, low_lane) };
+            let (least, lane) = if high < low {
+                (high, high_lane)
+            } else {
+                (low, low_lane)
+            };
             if entry <= least {
                 break;
             }
@@ -229,7 +249,10 @@ impl Heap {
         }
         for rank in 0..total {
             let entry = self.entry(ROOT + rank);
-            self.put(ROOT + rank, entry >> 64 << 64 | (rank as u128) << ITEM_BITS | entry & ITEM_MASK);
+            self.put(
+                ROOT + rank,
+                entry >> 64 << 64 | (rank as u128) << ITEM_BITS | entry & ITEM_MASK,
+            );
         }
         self.sequence = total as u64;
     }
@@ -240,7 +263,11 @@ impl Heap {
         let mut position = ROOT;
         loop {
             let child = (position - 2) * 4;
-            let Some(least) = (child..(child + 4).min(ROOT + live)).min_by_key(|&at| self.entry(at)) else { break };
+            let Some(least) =
+                (child..(child + 4).min(ROOT + live)).min_by_key(|&at| self.entry(at))
+            else {
+                break;
+            };
             let below = self.entry(least);
             if entry <= below {
                 break;
@@ -309,7 +336,10 @@ mod tests {
             assert_eq!(heap.entry(position), UNUSED);
         }
         assert_eq!(heap.root, heap.entry(ROOT));
-        assert_eq!(heap.place.iter().filter(|&&place| place != ABSENT).count(), heap.len);
+        assert_eq!(
+            heap.place.iter().filter(|&&place| place != ABSENT).count(),
+            heap.len
+        );
     }
 
     #[derive(Clone, Debug)]

@@ -12,7 +12,10 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) const fn new() -> List {
-        List { first: NONE, last: NONE }
+        List {
+            first: NONE,
+            last: NONE,
+        }
     }
 
     #[inline(always)]

@@ -47,7 +47,14 @@ impl Scheduler {
 
     /// `from`, which is about to wait for `key`, lends to `to`, which holds it ([`NONE`]: to who takes it next). `None` if memory is short, or if `to`
     /// waits for `from` itself.
-    pub(crate) fn lend(&mut self, slots: &[Slot], from: u32, to: u32, key: usize, now: u64) -> Option<LoanId> {
+    pub(crate) fn lend(
+        &mut self,
+        slots: &[Slot],
+        from: u32,
+        to: u32,
+        key: usize,
+        now: u64,
+    ) -> Option<LoanId> {
         if from == to || to != NONE && self.reaches(slots, to, from, 0) {
             return None;
         }
@@ -55,7 +62,16 @@ impl Scheduler {
             Some(free) => free,
             None if self.loans.len() < u16::MAX as usize - 1 => {
                 self.loans.try_reserve(1).ok()?;
-                self.loans.push(Loan { from, to, key, next_in: END, next_out: END, generation: 0, live: false, home: (0, 0) });
+                self.loans.push(Loan {
+                    from,
+                    to,
+                    key,
+                    next_in: END,
+                    next_out: END,
+                    generation: 0,
+                    live: false,
+                    home: (0, 0),
+                });
                 self.loans.len() - 1
             }
             None => return None,
@@ -63,7 +79,16 @@ impl Scheduler {
         let index = index as u16 + 1;
         let next_out = slots[from as usize].lends.get();
         let loan = self.loan_mut(index);
-        *loan = Loan { from, to: NONE, key, next_in: END, next_out, generation: loan.generation, live: true, home: (0, 0) };
+        *loan = Loan {
+            from,
+            to: NONE,
+            key,
+            next_in: END,
+            next_out,
+            generation: loan.generation,
+            live: true,
+            home: (0, 0),
+        };
         let generation = loan.generation;
         slots[from as usize].lends.set(index);
         if to == NONE {
@@ -79,7 +104,11 @@ impl Scheduler {
         let mut index = slots[start as usize].lends.get();
         while index != END {
             let loan = self.loan(index);
-            if loan.to != NONE && (loan.to == goal || depth >= DEPTH || self.reaches(slots, loan.to, goal, depth + 1)) {
+            if loan.to != NONE
+                && (loan.to == goal
+                    || depth >= DEPTH
+                    || self.reaches(slots, loan.to, goal, depth + 1))
+            {
                 return true;
             }
             index = loan.next_out;
@@ -90,7 +119,11 @@ impl Scheduler {
     fn attach(&mut self, slots: &[Slot], index: u16, to: u32, now: u64) {
         let record = &slots[to as usize];
         let first = record.borrows.get();
-        let home = if first == END { (record.server.get(), record.deadline.get()) } else { self.loan(first).home };
+        let home = if first == END {
+            (record.server.get(), record.deadline.get())
+        } else {
+            self.loan(first).home
+        };
         let loan = self.loan_mut(index);
         loan.to = to;
         loan.next_in = first;
@@ -132,7 +165,9 @@ impl Scheduler {
 
     /// Ends a loan: the wait is over.
     pub(crate) fn take_back(&mut self, slots: &[Slot], id: LoanId, now: u64) {
-        let Some(loan) = self.loans.get(id.index as usize - 1) else { return };
+        let Some(loan) = self.loans.get(id.index as usize - 1) else {
+            return;
+        };
         if !loan.live || loan.generation != id.generation {
             return;
         }
@@ -224,10 +259,20 @@ impl Scheduler {
         while index != END {
             let loan = self.loan(index);
             let lender = &slots[loan.from as usize];
-            let (server, deadline) = (lender.server.get() as u32, self.deadline_of(slots, loan.from));
+            let (server, deadline) = (
+                lender.server.get() as u32,
+                self.deadline_of(slots, loan.from),
+            );
             if server != FAIR && deadline < earliest {
                 earliest = deadline;
-                best = (server, if server == OPEN { deadline } else { lender.deadline.get() });
+                best = (
+                    server,
+                    if server == OPEN {
+                        deadline
+                    } else {
+                        lender.deadline.get()
+                    },
+                );
             }
             index = loan.next_in;
         }
@@ -261,7 +306,11 @@ impl Scheduler {
     fn count_guest(&mut self, server: u32, arrives: bool) {
         if server >= FIRST_RESERVED {
             let guests = &mut self.servers[server as usize].guests;
-            *guests = if arrives { *guests + 1 } else { guests.saturating_sub(1) };
+            *guests = if arrives {
+                *guests + 1
+            } else {
+                guests.saturating_sub(1)
+            };
         }
     }
 

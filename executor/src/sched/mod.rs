@@ -20,7 +20,12 @@ mod rebind;
 
 use alloc::{collections::TryReserveError, vec::Vec};
 
-use self::{cbs::{Account, Params, Wake}, fair::Fair, heap::Heap, list::List};
+use self::{
+    cbs::{Account, Params, Wake},
+    fair::Fair,
+    heap::Heap,
+    list::List,
+};
 use crate::slot::{NONE, Slot, State, flag};
 
 /// The server of tasks with a deadline and no reservation.
@@ -105,13 +110,22 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(crate) fn new(slots: usize, servers: usize, band_ticks: u64, limit: u64) -> Result<Scheduler, TryReserveError> {
+    pub(crate) fn new(
+        slots: usize,
+        servers: usize,
+        band_ticks: u64,
+        limit: u64,
+    ) -> Result<Scheduler, TryReserveError> {
         let servers = servers + FIRST_RESERVED as usize;
         let mut table = Vec::new();
         table.try_reserve_exact(servers)?;
         for _ in 0..servers {
             table.push(Server {
-                params: Params { budget: 1, period: 1, deadline: 1 },
+                params: Params {
+                    budget: 1,
+                    period: 1,
+                    deadline: 1,
+                },
                 account: Account::new(),
                 density: 0,
                 members: List::new(),
@@ -197,7 +211,12 @@ impl Scheduler {
     /// Whether the end of the running task's poll must be timed even without statistics.
     #[inline(always)]
     pub(crate) fn needs_clock(&self) -> bool {
-        self.upper.len() > 1 || !self.events.is_empty() || self.upper.first().is_some_and(|server| server >= FIRST_RESERVED)
+        self.upper.len() > 1
+            || !self.events.is_empty()
+            || self
+                .upper
+                .first()
+                .is_some_and(|server| server >= FIRST_RESERVED)
     }
 
     /// The virtual time at which a new best-effort task starts.
@@ -218,14 +237,17 @@ impl Scheduler {
     /// What is left of the budget under which `slot` runs, if that is limited now.
     pub(crate) fn budget_left(&self, slots: &[Slot], slot: u32) -> Option<u64> {
         let server = slots[slot as usize].server.get() as u32;
-        (server >= FIRST_RESERVED || self.upper.len() > 1).then(|| self.servers[server as usize].account.left.max(0) as u64)
+        (server >= FIRST_RESERVED || self.upper.len() > 1)
+            .then(|| self.servers[server as usize].account.left.max(0) as u64)
     }
 
     /// Queues an idle slot at `now`.
     #[inline]
     pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, now: u64) {
         let record = &slots[slot as usize];
-        let own = record.has(flag::RELATIVE).then(|| now.saturating_add(record.relative.get()));
+        let own = record
+            .has(flag::RELATIVE)
+            .then(|| now.saturating_add(record.relative.get()));
         if record.has(flag::LENT) {
             self.wake_borrower(slots, slot, own, now);
         } else if let Some(own) = own {
@@ -343,7 +365,12 @@ impl Scheduler {
     /// upper queue. Before another server joins, their account is made to look as if they had just become ready.
     fn end_solitude(&mut self, now: u64) {
         let server = match (self.upper.len(), self.upper.first()) {
-            (0, _) if !self.fair.is_empty() && self.servers[FAIR as usize].phase == Phase::Inactive => FAIR,
+            (0, _)
+                if !self.fair.is_empty()
+                    && self.servers[FAIR as usize].phase == Phase::Inactive =>
+            {
+                FAIR
+            }
             (1, Some(server @ (OPEN | FAIR))) => server,
             _ => return,
         };
@@ -467,7 +494,13 @@ impl Scheduler {
     /// The end of a poll in the commonest case: a best-effort task that yields and has no other server beside it. `false`
     /// when the case is another; nothing was done then.
     #[inline(always)]
-    pub(crate) fn finish_turn(&mut self, slots: &[Slot], slot: u32, record: &Slot, used: u64) -> bool {
+    pub(crate) fn finish_turn(
+        &mut self,
+        slots: &[Slot],
+        slot: u32,
+        record: &Slot,
+        used: u64,
+    ) -> bool {
         if record.server.get() as u32 != FAIR || self.upper.len() > 1 {
             return false;
         }
@@ -478,7 +511,15 @@ impl Scheduler {
 
     /// The poll ended at `now` after `used` ticks (0 when not timed).
     #[inline]
-    pub(crate) fn finish(&mut self, slots: &[Slot], slot: u32, record: &Slot, end: End, used: u64, now: u64) {
+    pub(crate) fn finish(
+        &mut self,
+        slots: &[Slot],
+        slot: u32,
+        record: &Slot,
+        end: End,
+        used: u64,
+        now: u64,
+    ) {
         let server = record.server.get() as u32;
         match end {
             End::Yielded => {
@@ -486,12 +527,18 @@ impl Scheduler {
                 match server {
                     OPEN => self.open.set(slot, record.deadline.get()),
                     FAIR => self.fair.rotate(slots, slot, record, used),
-                    server => self.servers[server as usize].members.rotate(slots, slot, record),
+                    server => self.servers[server as usize]
+                        .members
+                        .rotate(slots, slot, record),
                 }
                 self.charge(slots, server, used, true, now);
             }
             End::Blocked | End::Finished => {
-                record.set_state(if end == End::Blocked { State::Idle } else { State::Free });
+                record.set_state(if end == End::Blocked {
+                    State::Idle
+                } else {
+                    State::Free
+                });
                 if server == FAIR {
                     self.fair.charge(slots, slot, used);
                 }
@@ -517,14 +564,26 @@ impl Scheduler {
         self.charge_contended(slots, server, used, goes_on, now);
     }
 
-    fn charge_contended(&mut self, slots: &[Slot], server: u32, used: u64, goes_on: bool, now: u64) {
+    fn charge_contended(
+        &mut self,
+        slots: &[Slot],
+        server: u32,
+        used: u64,
+        goes_on: bool,
+        now: u64,
+    ) {
         let reclaimable = self.reclaimable(now);
         let entry = &mut self.servers[server as usize];
         if entry.phase != Phase::Ready {
             return;
         }
         let cost = if entry.reclaims {
-            cbs::reclaimed_cost(used, entry.density, self.limit - reclaimable.min(self.limit), self.limit)
+            cbs::reclaimed_cost(
+                used,
+                entry.density,
+                self.limit - reclaimable.min(self.limit),
+                self.limit,
+            )
         } else {
             used
         };

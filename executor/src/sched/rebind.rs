@@ -26,14 +26,26 @@ impl Scheduler {
     /// The running task's place by the deadline it has now: for who asks in the middle of a poll whose turn it would be.
     pub(crate) fn refresh_running(&mut self, slots: &[Slot], slot: u32) {
         let record = &slots[slot as usize];
-        if record.server.get() as u32 == OPEN && self.open.time(slot).is_some_and(|time| time != record.deadline.get()) {
+        if record.server.get() as u32 == OPEN
+            && self
+                .open
+                .time(slot)
+                .is_some_and(|time| time != record.deadline.get())
+        {
             self.open.set(slot, record.deadline.get());
         }
     }
 
     /// Moves `slot` to another server, whatever it is doing; `deadline` is the task's own, or its virtual
     /// time when it joins [`FAIR`].
-    pub(crate) fn rebind(&mut self, slots: &[Slot], slot: u32, server: u32, deadline: u64, now: u64) {
+    pub(crate) fn rebind(
+        &mut self,
+        slots: &[Slot],
+        slot: u32,
+        server: u32,
+        deadline: u64,
+        now: u64,
+    ) {
         let record = &slots[slot as usize];
         let queued = matches!(record.state(), State::Queued | State::Polling);
         if queued {

@@ -28,7 +28,9 @@ impl Histogram {
 
     /// An empty histogram.
     pub const fn new() -> Histogram {
-        Histogram { counts: [const { P64::new(0) }; BUCKETS] }
+        Histogram {
+            counts: [const { P64::new(0) }; BUCKETS],
+        }
     }
 
     #[inline(always)]
@@ -37,7 +39,8 @@ impl Histogram {
             return value as usize;
         }
         let octave = value.ilog2();
-        let index = ((octave - LINEAR_BITS) as usize + 1) * LINEAR + ((value >> (octave - LINEAR_BITS)) as usize & (LINEAR - 1));
+        let index = ((octave - LINEAR_BITS) as usize + 1) * LINEAR
+            + ((value >> (octave - LINEAR_BITS)) as usize & (LINEAR - 1));
         if index < BUCKETS { index } else { BUCKETS - 1 }
     }
 
@@ -97,7 +100,10 @@ mod tests {
             if index + 1 < BUCKETS {
                 let high = Histogram::lower_bound(index + 1) - 1;
                 assert_eq!(Histogram::bucket(high), index);
-                assert!((high - low) * 4 <= low.max(1) * 4 && (high - low) <= low / 4, "{low}..={high}");
+                assert!(
+                    (high - low) * 4 <= low.max(1) * 4 && (high - low) <= low / 4,
+                    "{low}..={high}"
+                );
             }
         }
         assert_eq!(Histogram::bucket(u64::MAX), BUCKETS - 1);

@@ -2,7 +2,10 @@
 
 pub mod histogram;
 
-use crate::{event::Late, published::{P32, P64}};
+use crate::{
+    event::Late,
+    published::{P32, P64},
+};
 pub use histogram::Histogram;
 
 /// A task's counters; only kept with [`Platform::STATS`](crate::Platform::STATS).

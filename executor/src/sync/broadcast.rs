@@ -27,9 +27,23 @@ pub fn channel<T: Clone>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), No
     let capacity = capacity.max(1);
     let mut values = VecDeque::new();
     values.try_reserve_exact(capacity).map_err(|_| NoMemory)?;
-    let state = spin::Mutex::new(State { values, capacity, first: 0, senders: 1 });
-    let shared = Shared::new(Common { state, news: Gate::new(0, 0) }).ok_or(NoMemory)?;
-    Ok((Sender { shared: shared.clone() }, Receiver { shared, next: 0 }))
+    let state = spin::Mutex::new(State {
+        values,
+        capacity,
+        first: 0,
+        senders: 1,
+    });
+    let shared = Shared::new(Common {
+        state,
+        news: Gate::new(0, 0),
+    })
+    .ok_or(NoMemory)?;
+    Ok((
+        Sender {
+            shared: shared.clone(),
+        },
+        Receiver { shared, next: 0 },
+    ))
 }
 
 /// Sends; may be cloned.
@@ -73,7 +87,10 @@ impl<T: Clone> Sender<T> {
         let state = self.shared.state.lock();
         let next = state.first + state.values.len() as u64;
         drop(state);
-        Receiver { shared: self.shared.clone(), next }
+        Receiver {
+            shared: self.shared.clone(),
+            next,
+        }
     }
 }
 
@@ -133,7 +150,9 @@ impl<T: Clone> Receiver<T> {
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.shared.state.lock().senders += 1;
-        Sender { shared: self.shared.clone() }
+        Sender {
+            shared: self.shared.clone(),
+        }
     }
 }
 
@@ -151,7 +170,10 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        Receiver { shared: self.shared.clone(), next: self.next }
+        Receiver {
+            shared: self.shared.clone(),
+            next: self.next,
+        }
     }
 }
 
@@ -170,7 +192,10 @@ impl<T> fmt::Debug for Receiver<T> {
 impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ReceiveError::Lagged(missed) => write!(f, "{missed} values were overwritten before they were received"),
+            ReceiveError::Lagged(missed) => write!(
+                f,
+                "{missed} values were overwritten before they were received"
+            ),
             ReceiveError::Disconnected => f.write_str("all senders are gone"),
         }
     }

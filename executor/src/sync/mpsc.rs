@@ -22,9 +22,19 @@ struct Common<T> {
 pub fn channel<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), NoMemory> {
     let capacity = capacity.clamp(1, 1 << 30);
     let ring = Ring::with_capacity(capacity).map_err(|_| NoMemory)?;
-    let shared = Common { ring, room: Gate::new(capacity, capacity), items: Gate::new(0, 1), senders: AtomicUsize::new(1) };
+    let shared = Common {
+        ring,
+        room: Gate::new(capacity, capacity),
+        items: Gate::new(0, 1),
+        senders: AtomicUsize::new(1),
+    };
     let shared = Shared::new(shared).ok_or(NoMemory)?;
-    Ok((Sender { shared: shared.clone() }, Receiver { shared }))
+    Ok((
+        Sender {
+            shared: shared.clone(),
+        },
+        Receiver { shared },
+    ))
 }
 
 /// Sends; may be cloned.
@@ -87,7 +97,9 @@ impl<T> Sender<T> {
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.shared.senders.fetch_add(1, Ordering::Relaxed);
-        Sender { shared: self.shared.clone() }
+        Sender {
+            shared: self.shared.clone(),
+        }
     }
 }
 

@@ -27,13 +27,21 @@ impl<P: Platform, T> Mutex<P, T> {
     /// A free mutex around `value`.
     #[cfg(not(loom))]
     pub const fn new(value: T) -> Self {
-        Mutex { holder: AtomicU64::new(0), platform: PhantomData, content: Exclusive(Guarded::new(value, 1)) }
+        Mutex {
+            holder: AtomicU64::new(0),
+            platform: PhantomData,
+            content: Exclusive(Guarded::new(value, 1)),
+        }
     }
 
     /// A free mutex around `value`.
     #[cfg(loom)]
     pub fn new(value: T) -> Self {
-        Mutex { holder: AtomicU64::new(0), platform: PhantomData, content: Exclusive(Guarded::new(value, 1)) }
+        Mutex {
+            holder: AtomicU64::new(0),
+            platform: PhantomData,
+            content: Exclusive(Guarded::new(value, 1)),
+        }
     }
 
     /// The value.
@@ -48,7 +56,12 @@ impl<P: Platform, T: ?Sized> Mutex<P, T> {
         if let Some(guard) = self.try_lock() {
             return guard;
         }
-        let guard = lending::<P, _>(self.key(), || self.holder(), guarded::write(&self.content.0, 1)).await;
+        let guard = lending::<P, _>(
+            self.key(),
+            || self.holder(),
+            guarded::write(&self.content.0, 1),
+        )
+        .await;
         self.held(guard)
     }
 
@@ -76,14 +89,17 @@ impl<P: Platform, T: ?Sized> Mutex<P, T> {
     fn held<'a>(&'a self, guard: WriteGuard<'a, T>) -> MutexGuard<'a, P, T> {
         let here = P::fleet().here();
         let task = here.and_then(|here| here.hold(self.key()));
-        self.holder.store(task.map_or(0, TaskId::to_bits), Ordering::Relaxed);
+        self.holder
+            .store(task.map_or(0, TaskId::to_bits), Ordering::Relaxed);
         MutexGuard { mutex: self, guard }
     }
 }
 
 impl<P: Platform, T: ?Sized> fmt::Debug for Mutex<P, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex").field("holder", &self.holder()).finish_non_exhaustive()
+        f.debug_struct("Mutex")
+            .field("holder", &self.holder())
+            .finish_non_exhaustive()
     }
 }
 

@@ -31,12 +31,18 @@ impl Semaphore {
     /// [`Disconnected`] once the semaphore is closed.
     pub async fn acquire(&self, permits: usize) -> Result<Permit<'_>, Disconnected> {
         self.0.acquire(permits).await.map_err(|_| Disconnected)?;
-        Ok(Permit { semaphore: self, permits })
+        Ok(Permit {
+            semaphore: self,
+            permits,
+        })
     }
 
     /// Permits, if they are there and nobody waits.
     pub fn try_acquire(&self, permits: usize) -> Option<Permit<'_>> {
-        (self.0.try_acquire(permits) == Ok(true)).then(|| Permit { semaphore: self, permits })
+        (self.0.try_acquire(permits) == Ok(true)).then(|| Permit {
+            semaphore: self,
+            permits,
+        })
     }
 
     /// Adds permits. Never spins: may be called from interrupt handlers.

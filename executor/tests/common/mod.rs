@@ -57,7 +57,9 @@ impl Platform for Host {
             return;
         }
         match until {
-            Some(until) => thread::park_timeout(Duration::from_nanos(until.saturating_sub(Self::now()))),
+            Some(until) => {
+                thread::park_timeout(Duration::from_nanos(until.saturating_sub(Self::now())))
+            }
             None => thread::park(),
         }
     }
@@ -123,15 +125,25 @@ pub fn background(config: CoreConfig) -> Background {
     let thread = thread::spawn(move || {
         let core = become_core(config);
         send.send(core).expect("the test waits");
-        FLEET.run_until(core, || flag.load(Ordering::Acquire)).expect("runs here");
+        FLEET
+            .run_until(core, || flag.load(Ordering::Acquire))
+            .expect("runs here");
     });
-    Background { core: receive.recv().expect("a core"), stop, thread: Some(thread) }
+    Background {
+        core: receive.recv().expect("a core"),
+        stop,
+        thread: Some(thread),
+    }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        executor::Task::<Host>::new("stop").core(self.core).spawn(async {}).expect("stop spawns").detach();
+        executor::Task::<Host>::new("stop")
+            .core(self.core)
+            .spawn(async {})
+            .expect("stop spawns")
+            .detach();
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the core ended well");
         }

@@ -13,24 +13,46 @@ use crate::{
 impl<P: Platform> Core<P> {
     /// Statistics of a poll.
     #[inline(always)]
-    pub(super) fn account(&self, local: &mut Local, slot: u32, record: &Slot, id: TaskId, start: u64, used: u64) {
+    pub(super) fn account(
+        &self,
+        local: &mut Local,
+        slot: u32,
+        record: &Slot,
+        id: TaskId,
+        start: u64,
+        used: u64,
+    ) {
         let counters = self.record(slot);
         counters.cpu_ticks.add(used);
         counters.polls.add(1);
         counters.longest_poll.raise(used);
         self.stats.dispatches.add(1);
         let site = &self.sites[record.site.get() as usize % SITES];
-        site.latency.record(start.saturating_sub(record.woken_at.get()));
+        site.latency
+            .record(start.saturating_sub(record.woken_at.get()));
         let server = record.server.get() as u32;
-        let allowed = local.allowed.get(server as usize).copied().unwrap_or(u64::MAX);
+        let allowed = local
+            .allowed
+            .get(server as usize)
+            .copied()
+            .unwrap_or(u64::MAX);
         if used > allowed {
             self.overran(slot, used, allowed);
         }
-        let deadline = if server == FAIR { u64::MAX } else { record.deadline.get() };
+        let deadline = if server == FAIR {
+            u64::MAX
+        } else {
+            record.deadline.get()
+        };
         if local.now > deadline && !record.has(flag::MISSED) {
             self.missed(local, slot, start, deadline);
         }
-        local.last = Last { task: id.to_bits(), start, end: local.now, deadline };
+        local.last = Last {
+            task: id.to_bits(),
+            start,
+            end: local.now,
+            deadline,
+        };
         if local.rewoken {
             counters.wakes.add(1);
             record.woken_at.set(local.now);
@@ -44,7 +66,11 @@ impl<P: Platform> Core<P> {
         site.longest_poll.raise(ticks);
         self.stats.longest_poll.raise(ticks);
         self.record(slot).overruns.add(1);
-        P::event(Event::LongPoll { task: self.id_of(slot), ticks, allowed_ticks });
+        P::event(Event::LongPoll {
+            task: self.id_of(slot),
+            ticks,
+            allowed_ticks,
+        });
     }
 
     /// Finds out why a job is late.
@@ -52,7 +78,11 @@ impl<P: Platform> Core<P> {
     pub(super) fn missed(&self, local: &Local, slot: u32, start: u64, deadline: u64) {
         let record = self.slot(slot);
         record.raise(flag::MISSED);
-        let (woken, last, used) = (record.woken_at.get(), local.last, local.now.saturating_sub(start));
+        let (woken, last, used) = (
+            record.woken_at.get(),
+            local.last,
+            local.now.saturating_sub(start),
+        );
         let waited = start.saturating_sub(woken);
         let busy = last.task != 0 && last.end >= woken && last.end + used.max(1) >= start;
         let (cause, behind) = if deadline <= woken {

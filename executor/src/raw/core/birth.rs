@@ -18,12 +18,23 @@ use crate::{
 impl<P: Platform> Core<P> {
     /// Spawns here.
     #[inline]
-    pub(crate) fn spawn_here<F: Future>(&self, future: F, spec: &Spec) -> Result<(TaskId, NonNull<Head>), SpawnError> {
+    pub(crate) fn spawn_here<F: Future>(
+        &self,
+        future: F,
+        spec: &Spec,
+    ) -> Result<(TaskId, NonNull<Head>), SpawnError> {
         let layout = block::layout_of::<F>();
         let now = if P::STATS { None } else { Some(P::now()) };
         let placed = self.with(|local| {
-            let slot = local.free.first().ok_or(SpawnError::NoSlot { core: self.id, tasks: self.config.tasks })?;
-            let memory = local.slab.allocate(layout, self.id, &self.returns).ok_or(SpawnError::NoMemory { bytes: layout.size() })?;
+            let slot = local.free.first().ok_or(SpawnError::NoSlot {
+                core: self.id,
+                tasks: self.config.tasks,
+            })?;
+            let memory = local.slab.allocate(layout, self.id, &self.returns).ok_or(
+                SpawnError::NoMemory {
+                    bytes: layout.size(),
+                },
+            )?;
             local.free.remove(&self.slots, slot);
             Ok((slot, memory))
         });
@@ -36,28 +47,47 @@ impl<P: Platform> Core<P> {
         let id = self.id_of(slot);
         self.with(|local| {
             // Outside of a poll, as in start-up code, the clock was last read who knows when.
-            let now = now.unwrap_or_else(|| if local.current == NONE { P::now() } else { local.now });
+            let now = now.unwrap_or_else(|| {
+                if local.current == NONE {
+                    P::now()
+                } else {
+                    local.now
+                }
+            });
             self.born(local, slot, now);
             local.sched.wake(&self.slots, slot, now);
             if P::STATS {
                 self.stats.slab_bytes.set(local.slab.held() as u64);
-                self.stats.ready_high_water.set(local.sched.high_water() as u64);
+                self.stats
+                    .ready_high_water
+                    .set(local.sched.high_water() as u64);
             }
         });
         Ok((id, head))
     }
 
     /// Spawns here from elsewhere.
-    pub(crate) fn spawn_from_elsewhere<F: Future + Send>(&self, future: F, spec: &Spec) -> Result<(TaskId, NonNull<Head>), SpawnError> {
+    pub(crate) fn spawn_from_elsewhere<F: Future + Send>(
+        &self,
+        future: F,
+        spec: &Spec,
+    ) -> Result<(TaskId, NonNull<Head>), SpawnError> {
         let layout = block::layout_of::<F>();
-        let slot = self.pool.0.pop(&self.slots).ok_or(SpawnError::NoSlot { core: self.id, tasks: self.config.remote_tasks })?;
+        let slot = self.pool.0.pop(&self.slots).ok_or(SpawnError::NoSlot {
+            core: self.id,
+            tasks: self.config.remote_tasks,
+        })?;
         let memory = match P::here().task_core().and_then(|core| P::fleet().core(core)) {
-            Some(own) => own.with(|local| local.slab.allocate(layout, own.id, &own.returns)).flatten(),
+            Some(own) => own
+                .with(|local| local.slab.allocate(layout, own.id, &own.returns))
+                .flatten(),
             None => slab::allocate_globally(layout),
         };
         let Some(memory) = memory else {
             self.pool.0.push(&self.slots, slot);
-            return Err(SpawnError::NoMemory { bytes: layout.size() });
+            return Err(SpawnError::NoMemory {
+                bytes: layout.size(),
+            });
         };
         // SAFETY: fresh memory of the layout asked for.
         let head = unsafe { block::write(memory.address, future, memory.tag) };
@@ -95,7 +125,9 @@ pub(crate) unsafe fn free_block<P: Platform>(head: NonNull<Head>) {
         // SAFETY: it belongs to the global allocator.
         return unsafe { slab::free_globally(head) };
     };
-    let Some(core) = P::fleet().core(owner) else { return };
+    let Some(core) = P::fleet().core(owner) else {
+        return;
+    };
     // SAFETY: at home it goes straight to its slab, else through the returns of that slab.
     unsafe {
         if core.with(|local| local.slab.free(head)).is_none() {

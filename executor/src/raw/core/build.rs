@@ -23,7 +23,8 @@ use crate::{
 
 fn filled<T>(count: usize, mut make: impl FnMut() -> T) -> Result<Vec<T>, StartError> {
     let mut vec = Vec::new();
-    vec.try_reserve_exact(count).map_err(|_| StartError::NoMemory)?;
+    vec.try_reserve_exact(count)
+        .map_err(|_| StartError::NoMemory)?;
     vec.resize_with(count, &mut make);
     Ok(vec)
 }
@@ -57,16 +58,41 @@ impl<P: Platform> Core<P> {
         let open_least = crate::admission::permille(config.open_permille);
         let longest_poll = ticks(config.longest_poll);
         let no_memory = |_| StartError::NoMemory;
-        let division = Division { limit, fair, open_period, open_least, longest_poll };
+        let division = Division {
+            limit,
+            fair,
+            open_period,
+            open_least,
+            longest_poll,
+        };
         let ledger = Ledger::new(config.reservations, division).map_err(no_memory)?;
         let open = ledger.open_params();
         if !open.is_sane() || limit < fair.bandwidth() + open_least {
-            return Err(StartError::BadConfig("limit_permille, open_period or open_permille"));
+            return Err(StartError::BadConfig(
+                "limit_permille, open_period or open_permille",
+            ));
         }
         let band = (fair.budget / 4).max(16);
-        let mut sched = Scheduler::new(slots, config.reservations, band, limit).map_err(no_memory)?;
-        sched.install(OPEN, Terms { params: open, hard: false, reclaims: false }, 0);
-        sched.install(FAIR, Terms { params: fair, hard: true, reclaims: false }, 0);
+        let mut sched =
+            Scheduler::new(slots, config.reservations, band, limit).map_err(no_memory)?;
+        sched.install(
+            OPEN,
+            Terms {
+                params: open,
+                hard: false,
+                reclaims: false,
+            },
+            0,
+        );
+        sched.install(
+            FAIR,
+            Terms {
+                params: fair,
+                hard: true,
+                reclaims: false,
+            },
+            0,
+        );
         let table = filled(slots, Slot::new)?;
         let pool = Pool::new();
         let mut free = List::new();
@@ -80,7 +106,11 @@ impl<P: Platform> Core<P> {
             free.push(&table, slot);
         }
         let stats_slots = if P::STATS { slots } else { 0 };
-        let sites = if P::STATS { crate::raw::sites::SITES } else { 0 };
+        let sites = if P::STATS {
+            crate::raw::sites::SITES
+        } else {
+            0
+        };
         let timers = Timers::with_capacity(config.timers).map_err(no_memory)?;
         Ok(Core {
             id,
@@ -99,7 +129,9 @@ impl<P: Platform> Core<P> {
                 current: NONE,
                 rewoken: false,
                 now: 0,
-                allowed: filled(config.reservations + FIRST_RESERVED as usize, || longest_poll)?,
+                allowed: filled(config.reservations + FIRST_RESERVED as usize, || {
+                    longest_poll
+                })?,
                 last: Last::default(),
             })),
             chain: Chain::new(),

@@ -49,7 +49,11 @@ impl<P: Platform> Core<P> {
                 match change {
                     Change::Install(server, claim) => {
                         local.allowed[server as usize] = claim.longest_poll;
-                        let terms = Terms { params: claim.params, hard: claim.hard, reclaims: claim.reclaims };
+                        let terms = Terms {
+                            params: claim.params,
+                            hard: claim.hard,
+                            reclaims: claim.reclaims,
+                        };
                         local.sched.install(server, terms, now);
                     }
                     Change::Retire(server) => {
@@ -59,7 +63,11 @@ impl<P: Platform> Core<P> {
                     }
                 }
             }
-            let open = Terms { params: ledger.open_params(), hard: false, reclaims: false };
+            let open = Terms {
+                params: ledger.open_params(),
+                hard: false,
+                reclaims: false,
+            };
             local.sched.install(OPEN, open, now);
         });
     }
@@ -69,7 +77,11 @@ impl<P: Platform> Core<P> {
     pub(super) fn vacate(&self, local: &mut Local, server: u32) {
         let mut ledger = self.ledger.lock();
         ledger.vacate(server);
-        let open = Terms { params: ledger.open_params(), hard: false, reclaims: false };
+        let open = Terms {
+            params: ledger.open_params(),
+            hard: false,
+            reclaims: false,
+        };
         drop(ledger);
         let now = local.now;
         local.sched.install(OPEN, open, now);

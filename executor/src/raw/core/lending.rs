@@ -24,7 +24,14 @@ impl<P: Platform> Core<P> {
             None => NONE,
         };
         let now = P::now();
-        self.with(|local| if local.current == NONE { None } else { local.sched.lend(&self.slots, local.current, to, key, now) }).flatten()
+        self.with(|local| {
+            if local.current == NONE {
+                None
+            } else {
+                local.sched.lend(&self.slots, local.current, to, key, now)
+            }
+        })
+        .flatten()
     }
 
     pub(crate) fn take_back(&self, loan: LoanId) {
@@ -50,8 +57,13 @@ impl<P: Platform> Core<P> {
     /// `holder` lets go of `key`.
     #[inline]
     pub(crate) fn let_go(&self, holder: TaskId, key: usize) {
-        let Some(record) = self.slots.get(holder.slot() as usize) else { return };
-        if holder.core() == self.id && record.borrows.get() != 0 && record.generation.get() == holder.generation() {
+        let Some(record) = self.slots.get(holder.slot() as usize) else {
+            return;
+        };
+        if holder.core() == self.id
+            && record.borrows.get() != 0
+            && record.generation.get() == holder.generation()
+        {
             self.with(|local| {
                 let now = local.now;
                 local.sched.orphan(&self.slots, holder.slot(), key, now);
@@ -61,17 +73,25 @@ impl<P: Platform> Core<P> {
 
     /// A task of another core lends its deadline to `to` for the job in hand.
     pub(crate) fn lend_from_elsewhere(&self, to: TaskId, deadline: u64) {
-        let Some(record) = self.slots.get(to.slot() as usize) else { return };
+        let Some(record) = self.slots.get(to.slot() as usize) else {
+            return;
+        };
         if to.slot() == CONTROL || record.generation.get() != to.generation() {
             return;
         }
-        self.cold[to.slot() as usize].lent.fetch_min(deadline, Ordering::Relaxed);
+        self.cold[to.slot() as usize]
+            .lent
+            .fetch_min(deadline, Ordering::Relaxed);
         self.wake_from_elsewhere(to.slot(), record);
     }
 
     pub(super) fn take_foreign_loan(&self, local: &mut Local, slot: u32, deadline: u64) {
         let record = self.slot(slot);
-        if record.server.get() as u32 == OPEN && record.has(flag::RELATIVE) && deadline < record.deadline.get() && matches!(record.state(), State::Queued | State::Polling) {
+        if record.server.get() as u32 == OPEN
+            && record.has(flag::RELATIVE)
+            && deadline < record.deadline.get()
+            && matches!(record.state(), State::Queued | State::Polling)
+        {
             local.sched.set_deadline(&self.slots, slot, deadline);
         }
     }

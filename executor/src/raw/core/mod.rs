@@ -25,6 +25,8 @@ use core::{
 };
 
 pub(crate) use self::birth::free_block;
+pub(crate) use self::running::Armed;
+pub use self::running::Window;
 use super::{
     block::{self, Head},
     joincell::Completion,
@@ -45,8 +47,6 @@ use crate::{
     stats::{CoreStats, SiteRecord, TaskRecord},
     timers::{TimerId, Timers},
 };
-pub(crate) use self::running::Armed;
-pub use self::running::Window;
 
 /// The slot that stands for the core itself: woken when something was put into its mailbox.
 pub(crate) const CONTROL: u32 = 0;
@@ -76,7 +76,13 @@ pub(crate) struct Cold {
 
 impl Default for Cold {
     fn default() -> Self {
-        Cold { lent: AtomicU64::new(u64::MAX), cancel: AtomicU64::new(0), called_at: P64::new(0), origin: P64::new(0), orphaned: AtomicBool::new(false) }
+        Cold {
+            lent: AtomicU64::new(u64::MAX),
+            cancel: AtomicU64::new(0),
+            called_at: P64::new(0),
+            origin: P64::new(0),
+            orphaned: AtomicBool::new(false),
+        }
     }
 }
 
@@ -154,7 +160,8 @@ impl<P: Platform> Core<P> {
     #[inline(always)]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Local) -> R) -> Option<R> {
         // SAFETY: `is_here`: nobody else can be in here; callers keep foreign code out of `f`.
-        self.is_here().then(|| f(unsafe { &mut *self.local.0.get() }))
+        self.is_here()
+            .then(|| f(unsafe { &mut *self.local.0.get() }))
     }
 
     #[inline(always)]
@@ -199,14 +206,18 @@ impl<P: Platform> Core<P> {
         }
         // SAFETY: as above; `expire` is over.
         let local = unsafe { &mut *cell };
-        let Some(slot) = local.sched.pick() else { return false };
+        let Some(slot) = local.sched.pick() else {
+            return false;
+        };
         let timed = P::STATS || local.sched.needs_clock();
         if !P::STATS && timed {
             local.now = P::now();
         }
         let start = local.now;
         let record = self.slot(slot);
-        let Some(head) = NonNull::new(record.block()) else { return false };
+        let Some(head) = NonNull::new(record.block()) else {
+            return false;
+        };
         local.current = slot;
         local.rewoken = false;
         local.sched.start(record);
@@ -247,7 +258,9 @@ impl<P: Platform> Core<P> {
         if end == End::Yielded && local.sched.finish_turn(&self.slots, slot, record, used) {
             return true;
         }
-        local.sched.finish(&self.slots, slot, record, end, used, local.now);
+        local
+            .sched
+            .finish(&self.slots, slot, record, end, used, local.now);
         if finished {
             self.bury(slot, record, head, cancelled);
         }
@@ -283,7 +296,9 @@ impl<P: Platform> Core<P> {
             // SAFETY: at home; the borrow ends before the waker, which may be anybody's, is called.
             let local = unsafe { &mut *cell };
             let now = local.now;
-            let Some(waker) = local.timers.expire(now) else { break };
+            let Some(waker) = local.timers.expire(now) else {
+                break;
+            };
             if P::STATS {
                 self.stats.timers_fired.add(1);
             }
@@ -358,7 +373,9 @@ impl<P: Platform> Core<P> {
             local.timers.first_time().min(local.sched.next_event())
         };
         let before = if P::STATS { P::now() } else { 0 };
-        P::idle(self.id, (due != u64::MAX).then_some(due), || self.park.announce(&self.inbox.0));
+        P::idle(self.id, (due != u64::MAX).then_some(due), || {
+            self.park.announce(&self.inbox.0)
+        });
         self.park.resume();
         let now = P::now();
         // SAFETY: at home.

@@ -28,7 +28,10 @@ impl<P: Platform> Core<P> {
         if record.has(flag::PINNED) {
             return Err(MoveError::Pinned);
         }
-        if record.server.get() as u32 != FAIR || record.lends.get() != 0 || record.borrows.get() != 0 {
+        if record.server.get() as u32 != FAIR
+            || record.lends.get() != 0
+            || record.borrows.get() != 0
+        {
             return Err(MoveError::NotBestEffort);
         }
         if to == self.id {
@@ -44,7 +47,8 @@ impl<P: Platform> Core<P> {
         new.server.set(FAIR as u16);
         new.relative.set(record.relative.get());
         new.site.set(record.site.get());
-        new.flags.set(flag::POOLED | record.flags.get() & flag::CANCEL);
+        new.flags
+            .set(flag::POOLED | record.flags.get() & flag::CANCEL);
         new.set_block(record.block());
         there.cold[new_slot as usize].origin.set(task.to_bits());
         record.set_block(core::ptr::null_mut());
@@ -64,7 +68,9 @@ impl<P: Platform> Core<P> {
     #[inline(always)]
     pub(crate) fn is_home_of(&self, task: TaskId) -> bool {
         self.is_here()
-            && self.slots.get(task.slot() as usize).is_some_and(|record| record.generation.get() == task.generation() && record.state() != State::Moved)
+            && self.slots.get(task.slot() as usize).is_some_and(|record| {
+                record.generation.get() == task.generation() && record.state() != State::Moved
+            })
     }
 
     /// A task that came from elsewhere is dead: the slot there need not forward any more.
@@ -77,7 +83,9 @@ impl<P: Platform> Core<P> {
         if let Some(core) = P::fleet().core(origin.core())
             && let Some(record) = core.slots.get(origin.slot() as usize)
         {
-            core.cold[origin.slot() as usize].orphaned.store(true, Ordering::Release);
+            core.cold[origin.slot() as usize]
+                .orphaned
+                .store(true, Ordering::Release);
             core.wake_from_elsewhere(origin.slot(), record);
         }
     }

@@ -30,7 +30,9 @@ impl<P: Platform> Core<P> {
 
     #[inline(always)]
     pub(super) fn wake_other(&self, local: &mut Local, task: TaskId) {
-        let Some(record) = self.slots.get(task.slot() as usize) else { return };
+        let Some(record) = self.slots.get(task.slot() as usize) else {
+            return;
+        };
         if record.generation.get() == task.generation() {
             self.wake_here(local, task.slot(), record);
         }
@@ -38,7 +40,9 @@ impl<P: Platform> Core<P> {
 
     #[inline(never)]
     pub(super) fn wake_foreign(&self, task: TaskId) {
-        let Some(record) = self.slots.get(task.slot() as usize) else { return };
+        let Some(record) = self.slots.get(task.slot() as usize) else {
+            return;
+        };
         if record.generation.get() == task.generation() {
             self.wake_from_elsewhere(task.slot(), record);
         }
@@ -71,7 +75,11 @@ impl<P: Platform> Core<P> {
     #[inline(always)]
     pub(super) fn wake_time(&self, local: &Local, record: &Slot) -> u64 {
         let server = record.server.get() as u32;
-        let exact = if P::STATS { server >= FIRST_RESERVED } else { server >= FIRST_RESERVED || record.has(flag::RELATIVE) || local.sched.needs_clock() };
+        let exact = if P::STATS {
+            server >= FIRST_RESERVED
+        } else {
+            server >= FIRST_RESERVED || record.has(flag::RELATIVE) || local.sched.needs_clock()
+        };
         if exact { P::now() } else { local.now }
     }
 
@@ -108,7 +116,10 @@ impl<P: Platform> Core<P> {
             let window = self.window.load(Ordering::SeqCst);
             window != 0
                 && Self::urgency(record) < window
-                && self.window.compare_exchange(window, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+                && self
+                    .window
+                    .compare_exchange(window, 0, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
         };
         if kick {
             P::kick(self.id);
@@ -116,7 +127,11 @@ impl<P: Platform> Core<P> {
         if P::STATS
             && let Some(sender) = here.task_core().and_then(|core| P::fleet().core(core))
         {
-            let counter = if kick { &sender.stats.kicks_sent } else { &sender.stats.kicks_saved };
+            let counter = if kick {
+                &sender.stats.kicks_sent
+            } else {
+                &sender.stats.kicks_saved
+            };
             counter.add(1);
         }
     }
@@ -162,17 +177,27 @@ impl<P: Platform> Core<P> {
                 _ => record.raise(flag::CANCEL),
             }
         }
-        if record.state() == State::Moved && self.cold[slot as usize].orphaned.swap(false, Ordering::Acquire) {
+        if record.state() == State::Moved
+            && self.cold[slot as usize]
+                .orphaned
+                .swap(false, Ordering::Acquire)
+        {
             let on = self.cold[slot as usize].origin.get();
             self.release_slot(local, slot);
             self.end_forwarding(slot, on);
             return;
         }
-        let lent = self.cold[slot as usize].lent.swap(u64::MAX, Ordering::Relaxed);
+        let lent = self.cold[slot as usize]
+            .lent
+            .swap(u64::MAX, Ordering::Relaxed);
         if lent != u64::MAX {
             self.take_foreign_loan(local, slot, lent);
         }
-        let at = if P::STATS { self.cold[slot as usize].called_at.get().min(now) } else { now };
+        let at = if P::STATS {
+            self.cold[slot as usize].called_at.get().min(now)
+        } else {
+            now
+        };
         match record.state() {
             State::Idle => {
                 if P::STATS {
@@ -186,8 +211,11 @@ impl<P: Platform> Core<P> {
 
     /// Cancels the task `generation` of `slot`, from anywhere. `false` if it is gone.
     pub(crate) fn cancel(&self, slot: u32, generation: u64) -> bool {
-        let Some(record) = self.slots.get(slot as usize) else { return false };
-        if record.generation.get() != generation || slot == CONTROL || record.state() == State::Free {
+        let Some(record) = self.slots.get(slot as usize) else {
+            return false;
+        };
+        if record.generation.get() != generation || slot == CONTROL || record.state() == State::Free
+        {
             return false;
         }
         self.mark_cancelled(slot, generation);
@@ -202,12 +230,16 @@ impl<P: Platform> Core<P> {
 
     pub(super) fn mark_cancelled(&self, slot: u32, generation: u64) {
         // Newer generations win: a stale cancel must not undo a valid one.
-        self.cold[slot as usize].cancel.fetch_max(generation, Ordering::AcqRel);
+        self.cold[slot as usize]
+            .cancel
+            .fetch_max(generation, Ordering::AcqRel);
     }
 
     /// As `cancel`, but always through the inbox.
     pub(super) fn cancel_from_elsewhere(&self, task: TaskId) {
-        let Some(record) = self.slots.get(task.slot() as usize) else { return };
+        let Some(record) = self.slots.get(task.slot() as usize) else {
+            return;
+        };
         if record.generation.get() == task.generation() {
             self.mark_cancelled(task.slot(), task.generation());
             self.wake_from_elsewhere(task.slot(), record);

@@ -55,7 +55,9 @@ impl<P: Platform> Core<P> {
 
     /// See [`crate::deadline`].
     pub(crate) fn current_deadline(&self) -> Option<u64> {
-        let deadline = self.with(|local| (local.current != NONE).then(|| local.sched.deadline_of(&self.slots, local.current)))??;
+        let deadline = self.with(|local| {
+            (local.current != NONE).then(|| local.sched.deadline_of(&self.slots, local.current))
+        })??;
         (deadline != u64::MAX).then_some(deadline)
     }
 
@@ -99,8 +101,14 @@ impl<P: Platform> Core<P> {
             let started = self.polling.since.get();
             let used = now.saturating_sub(started);
             let server = self.slot(slot).server.get() as usize;
-            local.allowed.get(server).is_some_and(|&allowed| used >= allowed)
-                || local.sched.budget_left(&self.slots, slot).is_some_and(|left| used >= left)
+            local
+                .allowed
+                .get(server)
+                .is_some_and(|&allowed| used >= allowed)
+                || local
+                    .sched
+                    .budget_left(&self.slots, slot)
+                    .is_some_and(|left| used >= left)
         })
         .unwrap_or(false)
     }
@@ -114,25 +122,28 @@ impl<P: Platform> Core<P> {
     /// Arms a timer on this core, from its task context.
     pub(crate) fn arm(&self, time: u64, waker: Waker) -> Option<Armed> {
         let mut waker = Some(waker);
-        self.with(|local| match waker.take().and_then(|waker| local.timers.arm(time, waker)) {
-            Some(id) => {
-                if P::STATS {
-                    self.stats.timers_armed.add(1);
+        self.with(
+            |local| match waker.take().and_then(|waker| local.timers.arm(time, waker)) {
+                Some(id) => {
+                    if P::STATS {
+                        self.stats.timers_armed.add(1);
+                    }
+                    Armed::Yes(id)
                 }
-                Armed::Yes(id)
-            }
-            None => {
-                if P::STATS {
-                    self.stats.timers_exhausted.add(1);
+                None => {
+                    if P::STATS {
+                        self.stats.timers_exhausted.add(1);
+                    }
+                    Armed::Full
                 }
-                Armed::Full
-            }
-        })
+            },
+        )
     }
 
     /// Whether the timer is still armed; sees to it that it wakes `waker`.
     pub(crate) fn refresh_timer(&self, timer: TimerId, waker: &Waker) -> bool {
-        self.with(|local| local.timers.refresh(timer, waker)).is_some_and(|old| old.is_ok())
+        self.with(|local| local.timers.refresh(timer, waker))
+            .is_some_and(|old| old.is_ok())
     }
 
     /// Disarms a timer, from anywhere but an interrupt handler.
@@ -182,7 +193,11 @@ impl<P: Platform> Core<P> {
             (until > now).then(|| (local.sched.deadline_of(&self.slots, slot), until))
         })??;
         self.window.store(deadline.max(1), Ordering::SeqCst);
-        let window = Window { core: self, until: (until != u64::MAX).then_some(until), here: PhantomData };
+        let window = Window {
+            core: self,
+            until: (until != u64::MAX).then_some(until),
+            here: PhantomData,
+        };
         crate::atomics::dekker_fence();
         // A wake that came before the window was open did not kick.
         self.inbox.0.is_empty_now().then_some(window)
