@@ -64,6 +64,18 @@ pub struct Division {
     pub timed: bool,
 }
 
+impl Division {
+    /// What best effort is sure of, as a part of the core.
+    pub fn fair_rate(&self) -> f64 {
+        self.fair_budget as f64 / self.fair_period as f64
+    }
+
+    /// What open tasks are sure of, as a part of the core.
+    pub fn open_rate(&self) -> f64 {
+        self.open_permille as f64 / 1000.0
+    }
+}
+
 /// The terms of a reservation, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {

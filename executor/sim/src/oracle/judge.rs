@@ -5,7 +5,7 @@ use super::{
     account::Account,
     admission,
     model::{Core, Server, Task},
-    shares::{Ceiling, Floor, Pair},
+    shares::{Ceiling, Pair},
 };
 use crate::trace::{Class, Division, Event, How, Terms};
 
@@ -104,7 +104,6 @@ impl Oracle {
         home.reservations.push(res);
         // What is left for others is divided anew.
         home.contended = None;
-        home.open_floor = Floor::lending();
         *entry(&mut self.servers, res)? = Some(Server {
             terms,
             core,
@@ -132,7 +131,7 @@ impl Oracle {
             Class::Fair(_) => {
                 let home = self.core(core)?;
                 home.fair.push(task);
-                home.fair_floor.wanted(true, t);
+                home.fair_floor.wanted(true, t, home.division.fair_rate());
                 let (at, count) = (home.fair_tasks.iter().position(|&other| other == task).unwrap_or(0), home.fair_tasks.len());
                 for other in 0..count {
                     home.pairs[at * count + other] = Pair::default();
@@ -143,7 +142,7 @@ impl Oracle {
                 let deadline = deadline.ok_or_else(|| format!("task {task} was woken without a deadline"))?;
                 let home = self.core(core)?;
                 home.open.push(task);
-                home.open_floor.wanted(true, t);
+                home.open_floor.wanted(true, t, home.division.open_rate());
                 // The executor may take the time of a wake from its last reading of the clock: when the poll began.
                 let poll = home.running.map_or(home.last.0, |(_, since)| since);
                 if let Some(relative) = relative
@@ -285,9 +284,9 @@ impl Oracle {
         let blocking = home.blocking() as f64;
         let &mut (since, open, fair) = home.contended.get_or_insert((t, 0, 0));
         let window = (earliest - i128::from(since)).max(0) as f64;
-        let Division { limit_permille, open_permille, fair_budget, fair_period, open_period, .. } = home.division;
-        let fair_rate = fair_budget as f64 / fair_period as f64;
-        let open_rate = (limit_permille as f64 / 1000.0 - fair_rate - reserved).max(open_permille as f64 / 1000.0);
+        let Division { limit_permille, fair_budget, open_period, .. } = home.division;
+        let fair_rate = home.division.fair_rate();
+        let open_rate = (limit_permille as f64 / 1000.0 - fair_rate - reserved).max(home.division.open_rate());
         let (got, rate, budget, who) = match class {
             Class::In(_) => return Ok(()),
             Class::Open(_) => (open, open_rate, open_rate * open_period as f64, "tasks with deadlines"),
@@ -309,6 +308,12 @@ impl Oracle {
         let used = t - since;
         home.last = (since, t);
         home.longest_poll = home.longest_poll.max(used);
+        let excess = used.saturating_sub(home.division.longest_poll);
+        match record.class {
+            Class::Open(_) => home.excess[0] = home.excess[0].max(excess),
+            Class::Fair(_) => home.excess[1] = home.excess[1].max(excess),
+            Class::In(_) => {}
+        }
         if let Some((_, open, fair)) = &mut home.contended {
             match record.class {
                 Class::Open(_) => *open += used,
@@ -335,6 +340,8 @@ impl Oracle {
 
     fn end_reserved(&mut self, t: u64, task: u32, res: u32, used: u64, how: How) -> Check {
         let turn = self.turn();
+        let core = self.server(res)?.core;
+        let blocking = self.blocking(core, 0)? as f64;
         let server = self.server(res)?;
         let terms = server.terms;
         server.longest_poll = server.longest_poll.max(used);
@@ -350,7 +357,7 @@ impl Oracle {
         }
         if terms.hard && !terms.reclaims {
             let rate = terms.budget as f64 / terms.period as f64;
-            let burst = 2.0 * terms.budget as f64 + server.longest_poll.max(terms.p_max) as f64;
+            let burst = 2.0 * terms.budget as f64 + server.longest_poll.max(terms.p_max) as f64 + rate * blocking;
             if let Some(excess) = server.ceiling.serve(used, t, rate, burst) {
                 return Err(format!("hard reservation {res} got {excess:.0} ticks more than {} in every {} allows", terms.budget, terms.period));
             }
@@ -392,21 +399,33 @@ impl Oracle {
     fn floors(&mut self, t: u64, core: u32, class: Class, used: u64) -> Check {
         let home = self.core(core)?;
         let blocking = home.blocking() as f64;
-        let Division { open_permille, fair_budget, fair_period, open_period, .. } = home.division;
-        let rate = fair_budget as f64 / fair_period as f64;
+        let Division { fair_period, open_period, .. } = home.division;
+        let rate = home.division.fair_rate();
         let served = if let Class::Fair(_) = class { used } else { 0 };
         if let Some(lack) = home.fair_floor.pass(served, t, rate, rate * (2.0 * fair_period as f64 + blocking) + blocking) {
             return Err(format!("best effort lacks {lack:.0} ticks of its guaranteed share"));
         }
-        let rate = open_permille as f64 / 1000.0;
+        let rate = home.division.open_rate();
         let served = if let Class::Open(_) = class { used } else { 0 };
         if let Some(lack) = home.open_floor.pass(served, t, rate, rate * (2.0 * open_period as f64 + blocking) + blocking) {
             return Err(format!("tasks with a deadline and no reservation lack {lack:.0} ticks of their least share"));
         }
         let (fair, open) = (!home.fair.is_empty(), !home.open.is_empty());
-        home.fair_floor.wanted(fair, t);
-        home.open_floor.wanted(open, t);
+        home.fair_floor.wanted(fair, t, home.division.fair_rate());
+        home.open_floor.wanted(open, t, home.division.open_rate());
         Ok(())
+    }
+
+    /// How long polls can hold up others, if one of `poll` ticks is going on.
+    fn blocking(&mut self, core: u32, poll: u64) -> Result<u64, String> {
+        let home = self.core(core)?;
+        let mut blocking = home.blocking().max(poll) + home.excess.iter().sum::<u64>();
+        for index in 0..self.core(core)?.reservations.len() {
+            let res = self.core(core)?.reservations[index];
+            let server = self.server(res)?;
+            blocking += server.longest_poll.saturating_sub(server.terms.p_max);
+        }
+        Ok(blocking)
     }
 
     fn job(&mut self, t: u64, core: u32, task: u32, release: u64) -> Check {
@@ -422,13 +441,12 @@ impl Oracle {
             self.counts.late_other_jobs += u64::from(took > deadline);
             return Ok(());
         }
-        let home = self.core(core)?;
-        let poll = home.running.map_or(0, |(_, since)| t - since);
-        let blocking = home.blocking().max(poll);
+        let poll = self.core(core)?.running.map_or(0, |(_, since)| t - since);
+        let blocking = self.blocking(core, poll)?;
         self.counts.jobs += 1;
         self.counts.within_blocking += u64::from(took > deadline);
         if took > deadline.saturating_add(blocking) {
-            return Err(format!("a job of task {task} released at {release} took {took}: {} later than its deadline and the longest poll, {blocking}", took - deadline - blocking));
+            return Err(format!("a job of task {task} released at {release} took {took}: {} later than its deadline and the blocking term, {blocking}", took - deadline - blocking));
         }
         Ok(())
     }

@@ -6,15 +6,17 @@
 //!   served among equals and within a reservation. Deadlines of reservations are computed from [the budgets](account), and must
 //!   equal what the executor says. The budget of a *reclaiming* reservation depends on everyone else's; for these only the
 //!   other checks hold.
-//! * **budgets**: a hard reservation does not run without budget, nor get more than 2Q + Q/T·L and a poll in any window L;
+//! * **budgets**: a hard reservation does not run without budget, nor get more than 2Q + Q/T·(L + B) and a poll in any window L
+//!   (B: the blocking term, by which a period's service can come late);
 //!   a wake of a throttled one does not end that.
 //! * **isolation**: while reservations wait, tasks without one get no more than their bandwidth, two budgets and a poll.
 //! * **deadlines**: in a reservation whose task keeps what it declared, each job ends within D of its release, and the
-//!   blocking term: the longest poll on that core, declared or (if somebody lied) actual. A release that falls into a poll is
-//!   only noticed at its end, which is why the term appears here too.
+//!   blocking term: the longest poll on that core. (A release that falls into a poll is only noticed at its end, which is why the
+//!   term appears here too.) Nothing can stop a poll, so where somebody polls longer than it declared, its longest poll is taken
+//!   instead, and what each such reservation exceeded its own declaration by is added once.
 //! * **shares**: best effort as a whole gets its budget in any window in which it wants it, less two periods' worth, a blocking
-//!   term's and a poll; tasks with a deadline but no reservation the least share set aside for them, since they began to want
-//!   it (what they use of idle time counts).
+//!   term's and a poll; tasks with a deadline but no reservation the least share set aside for them, where what they had
+//!   before counts until it is paid for.
 //! * **fairness**: the difference of time ÷ weight of two best-effort tasks which are both ready throughout stays in a range of
 //!   two virtual-time bands and a poll of each. Only where every poll is timed.
 //! * **admission**: what is admitted satisfies the test, and nothing is refused that does. See [`admission`].

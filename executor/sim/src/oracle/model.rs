@@ -17,6 +17,8 @@ pub(super) struct Core {
     pub(super) longest_poll: u64,
     /// The longest poll that any reservation declared.
     pub(super) declared: u64,
+    /// By how much open tasks and best effort polled longer than allowed.
+    pub(super) excess: [u64; 2],
     pub(super) reservations: Vec<u32>,
     /// Ready tasks with a deadline and no reservation.
     pub(super) open: Vec<u32>,
@@ -39,6 +41,7 @@ impl Core {
             last: (0, 0),
             longest_poll: 0,
             declared: 0,
+            excess: [0; 2],
             reservations: Vec::new(),
             open: Vec::new(),
             fair: Vec::new(),

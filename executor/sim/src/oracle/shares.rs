@@ -19,12 +19,13 @@ impl Ceiling {
     }
 }
 
-/// No less than `rate · L − slack` in any window of length L throughout which it was wanted; with `lends`, in any such
-/// window that begins when it is first wanted, because more at one time may mean less later.
+/// No less than `rate · L − slack` in any window of length L throughout which it was wanted. With `lends`, what was had
+/// beyond the rate counts against later, until it is paid for at that rate: so it is with a soft reservation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Floor {
     lack: f64,
-    last: Option<u64>,
+    last: u64,
+    wanted: bool,
     lends: bool,
 }
 
@@ -35,19 +36,22 @@ impl Floor {
     }
 
     /// Wanted from `now` on, or not.
-    pub fn wanted(&mut self, wanted: bool, now: u64) {
-        if !wanted {
-            *self = Floor { lends: self.lends, ..Floor::default() };
-        } else if self.last.is_none() {
-            self.last = Some(now);
+    pub fn wanted(&mut self, wanted: bool, now: u64, rate: f64) {
+        if wanted && !self.wanted {
+            let paid = rate * now.saturating_sub(self.last) as f64;
+            self.lack = if self.lends { (self.lack + paid).min(0.0) } else { 0.0 };
+            self.last = now;
         }
+        self.wanted = wanted;
     }
 
     /// Time passed up to `now`, of which `served` was service: by how much the bound is missed, if it is.
     pub fn pass(&mut self, served: u64, now: u64, rate: f64, slack: f64) -> Option<f64> {
-        let last = self.last?;
-        self.last = Some(now);
-        self.lack += rate * now.saturating_sub(last) as f64 - served as f64;
+        if !self.wanted {
+            return None;
+        }
+        self.lack += rate * now.saturating_sub(self.last) as f64 - served as f64;
+        self.last = now;
         if !self.lends {
             self.lack = self.lack.max(0.0);
         }
