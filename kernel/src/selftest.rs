@@ -31,7 +31,7 @@ pub async fn run_all() {
                 target: "selftest",
                 "selftest {name}: FAILED: there is no such test; there are {}",
                 "write_text exec_data page_fault general_protection double_fault stack_overflow irq_wakes_halted \
-                 cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog device_irq"
+                 cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog device_irq load long_poll xmm"
             ),
         }
     }
@@ -50,6 +50,8 @@ async fn run(name: &str, argument: &str) -> Option<Outcome> {
         "nmi_watchdog" => nmi_watchdog().await,
         "load" => crate::load_test::run().await,
         "long_poll" => long_poll().await,
+        "xmm" if hal::provoke::xmm_survives_a_trap() => Ok(()),
+        "xmm" => Err("a trap does not preserve XMM0-15 and MXCSR"),
         "device_irq" => crate::device_irq::run().await,
         _ => return None,
     })

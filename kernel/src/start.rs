@@ -87,7 +87,7 @@ pub fn boot_core() -> ! {
 
 fn log_placement() {
     let placement = &boot_info().placement;
-    ::log::info!(target: "kaslr", "{placement}");
+    ::log::info!(target: "kaslr", "{placement}; from {}", boot_memory().seed_sources);
     let line = |what: &str, base: &Base| ::log::debug!(target: "kaslr", "{what} at {:#x} ({} bits)", base.address, base.bits);
     line("image", &placement.image);
     line("direct map", &placement.direct_map);

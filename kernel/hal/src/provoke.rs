@@ -99,3 +99,91 @@ pub fn hog_with_interrupts_off(ticks: u64) {
         }
     });
 }
+
+/// Sixteen different patterns, one for each XMM register.
+#[repr(C, align(16))]
+struct Registers([[u64; 2]; 16]);
+
+/// Whether XMM0-15 and MXCSR survive a trap whose handler overwrites them all (a breakpoint's does, on purpose).
+#[inline(never)]
+pub fn xmm_survives_a_trap() -> bool {
+    /// Round towards zero, all exceptions masked: not the reset value.
+    const MXCSR: u32 = 0x7f80;
+    let before = Registers(core::array::from_fn(|index| {
+        let word = 0x0101_0101_0101_0101 * (index as u64 + 1);
+        [word, !word]
+    }));
+    let mut after = Registers([[0; 2]; 16]);
+    let mut mxcsr = [0u32, MXCSR, 0];
+    // SAFETY: all registers it changes are declared; the buffers have room for sixteen registers each; the control
+    // word is put back.
+    unsafe {
+        asm!(
+            "stmxcsr [{control}]",
+            "ldmxcsr [{control} + 4]",
+            "movaps xmm0, [{before}]",
+            "movaps xmm1, [{before} + 16]",
+            "movaps xmm2, [{before} + 32]",
+            "movaps xmm3, [{before} + 48]",
+            "movaps xmm4, [{before} + 64]",
+            "movaps xmm5, [{before} + 80]",
+            "movaps xmm6, [{before} + 96]",
+            "movaps xmm7, [{before} + 112]",
+            "movaps xmm8, [{before} + 128]",
+            "movaps xmm9, [{before} + 144]",
+            "movaps xmm10, [{before} + 160]",
+            "movaps xmm11, [{before} + 176]",
+            "movaps xmm12, [{before} + 192]",
+            "movaps xmm13, [{before} + 208]",
+            "movaps xmm14, [{before} + 224]",
+            "movaps xmm15, [{before} + 240]",
+            "int3",
+            "movaps [{after}], xmm0",
+            "movaps [{after} + 16], xmm1",
+            "movaps [{after} + 32], xmm2",
+            "movaps [{after} + 48], xmm3",
+            "movaps [{after} + 64], xmm4",
+            "movaps [{after} + 80], xmm5",
+            "movaps [{after} + 96], xmm6",
+            "movaps [{after} + 112], xmm7",
+            "movaps [{after} + 128], xmm8",
+            "movaps [{after} + 144], xmm9",
+            "movaps [{after} + 160], xmm10",
+            "movaps [{after} + 176], xmm11",
+            "movaps [{after} + 192], xmm12",
+            "movaps [{after} + 208], xmm13",
+            "movaps [{after} + 224], xmm14",
+            "movaps [{after} + 240], xmm15",
+            "stmxcsr [{control} + 8]",
+            "ldmxcsr [{control}]",
+            before = in(reg) &raw const before,
+            after = in(reg) &raw mut after,
+            control = in(reg) mxcsr.as_mut_ptr(),
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+        );
+    }
+    before.0 == after.0 && mxcsr[2] == MXCSR
+}
+
+/// Overwrites XMM0-15 and MXCSR: what a breakpoint's handler does, so that [`xmm_survives_a_trap`] can tell.
+pub(crate) fn overwrite_xmm() {
+    let zero_rounding = 0x1f80u32;
+    // SAFETY: all registers it changes are declared; the trap path loads this very control word for handlers.
+    unsafe {
+        asm!(
+            "pxor xmm0, xmm0", "pxor xmm1, xmm1", "pxor xmm2, xmm2", "pxor xmm3, xmm3",
+            "pxor xmm4, xmm4", "pxor xmm5, xmm5", "pxor xmm6, xmm6", "pxor xmm7, xmm7",
+            "pxor xmm8, xmm8", "pxor xmm9, xmm9", "pxor xmm10, xmm10", "pxor xmm11, xmm11",
+            "pxor xmm12, xmm12", "pxor xmm13, xmm13", "pxor xmm14, xmm14", "pxor xmm15, xmm15",
+            "ldmxcsr [{control}]",
+            control = in(reg) &raw const zero_rounding,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+        );
+    }
+}

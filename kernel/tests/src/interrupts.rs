@@ -32,6 +32,7 @@ pub fn scenarios() -> Vec<Scenario> {
             machine.machine.push_str(",hpet=off");
             self_test_on(&machine, "nmi_watchdog")
         }),
+        Scenario::alone("qemu.irq.xmm_preserved", |lab| self_test(lab, "xmm")),
         Scenario::alone("qemu.wake.irq_wakes_halted", |lab| {
             self_test(lab, "irq_wakes_halted")
         }),

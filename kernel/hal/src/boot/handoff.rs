@@ -8,6 +8,7 @@ use core::fmt::Write;
 use conquer_once::TryInitError;
 use kerncore::boot_info::{BootInfo, MemoryKind, MemoryRegion, PhysRange};
 use kerncore::cmdline::CommandLine;
+use kerncore::entropy::Sources;
 use kerncore::frames::FrameAllocator;
 use kerncore::kaslr::{self, Sizes};
 use kerncore::memory_map::{MemoryMap, NoMemory};
@@ -26,6 +27,8 @@ use crate::mem::paging::{Access, MapError, PageFlags, Tables};
 pub struct BootMemory {
     /// Sorted, disjoint and page-aligned; boot's own takings are [`MemoryKind::BootData`].
     pub map: MemoryMap,
+    /// Where the randomness of the base addresses came from.
+    pub seed_sources: Sources,
     /// Where the frame allocator keeps its books.
     pub frame_metadata: PhysRange,
     /// A page below 1 MiB for starting other cores, if there is one.
@@ -145,6 +148,7 @@ unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Can
         (
             boot,
             BootMemory {
+                seed_sources: seed.sources(),
                 map,
                 frame_metadata,
                 trampoline_page,
