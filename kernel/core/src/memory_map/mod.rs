@@ -303,6 +303,19 @@ impl MemoryMap {
             .filter(|region| region.range().contains(address))
     }
 
+    /// Whether any of `range` is RAM that the kernel uses or may come to use: no device's registers can lie there. (What
+    /// firmware keeps for ACPI may hold registers, or what stands for them.)
+    pub fn overlaps_own_ram(&self, range: PhysRange) -> bool {
+        let after = self
+            .regions
+            .partition_point(|region| region.end <= range.start);
+        self.regions
+            .iter()
+            .skip(after)
+            .take_while(|region| region.start < range.end)
+            .any(|region| region.kind.is_ram() && region.kind != MemoryKind::AcpiNvs)
+    }
+
     /// Bytes in regions of `kind`.
     pub fn bytes_of(&self, kind: MemoryKind) -> u64 {
         self.regions

@@ -236,6 +236,41 @@ fn check_shape(map: &MemoryMap) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+#[test]
+fn devices_are_told_from_ram() {
+    let map = MemoryMap::normalise(
+        &[
+            region(0x10_0000, 0x20_0000, MemoryKind::Usable),
+            region(0x20_0000, 0x21_0000, MemoryKind::AcpiReclaim),
+            region(0x21_0000, 0x22_0000, MemoryKind::AcpiNvs),
+            region(0x22_0000, 0x30_0000, MemoryKind::Reserved),
+        ],
+        &[region(0x18_0000, 0x19_0000, MemoryKind::KernelImage)],
+        40,
+    );
+    let overlaps = |start, end| map.overlaps_own_ram(PhysRange::new(start, end));
+    for (start, end) in [
+        (0x10_0000, 0x10_1000),
+        (0x18_0400, 0x18_0800),
+        (0x20_f000, 0x23_0000),
+        (0, 0x10_0001),
+        (0, u64::MAX),
+    ] {
+        assert!(overlaps(start, end), "{start:#x}..{end:#x} is RAM");
+    }
+    for (start, end) in [
+        (0xa_0000, 0x10_0000),
+        (0x21_0000, 0x30_0000),
+        (0x21_0000, 0xfec0_0000),
+        (0xfee0_0000, u64::MAX),
+    ] {
+        assert!(
+            !overlaps(start, end),
+            "{start:#x}..{end:#x} is no RAM of ours"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn every_page_is_what_the_model_says(regions in prop::collection::vec(any_region(), 0..24), carved in 0..4usize) {

@@ -1,5 +1,7 @@
 //! Windows onto device registers.
 
+use kerncore::boot_info::PhysRange;
+
 use super::paging::{Cache, MapError, PageFlags, map_page};
 use super::vspace::{self, PAGE};
 
@@ -17,12 +19,23 @@ unsafe impl Send for Mmio {}
 // SAFETY: as above.
 unsafe impl Sync for Mmio {}
 
-/// Maps `len` bytes of device memory at physical address `physical`.
+/// Maps `len` bytes of device memory at physical address `physical`, which is not trusted: it may come from damaged tables.
+///
+/// # Errors
+/// [`MapError::BadRange`] beyond the processor's physical addresses, where an access would fault; [`MapError::Ram`] where the
+/// kernel's own memory is, which a driver's writes would damage.
 pub fn map_mmio(physical: u64, len: usize, cache: Cache) -> Result<Mmio, MapError> {
     let first = physical & !(PAGE - 1);
     let end = physical.checked_add(len as u64).ok_or(MapError::BadRange)?;
-    if len == 0 || end > 1 << 52 {
+    let address_bits = crate::cpu::features().physical_address_bits.min(52);
+    if len == 0 || end > 1 << u32::from(address_bits) {
         return Err(MapError::BadRange);
+    }
+    if crate::boot::boot_memory()
+        .map
+        .overlaps_own_ram(PhysRange::new(physical, end))
+    {
+        return Err(MapError::Ram);
     }
     let pages = (end - first).div_ceil(PAGE);
     let address = vspace::reserve(pages)?;

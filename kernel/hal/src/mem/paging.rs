@@ -101,6 +101,8 @@ pub enum MapError {
     AlreadyMapped,
     /// The address or length is not one that can be mapped.
     BadRange,
+    /// A device's registers are said to be where RAM is.
+    Ram,
 }
 
 impl core::fmt::Display for MapError {
@@ -110,6 +112,7 @@ impl core::fmt::Display for MapError {
             Self::OutOfAddresses => "out of kernel addresses",
             Self::AlreadyMapped => "the address is already mapped",
             Self::BadRange => "not a mappable address range",
+            Self::Ram => "that is memory, not a device",
         })
     }
 }
@@ -204,7 +207,7 @@ fn with_kernel_tables<R>(change: impl FnOnce(&mut Tables) -> R) -> R {
 }
 
 /// Maps one 4 KiB page of the kernel's half.
-pub fn map_page(address: u64, physical: u64, flags: PageFlags) -> Result<(), MapError> {
+pub(super) fn map_page(address: u64, physical: u64, flags: PageFlags) -> Result<(), MapError> {
     with_kernel_tables(|tables| {
         tables.map::<Size4KiB>(address, physical, flags, &mut super::frames::ForTables)
     })
@@ -230,7 +233,7 @@ pub(super) fn map_memory(address: u64, pages: u64, usage: Usage) -> Result<(), M
 
 /// Removes a 4 KiB page that only this core has used and returns its frame's physical address.
 /// (Other cores' TLBs are not told: callers unmap only what they just mapped.)
-pub fn unmap_page(address: u64) -> Result<u64, MapError> {
+pub(super) fn unmap_page(address: u64) -> Result<u64, MapError> {
     with_kernel_tables(|tables| tables.unmap(address))
 }
 
