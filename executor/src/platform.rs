@@ -35,8 +35,9 @@ pub trait Platform: Sized + 'static {
     /// be called with interrupts off and exactly once. Returning early is harmless.
     fn idle(core: CoreId, until: Option<u64>, still_idle: impl FnOnce() -> bool);
 
-    /// Called on rare events worth a log line or a trace record. In task context of the core named
-    /// in the event; must not call back into the executor except to wake. Does nothing by default.
+    /// Called on rare events worth a log line or a trace record: after the poll in question, in task
+    /// context of its core. May wake tasks of any core and look at them; must not call back into the
+    /// executor otherwise. Does nothing by default.
     #[inline(always)]
     fn event(event: Event) {
         let _ = event;

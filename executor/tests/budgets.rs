@@ -2,8 +2,10 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     sync::Mutex,
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -27,6 +29,8 @@ fn new_fleet() -> &'static Fleet<Virtual> {
 thread_local! {
     static FLEET: &'static Fleet<Virtual> = new_fleet();
     static NOW: Cell<u64> = const { Cell::new(1_000_000) };
+    /// Whom events wake.
+    static TOLD: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
     static EVENTS: RefCell<Vec<Event>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -56,6 +60,8 @@ impl Platform for Virtual {
     }
     fn event(event: Event) {
         EVENTS.with_borrow_mut(|events| events.push(event));
+        let wakers = TOLD.with_borrow(Vec::clone);
+        wakers.iter().for_each(Waker::wake_by_ref);
     }
 }
 
@@ -523,5 +529,45 @@ fn spawn_and_cancel_races_leave_memory_flat() {
             round <= 100 || bytes == held,
             "memory grows: {bytes} from {held}"
         );
+    }
+}
+
+/// Waits to be told of an event, `times` times, with polls of `poll` ticks; counts.
+fn listener(task: Task<Virtual>, poll: u64, times: u64) -> Rc<Cell<u64>> {
+    let heard = Rc::new(Cell::new(0));
+    let count = heard.clone();
+    let body = poll_fn(move |context| {
+        TOLD.with_borrow_mut(|told| {
+            if !told.iter().any(|waker| waker.will_wake(context.waker())) {
+                told.push(context.waker().clone());
+            }
+        });
+        work(poll);
+        count.set(count.get() + 1);
+        if count.get() > times {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    task.spawn_local(body).expect("spawns").detach();
+    heard
+}
+
+#[test]
+fn events_may_wake_tasks_of_their_core() {
+    start(CoreConfig::new());
+    let reserved = Reservation::new(us(100), us(1000));
+    let told = [
+        listener(Task::new("fair"), 1, u64::MAX - 1),
+        listener(Task::new("open").deadline_after(us(5000)), 1, u64::MAX - 1),
+        listener(Task::new("reserved").reservation(reserved), 1, u64::MAX - 1),
+    ];
+    // Each poll of this one is too long and reported: that wakes itself and the others, of every class.
+    let noisy = listener(Task::new("noisy"), 100 * US, 5);
+    run_until(20 * MS);
+    assert_eq!(noisy.get(), 6, "woken by the report of its own poll");
+    for heard in told {
+        assert_eq!(heard.get(), 7, "once of its own, then for each report");
     }
 }

@@ -137,12 +137,7 @@ impl Platform for KernelPlatform {
         if notices.queue.push(notice).is_err() {
             notices.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        // The executor is in the middle of its own bookkeeping: wake as an interrupt would, through the inbox.
-        let here = &percpu::this().here;
-        let before = here.load(Ordering::Relaxed);
-        here.store(before | percpu::IN_INTERRUPT, Ordering::Relaxed);
         notices.reader.wake();
-        here.store(before, Ordering::Relaxed);
     }
 
     #[inline]

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl<P: Platform> Core<P> {
-    /// Statistics of a poll.
+    /// Statistics of a poll. Whether there is something to [report](Self::report).
     #[inline(always)]
     pub(super) fn account(
         &self,
@@ -21,7 +21,7 @@ impl<P: Platform> Core<P> {
         id: TaskId,
         start: u64,
         used: u64,
-    ) {
+    ) -> bool {
         let counters = self.record(slot);
         counters.cpu_ticks.add(used);
         counters.polls.add(1);
@@ -36,8 +36,10 @@ impl<P: Platform> Core<P> {
             .get(server as usize)
             .copied()
             .unwrap_or(u64::MAX);
+        let mut noted = false;
         if used > allowed {
-            self.overran(slot, used, allowed);
+            self.overran(local, slot, used, allowed);
+            noted = true;
         }
         let deadline = if server == FAIR {
             u64::MAX
@@ -46,6 +48,7 @@ impl<P: Platform> Core<P> {
         };
         if local.now > deadline && !record.has(flag::MISSED) {
             self.missed(local, slot, start, deadline);
+            noted = true;
         }
         local.last = Last {
             task: id.to_bits(),
@@ -57,16 +60,32 @@ impl<P: Platform> Core<P> {
             counters.wakes.add(1);
             record.woken_at.set(local.now);
         }
+        noted
+    }
+
+    /// Tells the platform what the last poll was noted for. To the scheduler that poll is still under way, and nothing of
+    /// the core is borrowed: the platform may wake whom it likes, this task included.
+    #[cold]
+    pub(super) fn report(&self, record: &Slot) {
+        let take = || self.with(|local| local.notes.iter_mut().find_map(Option::take)).flatten();
+        let woken = || self.with(|local| local.rewoken) == Some(true);
+        let before = woken();
+        while let Some(event) = take() {
+            P::event(event);
+        }
+        if !before && woken() {
+            self.with(|local| record.woken_at.set(local.now));
+        }
     }
 
     #[cold]
-    pub(super) fn overran(&self, slot: u32, ticks: u64, allowed_ticks: u64) {
+    fn overran(&self, local: &mut Local, slot: u32, ticks: u64, allowed_ticks: u64) {
         let site = &self.sites[self.slot(slot).site.get() as usize % SITES];
         site.overruns.add(1);
         site.longest_poll.raise(ticks);
         self.stats.longest_poll.raise(ticks);
         self.record(slot).overruns.add(1);
-        P::event(Event::LongPoll {
+        local.notes[0] = Some(Event::LongPoll {
             task: self.id_of(slot),
             ticks,
             allowed_ticks,
@@ -75,7 +94,7 @@ impl<P: Platform> Core<P> {
 
     /// Finds out why a job is late.
     #[cold]
-    pub(super) fn missed(&self, local: &Local, slot: u32, start: u64, deadline: u64) {
+    fn missed(&self, local: &mut Local, slot: u32, start: u64, deadline: u64) {
         let record = self.slot(slot);
         record.raise(flag::MISSED);
         let (woken, last, used) = (
@@ -103,7 +122,7 @@ impl<P: Platform> Core<P> {
         self.record(slot).misses.add(1);
         self.stats.misses[cause as usize].add(1);
         self.sites[record.site.get() as usize % SITES].misses[cause as usize].add(1);
-        P::event(Event::Missed {
+        local.notes[1] = Some(Event::Missed {
             task: self.id_of(slot),
             late_ticks: local.now - deadline,
             cause,

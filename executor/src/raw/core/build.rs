@@ -133,6 +133,7 @@ impl<P: Platform> Core<P> {
                     longest_poll
                 })?,
                 last: Last::default(),
+                notes: [None; 2],
             })),
             chain: Chain::new(),
             inbox: Apart(Inbox::new()),

@@ -37,6 +37,7 @@ use super::{
 use crate::{
     admission::Ledger,
     config::CoreConfig,
+    event::Event,
     ident::{CoreId, TaskId},
     inbox::{Inbox, Park},
     platform::Platform,
@@ -108,6 +109,8 @@ pub(crate) struct Local {
     /// The longest poll allowed, by server.
     allowed: Vec<u64>,
     last: Last,
+    /// What there is to tell about the poll that just ended: it was too long, its job is late.
+    notes: [Option<Event>; 2],
 }
 
 #[repr(align(128))]
@@ -245,6 +248,13 @@ impl<P: Platform> Core<P> {
             local.now = now;
         }
         local.current = NONE;
+        let local = if P::STATS && self.account(local, slot, record, id, start, used) {
+            self.report(record);
+            // SAFETY: as above; the report is over.
+            unsafe { &mut *cell }
+        } else {
+            local
+        };
         let end = if finished {
             End::Finished
         } else if local.rewoken {
@@ -252,9 +262,6 @@ impl<P: Platform> Core<P> {
         } else {
             End::Blocked
         };
-        if P::STATS {
-            self.account(local, slot, record, id, start, used);
-        }
         if end == End::Yielded && local.sched.finish_turn(&self.slots, slot, record, used) {
             return true;
         }
