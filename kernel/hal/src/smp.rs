@@ -38,8 +38,11 @@ const SET_UP_US: u64 = 1_000_000;
 mod state {
     pub const EXPECTED: u32 = 0;
     pub const ARRIVED: u32 = 1;
-    pub const RUNNING: u32 = 2;
-    pub const GIVEN_UP: u32 = 3;
+    /// Set up, and about to be listed under its number: it can no longer be given up on.
+    pub const JOINING: u32 = 2;
+    pub const RUNNING: u32 = 3;
+    /// Its number is the next core's: it must not go on.
+    pub const GIVEN_UP: u32 = 4;
 }
 
 /// A core being started. Never freed: a core given up on may still read it.
@@ -55,6 +58,15 @@ struct Newcomer {
     enter: fn(u32) -> !,
     offset_ticks: AtomicU64,
     uncertainty_ticks: AtomicU64,
+}
+
+impl Newcomer {
+    /// Moves from one state to another; `false` if it is not in the first. Either core may try: one of them wins.
+    fn go_on(&self, from: u32, to: u32) -> bool {
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
 }
 
 /// Why a core does not run.
@@ -196,20 +208,18 @@ fn start_one(
                 .slot
                 .expected_apic_id
                 .store(NOBODY, Ordering::Release);
-            let gave_up = newcomer.state.compare_exchange(
-                state::EXPECTED,
-                state::GIVEN_UP,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
-            if gave_up.is_ok() {
+            if newcomer.go_on(state::EXPECTED, state::GIVEN_UP) {
                 return Err(Missing::Silent);
             }
         }
     }
-    if !wait_while(newcomer, state::ARRIVED, SET_UP_US) {
+    if !wait_while(newcomer, state::ARRIVED, SET_UP_US)
+        && newcomer.go_on(state::ARRIVED, state::GIVEN_UP)
+    {
         return Err(Missing::Stuck);
     }
+    // A few instructions, unless the host takes its time away: it counts as running in any case.
+    wait_while(newcomer, state::JOINING, SET_UP_US);
     report_clock(newcomer);
     Ok(())
 }
@@ -267,13 +277,7 @@ fn apic_id_leaf() -> u32 {
 extern "C" fn newcomer_main(slot: *const StartSlot) -> ! {
     // SAFETY: `start_one` passes the address of a leaked `Newcomer`, whose first field is the slot (`repr(C)`).
     let newcomer = unsafe { &*slot.cast::<Newcomer>() };
-    let arrived = newcomer.state.compare_exchange(
-        state::EXPECTED,
-        state::ARRIVED,
-        Ordering::AcqRel,
-        Ordering::Acquire,
-    );
-    if arrived.is_err() {
+    if !newcomer.go_on(state::EXPECTED, state::ARRIVED) {
         halt_forever();
     }
     // SAFETY: this core, once, interrupts off; block and stacks were made for it, and the exchange above lets
@@ -295,6 +299,11 @@ extern "C" fn newcomer_main(slot: *const StartSlot) -> ! {
             .uncertainty_ticks
             .store(offset.uncertainty_ticks, Ordering::Relaxed);
     });
+    if !newcomer.go_on(state::ARRIVED, state::JOINING) {
+        // Too late: the boot core has given up, and the number may be another core's by now.
+        halt_forever();
+    }
+    percpu::list(newcomer.block, newcomer.core);
     newcomer.state.store(state::RUNNING, Ordering::Release);
     (newcomer.enter)(newcomer.core)
 }

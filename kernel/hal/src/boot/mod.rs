@@ -77,6 +77,7 @@ extern "C" fn high_entry() -> ! {
             cpu::initial_apic_id(),
             &IstTops(tops),
         );
+        percpu::list(percpu::boot_core_block(), 0);
         kernel_main()
     }
 }

@@ -70,13 +70,18 @@ pub(crate) fn boot_core_block() -> &'static PerCpu {
     &BOOT_CORE
 }
 
-/// Makes `block` this core's own: fills its fixed head, loads GS and lists it under `core`.
+/// Makes `block` this core's own: fills its fixed head and loads GS. Others find it once it is [`list`]ed.
 pub(crate) fn install(block: &'static PerCpu, core: u32, apic_id: u32) {
     let address = core::ptr::from_ref(block).cast_mut();
     block.this.store(address, Ordering::Relaxed);
     block.here.store(core, Ordering::Relaxed);
     block.apic_id.store(apic_id, Ordering::Relaxed);
     x86_64::registers::model_specific::GsBase::write(x86_64::VirtAddr::from_ptr(address));
+}
+
+/// Lets other cores find `block` under its number: the core can take interrupts of any kind, NMIs among them.
+pub(crate) fn list(block: &'static PerCpu, core: u32) {
+    let address = core::ptr::from_ref(block).cast_mut();
     if let Some(slot) = CORES.get(core as usize) {
         slot.store(address, Ordering::Release);
         COUNT.fetch_max(core + 1, Ordering::AcqRel);
@@ -115,7 +120,7 @@ pub fn core_number() -> u32 {
 /// The block of core `core`, once it has started.
 pub fn get(core: u32) -> Option<&'static PerCpu> {
     let address = CORES.get(core as usize)?.load(Ordering::Acquire);
-    // SAFETY: null or a block listed by `install`, which lives for ever.
+    // SAFETY: null or a block put there by `list`, which lives for ever.
     unsafe { address.as_ref() }
 }
 
