@@ -12,6 +12,7 @@ pub struct Features {
     pub umip: bool,
     pub nx: bool,
     pub pge: bool,
+    pub mce: bool,
     pub pat: bool,
     pub gib_pages: bool,
     pub pcid: bool,
@@ -56,6 +57,7 @@ fn read() -> Features {
     };
     if let Some(basic) = cpuid.get_feature_info() {
         f.pge = basic.has_pge();
+        f.mce = basic.has_mce();
         f.pat = basic.has_pat();
         f.pcid = basic.has_pcid();
         f.rdrand = basic.has_rdrand();

@@ -32,6 +32,8 @@ pub(super) fn enable() {
             cr4.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, f.smap);
             cr4.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, f.umip);
             cr4.set(Cr4Flags::PAGE_GLOBAL, f.pge);
+            // Without it a machine check shuts the machine down instead of being reported (Intel SDM vol. 3A §2.5).
+            cr4.set(Cr4Flags::MACHINE_CHECK_EXCEPTION, f.mce);
         });
         if f.pat {
             Msr::new(IA32_PAT).write(PAT_LAYOUT);
