@@ -67,7 +67,10 @@ extern "efiapi" fn boot_efi(image: Handle, system: *const SystemTable) -> Status
         read_rsdp(boot, system);
         match leave_boot_services(boot, services, image) {
             Ok(()) => handoff::enter_kernel(*boot),
-            Err(status) => status,
+            Err(status) => {
+                interrupts::enable();
+                status
+            }
         }
     }
 }

@@ -53,6 +53,7 @@ multiboot2_entry:
     jnz 2b
 
     movl %cr4, %eax
+    andl $~0x1000, %eax                 # LA57, which a loader started by UEFI may leave set: our tables have four levels
     orl $0x620, %eax                    # PAE, OSFXSR, OSXMMEXCPT: compiled code uses SSE from the start
     movl %eax, %cr4
     movl %esi, %cr3
@@ -69,7 +70,7 @@ multiboot2_entry:
     orl $0x800, %eax
 3:  wrmsr
     movl %cr0, %eax
-    andl $0x9ffffffb, %eax              # clear CD, NW, EM
+    andl $0x9ffffff3, %eax              # clear CD, NW, TS, EM
     orl $0x80010023, %eax               # set PG, WP, NE, MP, PE
     movl %eax, %cr0
 

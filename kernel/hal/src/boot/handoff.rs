@@ -13,6 +13,7 @@ use kerncore::frames::FrameAllocator;
 use kerncore::kaslr::{self, Sizes};
 use kerncore::memory_map::{MemoryMap, NoMemory};
 use x86_64::PhysAddr;
+use x86_64::registers::control::{Cr4, Cr4Flags};
 use x86_64::structures::paging::{
     self, FrameAllocator as _, PageSize, PhysFrame, Size1GiB, Size2MiB, Size4KiB,
 };
@@ -41,6 +42,7 @@ enum Cannot {
     FindMemory(NoMemory),
     Place(kaslr::TooLarge),
     Map(MapError),
+    FiveLevels,
 }
 
 impl core::fmt::Display for Cannot {
@@ -49,6 +51,9 @@ impl core::fmt::Display for Cannot {
             Self::FindMemory(error) => error.fmt(f),
             Self::Place(error) => error.fmt(f),
             Self::Map(error) => write!(f, "building page tables: {error}"),
+            Self::FiveLevels => f.write_str(
+                "the firmware runs with five-level page tables, which cannot be left from here; switch them off in its set-up",
+            ),
         }
     }
 }
@@ -98,6 +103,10 @@ pub(super) unsafe fn enter_kernel(mut boot: BootInfo) -> ! {
 /// # Safety
 /// As for [`enter_kernel`].
 unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Cannot> {
+    // Our tables have four, and the number can change only with paging off (Intel SDM vol. 3A §2.5, CR4.LA57).
+    if Cr4::read().contains(Cr4Flags::L5_PAGING) {
+        return Err(Cannot::FiveLevels);
+    }
     let image_range = MemoryRegion::new(
         boot.kernel_image.start,
         boot.kernel_image.end,
