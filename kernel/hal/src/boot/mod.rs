@@ -67,6 +67,7 @@ static EARLY_STACKS: EarlyStacks =
 
 /// First code on the final page tables.
 extern "C" fn high_entry() -> ! {
+    crate::mem::use_direct_map();
     let bottom = EARLY_STACKS.0.get() as u64;
     let tops = core::array::from_fn(|index| bottom + ((index + 1) * EARLY_STACK_BYTES) as u64);
     // SAFETY: the boot core, once, interrupts off; the stacks are mapped with the image and unused.

@@ -26,13 +26,18 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
+/// Makes the direct map known: first thing on the final page tables, so that a report can look at memory.
+pub(crate) fn use_direct_map() {
+    let placement = &crate::boot::boot_info().placement;
+    direct::init(placement.direct_map.address, placement.direct_map.len);
+}
+
 /// Starts the frame allocator and the heap, once, on the boot core. A second call does nothing.
 pub fn start() -> Result<(), MapError> {
     if STARTED.swap(true, Ordering::AcqRel) {
         return Ok(());
     }
     let placement = &crate::boot::boot_info().placement;
-    direct::init(placement.direct_map.address, placement.direct_map.len);
     vspace::init(placement.heap.address, placement.heap.len);
     // SAFETY: the flag lets this happen once, and `boot_info` exists only on the final page tables.
     unsafe {
