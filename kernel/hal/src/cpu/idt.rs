@@ -68,17 +68,3 @@ pub(super) fn load() {
     // SAFETY: the table is complete, each gate names a stub and a stack in the TSS, and it lives in a static.
     unsafe { lidt(&pointer) };
 }
-
-/// Loads an IDT with no entries, so that the next trap ends in a triple fault, which resets a PC.
-/// The last resort of a reboot.
-///
-/// # Safety
-/// Nothing may rely on this core any more.
-pub unsafe fn load_empty() {
-    let pointer = DescriptorTablePointer {
-        limit: 0,
-        base: VirtAddr::zero(),
-    };
-    // SAFETY: the caller wants the next trap to reset the machine.
-    unsafe { lidt(&pointer) };
-}

@@ -213,7 +213,9 @@ pub(crate) fn init_this_core() {
         .iter()
         .filter(|input| input.apic_id.is_none_or(|id| id == own))
         .map(|input| input.input);
-    lapic::enable_this_core(mine);
+    // The hardware's own word counts: firmware can change xAPIC ids, and CPUID then may tell the old one.
+    let id = lapic::enable_this_core(mine);
+    percpu::this().apic_id.store(id, Ordering::Relaxed);
 }
 
 /// Where ISA interrupt `irq` arrives.

@@ -30,6 +30,9 @@ const FORCE_32_BITS: u64 = 1 << 8;
 const ROUTE_SHIFT: u32 = 9;
 const FSB: u64 = 1 << 14;
 
+/// What fits into the block's 1024 bytes, though the field could name 32.
+const MOST_COMPARATORS: usize = 24;
+
 /// Longest period of a conforming counter, in femtoseconds (§2.3.4): 10 MHz.
 const LONGEST_PERIOD_FS: u64 = 100_000_000;
 const FS_PER_SECOND: u64 = 1_000_000_000_000_000;
@@ -70,7 +73,7 @@ fn start(address: u64) -> Option<Hpet> {
     let hpet = Hpet {
         registers,
         hz: FS_PER_SECOND / period_fs,
-        comparators: (capabilities >> 8 & 0x1f) as usize + 1,
+        comparators: ((capabilities >> 8 & 0x1f) as usize + 1).min(MOST_COMPARATORS),
     };
     let configuration = hpet.registers.read64(CONFIGURATION) & !(ENABLE | LEGACY_ROUTING);
     hpet.registers.write64(CONFIGURATION, configuration);
