@@ -59,18 +59,36 @@ impl<P: Simulated> Body<P> {
         {
             next += period + rng.up_to(period);
         }
-        Body { task, spec: spec.clone(), rng, next, release: 0, left: 0, asleep: None, waker: None }
+        Body {
+            task,
+            spec: spec.clone(),
+            rng,
+            next,
+            release: 0,
+            left: 0,
+            asleep: None,
+            waker: None,
+        }
     }
 
     /// Whether the clock shows `self.next`, else sleeps until then.
     fn reached(&mut self, context: &mut Context<'_>) -> bool {
         let (task, core) = (self.task, self.spec.core);
         let waker = self.waker.get_or_insert_with(|| {
-            Waker::from(Arc::new(TimerWaker::<P> { task, core, inner: context.waker().clone(), platform: PhantomData }))
+            Waker::from(Arc::new(TimerWaker::<P> {
+                task,
+                core,
+                inner: context.waker().clone(),
+                platform: PhantomData,
+            }))
         });
         let next = self.next;
-        let sleep = self.asleep.get_or_insert_with(|| time::sleep_until::<P>(next));
-        let ready = Pin::new(sleep).poll(&mut Context::from_waker(waker)).is_ready();
+        let sleep = self
+            .asleep
+            .get_or_insert_with(|| time::sleep_until::<P>(next));
+        let ready = Pin::new(sleep)
+            .poll(&mut Context::from_waker(waker))
+            .is_ready();
         if ready {
             self.asleep = None;
         }
@@ -97,7 +115,13 @@ impl<P: Simulated> Body<P> {
                 self.next = now() + self.left + self.rng.between(1, sleep);
                 true
             }
-            Work::Jobs { trigger: Trigger::Timer, period, jitter, least, most } => {
+            Work::Jobs {
+                trigger: Trigger::Timer,
+                period,
+                jitter,
+                least,
+                most,
+            } => {
                 if !self.reached(context) {
                     return false;
                 }
@@ -106,21 +130,28 @@ impl<P: Simulated> Body<P> {
                 self.left = self.rng.between(least, most);
                 true
             }
-            Work::Jobs { least, most, .. } => match world::task(self.task, |live| live.released.pop_front()) {
-                Some(release) => {
-                    self.release = release;
-                    self.left = self.rng.between(least, most);
-                    true
+            Work::Jobs { least, most, .. } => {
+                match world::task(self.task, |live| live.released.pop_front()) {
+                    Some(release) => {
+                        self.release = release;
+                        self.left = self.rng.between(least, most);
+                        true
+                    }
+                    None => false,
                 }
-                None => false,
-            },
+            }
         }
     }
 
     /// One poll's worth of work.
     fn work(&mut self) {
         let longest = self.spec.longest_poll.max(1);
-        let length = if self.rng.percent(25) { longest } else { self.rng.between(1, longest) }.min(self.left);
+        let length = if self.rng.percent(25) {
+            longest
+        } else {
+            self.rng.between(1, longest)
+        }
+        .min(self.left);
         let start = now();
         if self.spec.checks {
             let piece = (length / 4).max(1);
@@ -142,13 +173,18 @@ impl<P: Simulated> Body<P> {
         if matches!(self.spec.work, Work::Jobs { .. }) {
             let t = world::since_origin();
             let release = t - now().saturating_sub(self.release);
-            world::emit(Event::Job { t, core: self.spec.core, task: self.task, release });
+            world::emit(Event::Job {
+                t,
+                core: self.spec.core,
+                task: self.task,
+                release,
+            });
         }
         for index in 0..self.spec.wakes.len() {
             let to = self.spec.wakes[index];
             let period = run::period_of(to);
             let (due, core) = world::task(to, |live| {
-                let due = live.id.is_some() && now() >= live.next_release;
+                let due = now() >= live.next_release;
                 if due {
                     live.next_release = now() + period;
                 }
@@ -174,12 +210,11 @@ impl<P: Simulated> Future for Body<P> {
             if this.left == 0 {
                 this.job_done();
             }
-            if this.left == 0 || this.spec.work == Work::Busy {
-                if world::since_origin() >= this.spec.stop {
-                    world::end(this.task, true);
-                    run::finished(this.task);
-                    return Poll::Ready(());
-                }
+            let may_stop = this.left == 0 || this.spec.work == Work::Busy;
+            if may_stop && world::since_origin() >= this.spec.stop {
+                world::end(this.task, true);
+                run::finished(this.task);
+                return Poll::Ready(());
             }
             if this.has_work(context) {
                 context.waker().wake_by_ref();

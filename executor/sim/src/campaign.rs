@@ -29,7 +29,13 @@ pub struct Summary {
 }
 
 /// Runs `sets` sets of the seeds from `seed` on, stopping after `most_failures`.
-pub fn run(seed: u64, sets: u64, options: Options, most_failures: usize, mut progress: impl FnMut(u64)) -> Summary {
+pub fn run(
+    seed: u64,
+    sets: u64,
+    options: Options,
+    most_failures: usize,
+    mut progress: impl FnMut(u64),
+) -> Summary {
     let mut summary = Summary::default();
     for offset in 0..sets {
         let seed = seed.wrapping_add(offset);
@@ -39,7 +45,11 @@ pub fn run(seed: u64, sets: u64, options: Options, most_failures: usize, mut pro
         summary.counts.add(&outcome.counts);
         if let Some(violation) = outcome.violation {
             let alone = run_fresh(&set, false).violation.is_some();
-            summary.failures.push(Failure { seed, violation, alone });
+            summary.failures.push(Failure {
+                seed,
+                violation,
+                alone,
+            });
             if summary.failures.len() >= most_failures {
                 break;
             }

@@ -63,7 +63,14 @@ impl fmt::Display for Problem {
 }
 
 fn arguments() -> Result<Option<Arguments>, Problem> {
-    let mut arguments = Arguments { sets: 1000, seed: 1, options: Options::default(), failures: 1, trace: None, replay: None };
+    let mut arguments = Arguments {
+        sets: 1000,
+        seed: 1,
+        options: Options::default(),
+        failures: 1,
+        trace: None,
+        replay: None,
+    };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -105,20 +112,37 @@ fn work(arguments: &Arguments) -> Result<bool, Problem> {
     }
     if let Some(path) = &arguments.trace {
         let outcome = run_fresh(&TaskSet::random(arguments.seed, arguments.options), true);
-        fs::write(path, trace::print(&outcome.trace)).map_err(|error| Problem::File(path.clone(), error))?;
+        fs::write(path, trace::print(&outcome.trace))
+            .map_err(|error| Problem::File(path.clone(), error))?;
         println!("{} events in {}", outcome.trace.len(), path.display());
         return Ok(verdict(&outcome.counts, outcome.violation.as_ref()));
     }
     let step = (arguments.sets / 10).max(1);
-    let summary = campaign::run(arguments.seed, arguments.sets, arguments.options, arguments.failures, |done| {
-        if done % step == 0 && arguments.sets > 1000 {
-            eprintln!("{done} of {} sets", arguments.sets);
-        }
-    });
-    println!("{} sets from seed {}: {}", summary.sets, arguments.seed, summary.counts);
+    let summary = campaign::run(
+        arguments.seed,
+        arguments.sets,
+        arguments.options,
+        arguments.failures,
+        |done| {
+            if done % step == 0 && arguments.sets > 1000 {
+                eprintln!("{done} of {} sets", arguments.sets);
+            }
+        },
+    );
+    println!(
+        "{} sets from seed {}: {}",
+        summary.sets, arguments.seed, summary.counts
+    );
     for failure in &summary.failures {
-        let history = if failure.alone { "" } else { " (only after the sets before it)" };
-        println!("seed {}: VIOLATION{history}: {}", failure.seed, failure.violation);
+        let history = if failure.alone {
+            ""
+        } else {
+            " (only after the sets before it)"
+        };
+        println!(
+            "seed {}: VIOLATION{history}: {}",
+            failure.seed, failure.violation
+        );
     }
     println!("{} sets failed", summary.failures.len());
     Ok(summary.failures.is_empty())

@@ -64,7 +64,13 @@ pub fn at<R>(place: Place, time: u64, body: impl FnOnce() -> R) -> (R, u64) {
 
 /// How the cores of a variant are configured. The first is the executor's default, sized down.
 pub fn config(variant: usize) -> CoreConfig {
-    let small = CoreConfig { tasks: 64, remote_tasks: 24, timers: 64, reservations: 24, ..CoreConfig::new() };
+    let small = CoreConfig {
+        tasks: 64,
+        remote_tasks: 24,
+        timers: 64,
+        reservations: 24,
+        ..CoreConfig::new()
+    };
     let micros = Duration::from_micros;
     match variant {
         0 => small,
@@ -77,7 +83,12 @@ pub fn config(variant: usize) -> CoreConfig {
             longest_poll: micros(20),
             ..small
         },
-        2 => CoreConfig { best_effort_budget: micros(200), best_effort_period: micros(4000), longest_poll: micros(40), ..small },
+        2 => CoreConfig {
+            best_effort_budget: micros(200),
+            best_effort_period: micros(4000),
+            longest_poll: micros(40),
+            ..small
+        },
         _ => CoreConfig {
             limit_permille: 980,
             best_effort_budget: micros(2000),

@@ -1,6 +1,10 @@
 //! One task set from beginning to end on the virtual machine.
 
-use std::{any::Any, cell::{Cell, RefCell}, time::Duration};
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use executor::{CoreId, Fleet, Mode, Reservation, Reserved, Task, TaskId};
 
@@ -60,7 +64,11 @@ fn current<R>(f: impl FnOnce(&mut Current) -> R) -> R {
 
 /// Runs a set; with `record`, keeps its trace.
 pub fn run_set(set: &TaskSet, record: bool) -> Outcome {
-    if set.stats { run_on::<Counted>(set, record) } else { run_on::<Bare>(set, record) }
+    if set.stats {
+        run_on::<Counted>(set, record)
+    } else {
+        run_on::<Bare>(set, record)
+    }
 }
 
 /// Runs a set on cores that nobody used before.
@@ -91,7 +99,12 @@ fn run_on<P: Simulated>(set: &TaskSet, record: bool) -> Outcome {
     let fleet = P::select(set.variant, set.cores as usize);
     let origin = CLOCK.get();
     let count = set.reservations.len();
-    let members = |res: usize| set.tasks.iter().filter(|task| task.class == Class::In(res as u32)).count() as u32;
+    let members = |res: usize| {
+        set.tasks
+            .iter()
+            .filter(|task| task.class == Class::In(res as u32))
+            .count() as u32
+    };
     let mut seeds = Rng::new(set.seed ^ 0x5157_0001);
     CURRENT.set(Some(Current {
         set: set.clone(),
@@ -101,12 +114,24 @@ fn run_on<P: Simulated>(set: &TaskSet, record: bool) -> Outcome {
         arrivals: set.tasks.iter().map(|_| seeds.split()).collect(),
         bodies: set.tasks.iter().map(|_| seeds.split()).collect(),
     }));
-    world::reset(origin, origin + set.horizon, set.stats, set.tasks.iter().map(|task| (task.core, task.class)), set.cores, record);
+    world::reset(
+        origin,
+        origin + set.horizon,
+        set.stats,
+        set.tasks.iter().map(|task| (task.core, task.class)),
+        set.cores,
+        record,
+    );
     for core in 0..set.cores {
-        world::emit(Event::Core { core, division: division(set.variant, set.stats) });
+        world::emit(Event::Core {
+            core,
+            division: division(set.variant, set.stats),
+        });
         // A core's notion of the time is that of its last step.
         if let Some(id) = CoreId::new(core as usize) {
-            at(Place::Core(id), origin, || fleet.step(id)).0.map_or_else(|error| world::fail(error.to_string()), |_| ());
+            at(Place::Core(id), origin, || fleet.step(id))
+                .0
+                .map_or_else(|error| world::fail(error.to_string()), |_| ());
         }
     }
     let base: Vec<_> = fleet.cores().map(|core| fleet.load_ppm(core)).collect();
@@ -121,9 +146,19 @@ fn run_on<P: Simulated>(set: &TaskSet, record: bool) -> Outcome {
     world::drive::<P>();
     let judge = world::take_judge();
     let (mut counts, mut violation) = (judge.oracle.counts(), judge.oracle.verdict());
-    counts.refused = current(|current| current.claims.iter().filter(|claim| matches!(claim, Claim::Refused)).count() as u64);
+    counts.refused = current(|current| {
+        current
+            .claims
+            .iter()
+            .filter(|claim| matches!(claim, Claim::Refused))
+            .count() as u64
+    });
     if violation.is_none() {
-        violation = wind_down::<P>(fleet, &base).err().map(|what| Violation { event: counts.events, t: set.horizon, what });
+        violation = wind_down::<P>(fleet, &base).err().map(|what| Violation {
+            event: counts.events,
+            t: set.horizon,
+            what,
+        });
     }
     CURRENT.set(None);
     CLOCK.set(world::latest() + GAP);
@@ -131,14 +166,28 @@ fn run_on<P: Simulated>(set: &TaskSet, record: bool) -> Outcome {
         // Who knows in what state they are.
         P::discard(set.variant);
     }
-    Outcome { violation, counts, trace: judge.trace.unwrap_or_default() }
+    Outcome {
+        violation,
+        counts,
+        trace: judge.trace.unwrap_or_default(),
+    }
 }
 
 /// Ends all tasks and reservations, and sees to it that nothing is left of them.
-fn wind_down<P: Simulated>(fleet: &'static Fleet<P>, base: &[Option<(u64, u64)>]) -> Result<(), String> {
+fn wind_down<P: Simulated>(
+    fleet: &'static Fleet<P>,
+    base: &[Option<(u64, u64)>],
+) -> Result<(), String> {
     world::wind_down(world::latest() + GAP);
-    let (tasks, claims) = current(|current| (current.set.tasks.len() as u32, std::mem::take(&mut current.claims)));
-    let ids: Vec<TaskId> = (0..tasks).filter_map(|task| world::task(task, |live| live.id)).collect();
+    let (tasks, claims) = current(|current| {
+        (
+            current.set.tasks.len() as u32,
+            std::mem::take(&mut current.claims),
+        )
+    });
+    let ids: Vec<TaskId> = (0..tasks)
+        .filter_map(|task| world::task(task, |live| live.id))
+        .collect();
     at(Place::Foreign, world::latest(), || {
         drop(claims);
         for &id in &ids {
@@ -154,16 +203,21 @@ fn wind_down<P: Simulated>(fleet: &'static Fleet<P>, base: &[Option<(u64, u64)>]
     for (core, before) in fleet.cores().zip(base) {
         let after = fleet.load_ppm(core);
         if after != *before {
-            return Err(format!("after all reservations were given up, core {core} has {after:?} ppm given out, at first {before:?}"));
+            return Err(format!(
+                "after all reservations were given up, core {core} has {after:?} ppm given out, at first {before:?}"
+            ));
         }
     }
     Ok(())
 }
 
 fn reservation(terms: &Terms) -> Reservation {
-    let mut reservation = Reservation::new(Duration::from_nanos(terms.budget), Duration::from_nanos(terms.period))
-        .deadline(Duration::from_nanos(terms.deadline))
-        .longest_poll(Duration::from_nanos(terms.p_max));
+    let mut reservation = Reservation::new(
+        Duration::from_nanos(terms.budget),
+        Duration::from_nanos(terms.period),
+    )
+    .deadline(Duration::from_nanos(terms.deadline))
+    .longest_poll(Duration::from_nanos(terms.p_max));
     reservation.mode = if terms.hard { Mode::Hard } else { Mode::Soft };
     reservation.reclaim = terms.reclaims;
     reservation
@@ -173,20 +227,31 @@ fn reservation(terms: &Terms) -> Reservation {
 fn claim<P: Simulated>(res: u32) -> Option<Box<dyn Any>> {
     let (claim, core, terms) = current(|current| {
         let (core, terms) = current.set.reservations[res as usize];
-        (std::mem::take(&mut current.claims[res as usize]), core, terms)
+        (
+            std::mem::take(&mut current.claims[res as usize]),
+            core,
+            terms,
+        )
     });
     match claim {
         Claim::Admitted(reserved) => Some(reserved),
-        Claim::NotAsked => match Reserved::<P>::new(CoreId::new(core as usize)?, reservation(&terms)) {
-            Ok(reserved) => {
-                world::emit(Event::Reserve { t: world::since_origin(), res, core, terms });
-                Some(Box::new(reserved))
+        Claim::NotAsked => {
+            match Reserved::<P>::new(CoreId::new(core as usize)?, reservation(&terms)) {
+                Ok(reserved) => {
+                    world::emit(Event::Reserve {
+                        t: world::since_origin(),
+                        res,
+                        core,
+                        terms,
+                    });
+                    Some(Box::new(reserved))
+                }
+                Err(error) => {
+                    world::refused(core, &terms, &error.to_string());
+                    None
+                }
             }
-            Err(error) => {
-                world::refused(core, &terms, &error.to_string());
-                None
-            }
-        },
+        }
         Claim::Refused | Claim::LeftToTasks => None,
     }
 }
@@ -198,12 +263,16 @@ pub fn spawn<P: Simulated>(task: u32) {
         let body = Body::<P>::new(task, &spec, current.bodies[task as usize].clone());
         (spec, body)
     });
-    let Some(core) = CoreId::new(spec.core as usize) else { return };
+    let Some(core) = CoreId::new(spec.core as usize) else {
+        return;
+    };
     let mut builder = Task::<P>::new("simulated").core(core);
     let mut reserved = None;
     match spec.class {
         Class::Fair(weight) => builder = builder.weight(weight),
-        Class::Open(Some(relative)) => builder = builder.deadline_after(Duration::from_nanos(relative)),
+        Class::Open(Some(relative)) => {
+            builder = builder.deadline_after(Duration::from_nanos(relative))
+        }
         Class::Open(None) => builder = builder.deadline_at(now()),
         Class::In(res) => {
             let Some(handle) = claim::<P>(res) else {
@@ -216,9 +285,18 @@ pub fn spawn<P: Simulated>(task: u32) {
             reserved = Some((res, handle));
         }
     }
-    world::emit(Event::Task { task, core: spec.core, class: spec.class, guaranteed: spec.guaranteed });
+    world::emit(Event::Task {
+        task,
+        core: spec.core,
+        class: spec.class,
+        guaranteed: spec.guaranteed,
+    });
     let here = P::here().task_core() == Some(core);
-    let spawned = if here && task % 2 == 0 { builder.spawn_local(body) } else { builder.spawn(body) };
+    let spawned = if here && task.is_multiple_of(2) {
+        builder.spawn_local(body)
+    } else {
+        builder.spawn(body)
+    };
     match spawned {
         Ok(handle) => {
             let id = handle.id();
@@ -233,19 +311,33 @@ pub fn spawn<P: Simulated>(task: u32) {
             *waiting -= 1;
             *waiting == 0
         });
-        let claim = if last { Claim::LeftToTasks } else { Claim::Admitted(handle) };
+        let claim = if last {
+            Claim::LeftToTasks
+        } else {
+            Claim::Admitted(handle)
+        };
         current(|current| current.claims[res as usize] = claim);
     }
-    if let Work::Jobs { trigger: Trigger::Interrupt | Trigger::Foreign, period, .. } = spec.work {
+    if let Work::Jobs {
+        trigger: Trigger::Interrupt | Trigger::Foreign,
+        period,
+        ..
+    } = spec.work
+    {
         let offset = current(|current| current.arrivals[task as usize].up_to(period));
         world::schedule(now() + period + offset, arrival(task, &spec.work));
     }
-    world::task(task, |live| live.next_release = now() + run_period(&spec.work));
+    world::task(task, |live| {
+        live.next_release = now() + run_period(&spec.work)
+    });
 }
 
 fn arrival(task: u32, work: &Work) -> Action {
     match work {
-        Work::Jobs { trigger: Trigger::Interrupt, .. } => Action::Interrupt(task),
+        Work::Jobs {
+            trigger: Trigger::Interrupt,
+            ..
+        } => Action::Interrupt(task),
         _ => Action::Foreign(task),
     }
 }
@@ -267,7 +359,10 @@ pub fn next_release(task: u32, time: u64) {
     let next = current(|current| match current.set.tasks[task as usize].work {
         Work::Jobs { period, jitter, .. } => {
             let delay = period + current.arrivals[task as usize].up_to(jitter);
-            Some((time + delay, arrival(task, &current.set.tasks[task as usize].work)))
+            Some((
+                time + delay,
+                arrival(task, &current.set.tasks[task as usize].work),
+            ))
         }
         _ => None,
     });
@@ -287,6 +382,9 @@ pub fn finished(task: u32) {
         _ => None,
     });
     if let Some(res) = gone {
-        world::emit(Event::Release { t: world::since_origin(), res });
+        world::emit(Event::Release {
+            t: world::since_origin(),
+            res,
+        });
     }
 }

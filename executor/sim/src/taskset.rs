@@ -123,8 +123,22 @@ impl TaskSet {
             _ => rng.between(13, 40),
         } as u32;
         let cores = options.cores.unwrap_or(drawn).clamp(1, 256);
-        let set = TaskSet { seed, variant, stats: rng.percent(50), cores, horizon: 0, reservations: Vec::new(), tasks: Vec::new() };
-        let mut maker = Maker { rng, quantum, overload: options.overload, config: config(variant), set };
+        let set = TaskSet {
+            seed,
+            variant,
+            stats: rng.percent(50),
+            cores,
+            horizon: 0,
+            reservations: Vec::new(),
+            tasks: Vec::new(),
+        };
+        let mut maker = Maker {
+            rng,
+            quantum,
+            overload: options.overload,
+            config: config(variant),
+            set,
+        };
         for core in 0..cores {
             maker.core(core);
         }
@@ -150,14 +164,22 @@ impl Maker {
         for index in 0..count {
             // UUniFast: E. Bini, G. Buttazzo, "Measuring the performance of schedulability tests", RTS 2005.
             let rest = left * self.rng.unit().powf(1.0 / (count - index) as f64);
-            let utilisation = if index + 1 == count { left } else { left - rest };
+            let utilisation = if index + 1 == count {
+                left
+            } else {
+                left - rest
+            };
             left = rest;
             let period = self.rng.log_uniform(base, longest);
             let period = self.round(period);
             let budget = self.round((period as f64 * utilisation) as u64).min(period);
             let constrained = self.rng.percent(35);
             let drawn = self.rng.between(budget, period);
-            let deadline = if constrained { self.round(drawn).clamp(budget, period) } else { period };
+            let deadline = if constrained {
+                self.round(drawn).clamp(budget, period)
+            } else {
+                period
+            };
             shortest = shortest.min(deadline);
             let terms = Terms {
                 budget,
@@ -170,7 +192,11 @@ impl Maker {
             };
             self.set.reservations.push((core, terms));
         }
-        if self.overload && self.set.reservations[first..].iter().all(|(_, terms)| !terms.overruns) {
+        if self.overload
+            && self.set.reservations[first..]
+                .iter()
+                .all(|(_, terms)| !terms.overruns)
+        {
             self.set.reservations[first].1.overruns = true;
         }
         for index in first..self.set.reservations.len() {
@@ -201,8 +227,18 @@ impl Maker {
                 8 => Trigger::Foreign,
                 _ => Trigger::Task,
             };
-            let jitter = if self.rng.percent(50) { 0 } else { self.rng.up_to(terms.period) };
-            let mut work = Work::Jobs { trigger, period: terms.period, jitter, least, most };
+            let jitter = if self.rng.percent(50) {
+                0
+            } else {
+                self.rng.up_to(terms.period)
+            };
+            let mut work = Work::Jobs {
+                trigger,
+                period: terms.period,
+                jitter,
+                least,
+                most,
+            };
             let mut longest_poll = terms.p_max;
             if terms.overruns {
                 let factor = self.rng.between(2, 20);
@@ -210,7 +246,13 @@ impl Maker {
                     work = if self.rng.percent(20) {
                         Work::Busy
                     } else {
-                        Work::Jobs { trigger, period: terms.period, jitter, least: most, most: most * factor }
+                        Work::Jobs {
+                            trigger,
+                            period: terms.period,
+                            jitter,
+                            least: most,
+                            most: most * factor,
+                        }
                     };
                 }
                 if self.rng.percent(30) {
@@ -218,8 +260,16 @@ impl Maker {
                 }
             }
             let late = self.rng.percent(15);
-            let start = if late { self.rng.between(1, self.set.horizon / 2) } else { 0 };
-            let stop = if self.rng.percent(15) { self.rng.between(start, self.set.horizon) } else { u64::MAX };
+            let start = if late {
+                self.rng.between(1, self.set.horizon / 2)
+            } else {
+                0
+            };
+            let stop = if self.rng.percent(15) {
+                self.rng.between(start, self.set.horizon)
+            } else {
+                u64::MAX
+            };
             self.set.tasks.push(TaskSpec {
                 core,
                 class: Class::In(res),
@@ -239,8 +289,16 @@ impl Maker {
         let allowed = self.config.longest_poll.as_nanos() as u64;
         let rude = self.overload && self.rng.percent(10);
         let most_poll = if rude { allowed * 3 } else { allowed };
-        let open = if self.rng.percent(50) { 0 } else { self.rng.between(1, 4) };
-        let fair = if self.rng.percent(30) { 0 } else { self.rng.between(1, 5) };
+        let open = if self.rng.percent(50) {
+            0
+        } else {
+            self.rng.between(1, 4)
+        };
+        let fair = if self.rng.percent(30) {
+            0
+        } else {
+            self.rng.between(1, 5)
+        };
         for index in 0..open + fair {
             let class = if index < open {
                 let relative = self.rng.log_uniform(base / 4, base * 40);
@@ -257,28 +315,93 @@ impl Maker {
             let period = self.round(period);
             let work = match self.rng.up_to(9) {
                 0..3 => Work::Busy,
-                3..6 => Work::Naps { sleep: period, most: period / 2 + 1 },
-                _ => Work::Jobs { trigger: Trigger::Timer, period, jitter: 0, least: 1, most: period / 4 + 1 },
+                3..6 => Work::Naps {
+                    sleep: period,
+                    most: period / 2 + 1,
+                },
+                _ => Work::Jobs {
+                    trigger: Trigger::Timer,
+                    period,
+                    jitter: 0,
+                    least: 1,
+                    most: period / 4 + 1,
+                },
             };
             let work = match (work, self.rng.up_to(3)) {
-                (Work::Jobs { period, jitter, least, most, .. }, 0) => Work::Jobs { trigger: Trigger::Foreign, period, jitter, least, most },
-                (Work::Jobs { period, jitter, least, most, .. }, 1) => Work::Jobs { trigger: Trigger::Task, period, jitter, least, most },
+                (
+                    Work::Jobs {
+                        period,
+                        jitter,
+                        least,
+                        most,
+                        ..
+                    },
+                    0,
+                ) => Work::Jobs {
+                    trigger: Trigger::Foreign,
+                    period,
+                    jitter,
+                    least,
+                    most,
+                },
+                (
+                    Work::Jobs {
+                        period,
+                        jitter,
+                        least,
+                        most,
+                        ..
+                    },
+                    1,
+                ) => Work::Jobs {
+                    trigger: Trigger::Task,
+                    period,
+                    jitter,
+                    least,
+                    most,
+                },
                 (other, _) => other,
             };
             let poll = self.rng.between(most_poll / 4, most_poll);
             let longest_poll = self.round(poll).min(most_poll);
-            let start = if self.rng.percent(20) { self.rng.between(1, self.set.horizon / 2) } else { 0 };
-            let stop = if self.rng.percent(10) { self.rng.between(start, self.set.horizon) } else { u64::MAX };
+            let start = if self.rng.percent(20) {
+                self.rng.between(1, self.set.horizon / 2)
+            } else {
+                0
+            };
+            let stop = if self.rng.percent(10) {
+                self.rng.between(start, self.set.horizon)
+            } else {
+                u64::MAX
+            };
             let checks = self.rng.percent(15);
-            self.set.tasks.push(TaskSpec { core, class, work, longest_poll, checks, start, stop, wakes: Vec::new(), guaranteed: false });
+            self.set.tasks.push(TaskSpec {
+                core,
+                class,
+                work,
+                longest_poll,
+                checks,
+                start,
+                stop,
+                wakes: Vec::new(),
+                guaranteed: false,
+            });
         }
     }
 
     /// Decides who wakes whom, across cores too.
     fn connect(&mut self) {
-        let wakers: Vec<u32> = (0..self.set.tasks.len() as u32).filter(|&task| matches!(self.set.tasks[task as usize].work, Work::Jobs { .. })).collect();
+        let wakers: Vec<u32> = (0..self.set.tasks.len() as u32)
+            .filter(|&task| matches!(self.set.tasks[task as usize].work, Work::Jobs { .. }))
+            .collect();
         for task in 0..self.set.tasks.len() as u32 {
-            if !matches!(self.set.tasks[task as usize].work, Work::Jobs { trigger: Trigger::Task, .. }) {
+            if !matches!(
+                self.set.tasks[task as usize].work,
+                Work::Jobs {
+                    trigger: Trigger::Task,
+                    ..
+                }
+            ) {
                 continue;
             }
             for _ in 0..self.rng.between(1, 3) {

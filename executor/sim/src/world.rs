@@ -8,7 +8,11 @@
 //! A poll is done at once when it begins; what it causes on other cores is put off to the time within the poll at which it
 //! was caused, so nobody sees anything before it happened.
 
-use std::{cell::RefCell, cmp::Reverse, collections::{BinaryHeap, VecDeque}};
+use std::{
+    cell::RefCell,
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
 
 use executor::{CoreId, TaskId};
 
@@ -42,6 +46,8 @@ enum Status {
 pub struct Live {
     /// Its id once spawned; `None` again when it ended.
     pub id: Option<TaskId>,
+    /// Its id when it has ended: wakes still come, and must do nothing.
+    ghost: Option<TaskId>,
     /// Its core.
     pub core: u32,
     /// Releases it has not taken up.
@@ -94,9 +100,22 @@ fn core_id(core: u32) -> CoreId {
 }
 
 /// Starts over: `cores` cores at `origin`, to run until `end`.
-pub fn reset(origin: u64, end: u64, stats: bool, classes: impl Iterator<Item = (u32, Class)>, cores: u32, record: bool) {
+pub fn reset(
+    origin: u64,
+    end: u64,
+    stats: bool,
+    classes: impl Iterator<Item = (u32, Class)>,
+    cores: u32,
+    record: bool,
+) {
     let count = cores as usize;
-    let tasks = classes.map(|(core, class)| Live { core, open: matches!(class, Class::Open(_)), ..Live::default() }).collect();
+    let tasks = classes
+        .map(|(core, class)| Live {
+            core,
+            open: matches!(class, Class::Open(_)),
+            ..Live::default()
+        })
+        .collect();
     machine(|m| {
         *m = Machine {
             origin,
@@ -110,7 +129,12 @@ pub fn reset(origin: u64, end: u64, stats: bool, classes: impl Iterator<Item = (
             ..Machine::default()
         }
     });
-    JUDGE.with_borrow_mut(|judge| *judge = Judge { oracle: Oracle::new(), trace: record.then(Vec::new) });
+    JUDGE.with_borrow_mut(|judge| {
+        *judge = Judge {
+            oracle: Oracle::new(),
+            trace: record.then(Vec::new),
+        }
+    });
 }
 
 /// Takes what was judged and recorded.
@@ -204,7 +228,10 @@ fn remote_wake_sent(task: u32) {
 }
 
 fn deadline_of<P: Simulated>(id: TaskId, origin: u64) -> Option<u64> {
-    P::fleet().task(id)?.deadline.map(|deadline| deadline.saturating_sub(origin))
+    P::fleet()
+        .task(id)?
+        .deadline
+        .map(|deadline| deadline.saturating_sub(origin))
 }
 
 /// A wake on the task's own core was just carried out.
@@ -219,13 +246,29 @@ pub fn woken<P: Simulated>(task: u32) {
         return;
     }
     let t = now() - origin;
-    let deadline = if open { deadline_of::<P>(id, origin) } else { None };
-    emit(Event::Wake { t, core, task, stamp: t, deadline });
+    let deadline = if open {
+        deadline_of::<P>(id, origin)
+    } else {
+        None
+    };
+    emit(Event::Wake {
+        t,
+        core,
+        task,
+        stamp: t,
+        deadline,
+    });
 }
 
 /// What lay in the inbox has been taken over by the core, which is about to do something else.
 pub fn drained<P: Simulated>(core: u32) {
-    let (batch, origin, stats) = machine(|m| (std::mem::take(&mut m.inbox[core as usize]), m.origin, m.stats));
+    let (batch, origin, stats) = machine(|m| {
+        (
+            std::mem::take(&mut m.inbox[core as usize]),
+            m.origin,
+            m.stats,
+        )
+    });
     for (task, sent) in batch {
         let (id, open) = machine(|m| {
             let live = &mut m.tasks[task as usize];
@@ -235,8 +278,18 @@ pub fn drained<P: Simulated>(core: u32) {
         let Some(id) = id else { continue };
         let t = now() - origin;
         let stamp = if stats { sent.min(now()) - origin } else { t };
-        let deadline = if open { deadline_of::<P>(id, origin) } else { None };
-        emit(Event::Wake { t, core, task, stamp, deadline });
+        let deadline = if open {
+            deadline_of::<P>(id, origin)
+        } else {
+            None
+        };
+        emit(Event::Wake {
+            t,
+            core,
+            task,
+            stamp,
+            deadline,
+        });
     }
 }
 
@@ -250,7 +303,12 @@ pub fn begin<P: Simulated>(task: u32) {
     });
     drained::<P>(core);
     let deadline = executor::deadline::<P>().map(|deadline| deadline.saturating_sub(origin));
-    emit(Event::Run { t: now() - origin, core, task, deadline });
+    emit(Event::Run {
+        t: now() - origin,
+        core,
+        task,
+        deadline,
+    });
 }
 
 /// The poll of `task` ends.
@@ -259,7 +317,7 @@ pub fn end(task: u32, finished: bool) {
         let live = &mut m.tasks[task as usize];
         live.running = false;
         if finished {
-            live.id = None;
+            live.ghost = live.id.take();
         }
         (live.core, m.origin, live.rewoken)
     });
@@ -268,7 +326,12 @@ pub fn end(task: u32, finished: bool) {
         (false, true) => How::Yield,
         (false, false) => How::Block,
     };
-    emit(Event::End { t: now() - origin, core, task, how });
+    emit(Event::End {
+        t: now() - origin,
+        core,
+        task,
+        how,
+    });
 }
 
 /// Wakes `task` where the caller is, for a release at the time now.
@@ -278,11 +341,23 @@ pub fn release<P: Simulated>(task: u32, here: u32) {
         if live.id.is_some() {
             live.released.push_back(now());
         }
-        (live.id, live.core)
+        (live.id.ok_or(live.ghost), live.core)
     });
-    let Some(id) = id else { return };
+    let id = match id {
+        Ok(id) => id,
+        Err(ghost) => {
+            if let Some(ghost) = ghost {
+                P::fleet().wake(ghost);
+            }
+            return;
+        }
+    };
     P::fleet().wake(id);
-    if core == here { woken::<P>(task) } else { remote_wake_sent(task) }
+    if core == here {
+        woken::<P>(task)
+    } else {
+        remote_wake_sent(task)
+    }
 }
 
 /// See `Platform::kick`.
@@ -298,10 +373,15 @@ pub fn kick(core: CoreId) {
 pub fn halt<P: Simulated>(core: CoreId, until: Option<u64>) {
     let index = core.index() as u32;
     drained::<P>(index);
-    emit(Event::Idle { t: since_origin(), core: index });
+    emit(Event::Idle {
+        t: since_origin(),
+        core: index,
+    });
     machine(|m| {
         m.clocks[index as usize] = now();
-        m.status[index as usize] = Status::Halted { until: until.unwrap_or(u64::MAX) };
+        m.status[index as usize] = Status::Halted {
+            until: until.unwrap_or(u64::MAX),
+        };
         m.halted.push(index);
     });
     drive::<P>();
@@ -331,7 +411,9 @@ impl Machine {
         let (mut running, mut who) = (u64::MAX, 0);
         for (core, status) in self.status.iter().enumerate() {
             match status {
-                Status::Running if self.clocks[core] < running => (running, who) = (self.clocks[core], core as u32),
+                Status::Running if self.clocks[core] < running => {
+                    (running, who) = (self.clocks[core], core as u32)
+                }
                 Status::Running => {}
                 Status::Halted { until } => waking = waking.min((*until).max(self.clocks[core])),
             }
@@ -363,7 +445,8 @@ pub fn drive<P: Simulated>() {
                 let start = machine(|m| m.clocks[core as usize]);
                 let ((), time) = at(Place::Core(core_id(core)), start, || {
                     let mut done = false;
-                    let run = P::fleet().run_until(core_id(core), || std::mem::replace(&mut done, true));
+                    let run =
+                        P::fleet().run_until(core_id(core), || std::mem::replace(&mut done, true));
                     if let Err(error) = run {
                         fail(format!("core {core} cannot be run: {error}"));
                     }
@@ -377,7 +460,11 @@ pub fn drive<P: Simulated>() {
 fn act<P: Simulated>(action: Action) {
     let time = machine(|m| m.time);
     let (place, task, here) = match action {
-        Action::Interrupt(task) => (Place::Interrupt(core_id(machine(|m| m.tasks[task as usize].core))), task, u32::MAX),
+        Action::Interrupt(task) => (
+            Place::Interrupt(core_id(machine(|m| m.tasks[task as usize].core))),
+            task,
+            u32::MAX,
+        ),
         Action::Foreign(task) => (Place::Foreign, task, u32::MAX),
         Action::Cross(from, task) => (Place::Core(core_id(from)), task, from),
         Action::Spawn(task) => {

@@ -9,8 +9,17 @@ use executor_sim::{
 const MICROS: u64 = 1000;
 
 fn terms(budget: u64, period: u64, deadline: u64, p_max: u64, hard: bool) -> Terms {
-    let [budget, period, deadline, p_max] = [budget, period, deadline, p_max].map(|micros| micros * MICROS);
-    Terms { budget, period, deadline, p_max, hard, reclaims: false, overruns: false }
+    let [budget, period, deadline, p_max] =
+        [budget, period, deadline, p_max].map(|micros| micros * MICROS);
+    Terms {
+        budget,
+        period,
+        deadline,
+        p_max,
+        hard,
+        reclaims: false,
+        overruns: false,
+    }
 }
 
 fn task(class: Class, work: Work, longest_poll: u64) -> TaskSpec {
@@ -29,7 +38,13 @@ fn task(class: Class, work: Work, longest_poll: u64) -> TaskSpec {
 
 /// Jobs of exactly `demand` every `period`.
 fn jobs(period: u64, demand: u64) -> Work {
-    Work::Jobs { trigger: Trigger::Timer, period: period * MICROS, jitter: 0, least: demand * MICROS, most: demand * MICROS }
+    Work::Jobs {
+        trigger: Trigger::Timer,
+        period: period * MICROS,
+        jitter: 0,
+        least: demand * MICROS,
+        most: demand * MICROS,
+    }
 }
 
 /// Runs the set on cores with and without statistics, from several seeds.
@@ -53,27 +68,45 @@ fn holds(reservations: &[Terms], tasks: &[TaskSpec]) {
 /// The refill used to be credited when the budget ran out, and a wake before the period's end kept it.
 #[test]
 fn blocking_at_exhaustion_does_not_end_the_throttling() {
-    holds(&[terms(200, 1000, 1000, 200, true)], &[task(Class::In(0), jobs(300, 200), 200)]);
+    holds(
+        &[terms(200, 1000, 1000, 200, true)],
+        &[task(Class::In(0), jobs(300, 200), 200)],
+    );
 }
 
 /// The refill used to be credited at the period's end, and cut by the wake rule when the wake was noticed later.
 #[test]
 fn a_wake_noticed_late_has_its_whole_budget() {
-    let victim = TaskSpec { guaranteed: true, ..task(Class::In(0), jobs(1000, 100), 10) };
+    let victim = TaskSpec {
+        guaranteed: true,
+        ..task(Class::In(0), jobs(1000, 100), 10)
+    };
     for hard in [true, false] {
-        holds(&[terms(100, 1000, 300, 10, hard)], &[victim.clone(), task(Class::Fair(1024), Work::Busy, 50)]);
+        holds(
+            &[terms(100, 1000, 300, 10, hard)],
+            &[victim.clone(), task(Class::Fair(1024), Work::Busy, 50)],
+        );
     }
 }
 
 /// Every change of the reservations used to forgive the open tasks what they had run ahead.
 #[test]
 fn a_new_reservation_does_not_make_open_tasks_more_urgent() {
-    let guaranteed = TaskSpec { guaranteed: true, ..task(Class::In(0), jobs(20_000, 9000), 50) };
+    let guaranteed = TaskSpec {
+        guaranteed: true,
+        ..task(Class::In(0), jobs(20_000, 9000), 50)
+    };
     let mut reservations = vec![terms(9000, 20_000, 20_000, 50, false)];
-    let mut tasks = vec![guaranteed, task(Class::Open(Some(100 * MICROS)), Work::Busy, 50)];
+    let mut tasks = vec![
+        guaranteed,
+        task(Class::Open(Some(100 * MICROS)), Work::Busy, 50),
+    ];
     for index in 1..16 {
         reservations.push(terms(1, 10_000, 10_000, 1, false));
-        tasks.push(TaskSpec { start: u64::from(index) * 450 * MICROS, ..task(Class::In(index), jobs(10_000, 1), 1) });
+        tasks.push(TaskSpec {
+            start: u64::from(index) * 450 * MICROS,
+            ..task(Class::In(index), jobs(10_000, 1), 1)
+        });
     }
     holds(&reservations, &tasks);
 }
@@ -81,18 +114,37 @@ fn a_new_reservation_does_not_make_open_tasks_more_urgent() {
 /// Reclaiming used to charge by Q/T, so that with D < T the budget outlived the deadline.
 #[test]
 fn a_reclaiming_reservation_is_out_of_budget_by_its_deadline() {
-    let greedy = Terms { reclaims: true, overruns: true, ..terms(3000, 34_000, 4800, 150, false) };
-    let victim = TaskSpec { guaranteed: true, ..task(Class::In(1), jobs(630, 3), 3) };
-    holds(&[greedy, terms(3, 630, 630, 3, false)], &[task(Class::In(0), Work::Busy, 150), victim]);
+    let greedy = Terms {
+        reclaims: true,
+        overruns: true,
+        ..terms(3000, 34_000, 4800, 150, false)
+    };
+    let victim = TaskSpec {
+        guaranteed: true,
+        ..task(Class::In(1), jobs(630, 3), 3)
+    };
+    holds(
+        &[greedy, terms(3, 630, 630, 3, false)],
+        &[task(Class::In(0), Work::Busy, 150), victim],
+    );
 }
 
 /// Best effort that was ready before any reservation used to get only what was left.
 #[test]
 fn best_effort_that_came_first_keeps_its_share() {
-    let greedy = Terms { overruns: true, ..terms(7000, 10_000, 10_000, 50, false) };
-    let late = TaskSpec { start: 1000 * MICROS, ..task(Class::In(0), Work::Busy, 50) };
+    let greedy = Terms {
+        overruns: true,
+        ..terms(7000, 10_000, 10_000, 50, false)
+    };
+    let late = TaskSpec {
+        start: 1000 * MICROS,
+        ..task(Class::In(0), Work::Busy, 50)
+    };
     holds(&[greedy], &[task(Class::Fair(1024), Work::Busy, 50), late]);
     // Beside open tasks too.
-    let open = TaskSpec { start: 1000 * MICROS, ..task(Class::Open(Some(100 * MICROS)), Work::Busy, 50) };
+    let open = TaskSpec {
+        start: 1000 * MICROS,
+        ..task(Class::Open(Some(100 * MICROS)), Work::Busy, 50)
+    };
     holds(&[], &[task(Class::Fair(1024), Work::Busy, 50), open]);
 }

@@ -9,15 +9,33 @@ use executor_sim::{
 
 #[test]
 fn a_seed_is_the_same_run_on_used_cores() {
+    let seeds = if cfg!(debug_assertions) { 25 } else { 150 };
     for overload in [false, true] {
-        for seed in 0..150 {
-            let set = TaskSet::random(seed, Options { overload, cores: None });
+        for seed in 0..seeds {
+            let set = TaskSet::random(
+                seed,
+                Options {
+                    overload,
+                    cores: None,
+                },
+            );
             let used = run_set(&set, true);
             let fresh = run_fresh(&set, true);
-            if let Some(at) = (0..used.trace.len().min(fresh.trace.len())).find(|&at| used.trace[at] != fresh.trace[at]) {
-                let around = |events: &[trace::Event]| trace::print(&events[at.saturating_sub(25)..(at + 5).min(events.len())]);
-                println!("used:\n{}fresh:\n{}", around(&used.trace), around(&fresh.trace));
-                panic!("seed {seed}: event {at} is `{}` on used cores, `{}` on fresh ones", used.trace[at], fresh.trace[at]);
+            if let Some(at) = (0..used.trace.len().min(fresh.trace.len()))
+                .find(|&at| used.trace[at] != fresh.trace[at])
+            {
+                let around = |events: &[trace::Event]| {
+                    trace::print(&events[at.saturating_sub(25)..(at + 5).min(events.len())])
+                };
+                println!(
+                    "used:\n{}fresh:\n{}",
+                    around(&used.trace),
+                    around(&fresh.trace)
+                );
+                panic!(
+                    "seed {seed}: event {at} is `{}` on used cores, `{}` on fresh ones",
+                    used.trace[at], fresh.trace[at]
+                );
             }
             assert_eq!(used.trace.len(), fresh.trace.len(), "seed {seed}");
         }
@@ -27,13 +45,26 @@ fn a_seed_is_the_same_run_on_used_cores() {
 #[test]
 fn a_trace_is_judged_as_its_run_was() {
     for overload in [false, true] {
-        for seed in 0..40 {
-            let outcome = run_set(&TaskSet::random(seed, Options { overload, cores: None }), true);
+        for seed in 0..20 {
+            let outcome = run_set(
+                &TaskSet::random(
+                    seed,
+                    Options {
+                        overload,
+                        cores: None,
+                    },
+                ),
+                true,
+            );
             let text = trace::print(&outcome.trace);
             let events = trace::parse(&text).expect("what was printed can be read");
             assert_eq!(events, outcome.trace);
             let (counts, violation) = oracle::judge(&events);
-            assert_eq!((counts.polls, counts.jobs, violation), (outcome.counts.polls, outcome.counts.jobs, outcome.violation), "seed {seed}");
+            assert_eq!(
+                (counts.polls, counts.jobs, violation),
+                (outcome.counts.polls, outcome.counts.jobs, outcome.violation),
+                "seed {seed}"
+            );
         }
     }
 }

@@ -73,7 +73,11 @@ impl Account {
 
     /// As many periods as pay the debt and leave something.
     fn exhausted(&mut self, terms: &Terms, now: i128) {
-        let (q, t, d) = (i128::from(terms.budget), i128::from(terms.period), i128::from(terms.deadline));
+        let (q, t, d) = (
+            i128::from(terms.budget),
+            i128::from(terms.period),
+            i128::from(terms.deadline),
+        );
         let periods = (-self.left).max(0) / q + 1;
         self.left += periods * q;
         let begins = self.period_end + (periods - 1) * t;

@@ -12,11 +12,22 @@ fn excess(division: &Division, set: &[Terms]) -> f64 {
     let limit = division.limit_permille as f64 / 1000.0;
     let open = division.open_permille as f64 / 1000.0;
     let fair = part(division.fair_budget, division.fair_period);
-    let sum = |upto: u64| set.iter().filter(|terms| terms.deadline <= upto).map(|terms| part(terms.budget, terms.deadline)).sum::<f64>();
+    let sum = |upto: u64| {
+        set.iter()
+            .filter(|terms| terms.deadline <= upto)
+            .map(|terms| part(terms.budget, terms.deadline))
+            .sum::<f64>()
+    };
     let mut worst = sum(u64::MAX) + fair + open - limit;
     for at in set {
         let d = at.deadline;
-        let block = set.iter().filter(|terms| terms.deadline > d).map(|terms| terms.p_max).max().unwrap_or(0).max(division.longest_poll);
+        let block = set
+            .iter()
+            .filter(|terms| terms.deadline > d)
+            .map(|terms| terms.p_max)
+            .max()
+            .unwrap_or(0)
+            .max(division.longest_poll);
         let mut used = sum(d) + part(block, d);
         if division.fair_period <= d {
             used += fair;

@@ -26,6 +26,8 @@ pub mod account;
 pub mod admission;
 mod judge;
 mod model;
+mod order;
+mod parts;
 pub mod shares;
 
 use std::fmt;
@@ -96,7 +98,15 @@ impl fmt::Display for Counts {
         write!(
             f,
             "{} polls ({} with a choice), {} guaranteed jobs ({} past D within the blocking term), {} other jobs ({} late), {} admitted, {} refused, {} throttled",
-            self.polls, self.choices, self.jobs, self.within_blocking, self.other_jobs, self.late_other_jobs, self.admitted, self.refused, self.throttled
+            self.polls,
+            self.choices,
+            self.jobs,
+            self.within_blocking,
+            self.other_jobs,
+            self.late_other_jobs,
+            self.admitted,
+            self.refused,
+            self.throttled
         )
     }
 }
@@ -137,7 +147,11 @@ impl Oracle {
     /// The recorder itself found something wrong.
     pub fn fail(&mut self, what: String) {
         if self.violation.is_none() {
-            self.violation = Some(Violation { event: self.counts.events, t: self.now, what });
+            self.violation = Some(Violation {
+                event: self.counts.events,
+                t: self.now,
+                what,
+            });
         }
     }
 
@@ -157,7 +171,12 @@ impl Oracle {
         let Ok(home) = self.core(core) else { return };
         let division = home.division;
         let mut set = vec![*terms];
-        for server in self.servers.iter().flatten().filter(|server| server.core == core) {
+        for server in self
+            .servers
+            .iter()
+            .flatten()
+            .filter(|server| server.core == core)
+        {
             if server.released {
                 return;
             }

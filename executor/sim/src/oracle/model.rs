@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{account::Account, shares::{Ceiling, Floor, Pair}};
+use super::{
+    account::Account,
+    shares::{Ceiling, Floor, Pair},
+};
 use crate::trace::{Class, Division, Terms};
 
 /// A core.
@@ -19,6 +22,8 @@ pub(super) struct Core {
     pub(super) declared: u64,
     /// By how much open tasks and best effort polled longer than allowed.
     pub(super) excess: [u64; 2],
+    /// The sum of what reservations polled longer than they declared.
+    pub(super) reserved_excess: u64,
     pub(super) reservations: Vec<u32>,
     /// Ready tasks with a deadline and no reservation.
     pub(super) open: Vec<u32>,
@@ -42,6 +47,7 @@ impl Core {
             longest_poll: 0,
             declared: 0,
             excess: [0; 2],
+            reserved_excess: 0,
             reservations: Vec::new(),
             open: Vec::new(),
             fair: Vec::new(),
@@ -55,7 +61,9 @@ impl Core {
 
     /// The blocking term: the longest poll declared, or the longest there was.
     pub(super) fn blocking(&self) -> u64 {
-        self.longest_poll.max(self.declared).max(self.division.longest_poll)
+        self.longest_poll
+            .max(self.declared)
+            .max(self.division.longest_poll)
     }
 }
 

@@ -14,8 +14,9 @@ impl Ceiling {
         let passed = now.saturating_sub(self.last) as f64;
         self.last = now;
         // The service itself took time, in which the bucket leaked too.
-        self.level = (self.level - rate * (passed - used as f64).max(0.0)).max(0.0) + used as f64 * (1.0 - rate);
-        (self.level > burst + 1.0).then(|| self.level - burst)
+        self.level = (self.level - rate * (passed - used as f64).max(0.0)).max(0.0)
+            + used as f64 * (1.0 - rate);
+        (self.level > burst + 1.0).then_some(self.level - burst)
     }
 }
 
@@ -32,14 +33,21 @@ pub struct Floor {
 impl Floor {
     /// A floor under somebody whose use of idle time counts.
     pub fn lending() -> Floor {
-        Floor { lends: true, ..Floor::default() }
+        Floor {
+            lends: true,
+            ..Floor::default()
+        }
     }
 
     /// Wanted from `now` on, or not.
     pub fn wanted(&mut self, wanted: bool, now: u64, rate: f64) {
         if wanted && !self.wanted {
             let paid = rate * now.saturating_sub(self.last) as f64;
-            self.lack = if self.lends { (self.lack + paid).min(0.0) } else { 0.0 };
+            self.lack = if self.lends {
+                (self.lack + paid).min(0.0)
+            } else {
+                0.0
+            };
             self.last = now;
         }
         self.wanted = wanted;
@@ -55,7 +63,7 @@ impl Floor {
         if !self.lends {
             self.lack = self.lack.max(0.0);
         }
-        (self.lack > slack + 1.0).then(|| self.lack - slack)
+        (self.lack > slack + 1.0).then_some(self.lack - slack)
     }
 }
 
@@ -75,6 +83,6 @@ impl Pair {
         self.least = self.least.min(self.difference);
         self.most = self.most.max(self.difference);
         let range = self.most - self.least;
-        (range > bound + 1.0).then(|| range - bound)
+        (range > bound + 1.0).then_some(range - bound)
     }
 }
