@@ -49,6 +49,7 @@ pub fn steps(long: bool) -> Result<Vec<Step>> {
             command(cargo.args(["test", "--quiet", "--package", &package]))
         }));
     }
+    steps.push(Step::new("host.simulation.executor", move || simulation(long)));
     steps.push(Step::new("host.loom.executor", loom));
     steps.push(Step {
         long: true,
@@ -99,6 +100,15 @@ pub(super) fn command(command: &mut Command) -> Outcome {
         )),
         Err(error) => Outcome::Failed(error.to_string()),
     }
+}
+
+/// The executor on thousands of random task sets under virtual time: too many without optimisation.
+fn simulation(long: bool) -> Outcome {
+    let mut cargo = host::cargo();
+    if long {
+        cargo.env("RAEDE_TEST_LONG", "1");
+    }
+    command(cargo.args(["test", "--quiet", "--release", "--package", "executor-sim"]))
 }
 
 /// The models of the shipped modules, in a target folder of their own: `--cfg loom` would
