@@ -8,6 +8,7 @@
 //! | [`slab`] | where blocks come from and go back to, also from other cores |
 //! | [`joincell`] | how a finished task and its handle meet |
 //! | [`waker`] | a task id as a `Waker` |
+//! | [`heap`] | the queue by time, whose hot steps check no index |
 //! | [`core`] | a core's unlocked state and the dispatch loop that owns it |
 //! | [`join`] | the typed handle |
 //! | [`locals`] | task-local values |
@@ -24,6 +25,7 @@ pub(crate) mod cell;
 pub(crate) mod core;
 pub mod gate;
 pub(crate) mod guarded;
+pub mod heap;
 pub mod here;
 pub mod join;
 pub mod joincell;

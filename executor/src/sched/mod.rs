@@ -13,10 +13,11 @@
 
 pub mod cbs;
 pub mod fair;
-pub mod heap;
 pub(crate) mod list;
 pub(crate) mod loans;
 mod rebind;
+
+pub use crate::raw::heap;
 
 use alloc::{collections::TryReserveError, vec::Vec};
 

@@ -4,24 +4,90 @@
 //! The root lies at position 3, which puts any four siblings on one 64-byte line: a step down reads
 //! exactly one line, and never the items themselves. Unused entries hold the largest key, so that the
 //! least of four needs no length check. Equal times leave in the order they came: each entry carries
-//! a sequence number. Nothing here allocates after [`Heap::with_capacity`].
+//! a sequence number. Times are compared first and by themselves, since they rarely are equal. Nothing here
+//! allocates after [`Heap::with_capacity`].
+//!
+//! # What the unchecked accesses rely on
+//! * `lines` has room for positions `0..ROOT + capacity`, `place` is `capacity` long; neither changes its length.
+//! * The entries at positions `ROOT..ROOT + len` are those of `len` different items below the capacity, and `place` of
+//!   each is its position; `place` of all other items is [`ABSENT`].
+//!
+//! While an entry is on its way there is one *hole*, a position in that range whose content does not matter.
 
 use alloc::{collections::TryReserveError, vec::Vec};
+use core::hint::select_unpredictable;
 
 /// Bits of an item's number within an entry.
 const ITEM_BITS: u32 = 20;
-const ITEM_MASK: u128 = (1 << ITEM_BITS) - 1;
+const ITEM_MASK: u64 = (1 << ITEM_BITS) - 1;
 /// Sequence numbers: 44 bits, renumbered when they run out (days of pushes without ever being empty).
 const SEQUENCE_END: u64 = 1 << 44;
-const UNUSED: u128 = u128::MAX;
+const UNUSED: Entry = Entry { time: u64::MAX, turn: u64::MAX };
 /// Position of the root; see the module.
 const ROOT: usize = 3;
 /// `place` of an item that is not in the heap.
 const ABSENT: u32 = 0;
 
+/// In the order of comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    time: u64,
+    /// The sequence number above the item.
+    turn: u64,
+}
+
+impl Entry {
+    #[inline(always)]
+    fn item(self) -> u32 {
+        (self.turn & ITEM_MASK) as u32
+    }
+
+    /// As `<`, with the common case first.
+    #[inline(always)]
+    fn is_before(self, other: Entry) -> bool {
+        if self.time == other.time { self.turn < other.turn } else { self.time < other.time }
+    }
+}
+
+/// Four siblings.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Line([u128; 4]);
+#[repr(C, align(64))]
+struct Line {
+    times: [u64; 4],
+    turns: [u64; 4],
+}
+
+impl Line {
+    /// The lane of the least entry.
+    fn least(&self) -> usize {
+        let mut least = 0;
+        for lane in 1..4 {
+            if self.get(lane) < self.get(least) {
+                least = lane;
+            }
+        }
+        least
+    }
+
+    #[inline(always)]
+    fn get(&self, lane: usize) -> Entry {
+        Entry { time: self.times[lane & 3], turn: self.turns[lane & 3] }
+    }
+}
+
+/// From a time of a line to its turn, in words.
+const TURNS: usize = 4;
+const _: () = assert!(core::mem::offset_of!(Line, turns) == TURNS * size_of::<u64>());
+
+/// Where the time at `position` is.
+///
+/// # Safety
+/// `lines` has room for `position`.
+#[inline(always)]
+unsafe fn time_at(lines: *mut Line, position: usize) -> *mut u64 {
+    // SAFETY: the caller's promise; a line begins with its four times.
+    unsafe { lines.add(position >> 2).cast::<u64>().add(position & 3) }
+}
 
 /// A priority queue of item numbers by time, first in first out among equals.
 #[derive(Debug)]
@@ -31,7 +97,7 @@ pub struct Heap {
     len: usize,
     sequence: u64,
     /// A copy of the root entry: whose turn it is and when is asked far more often than it changes.
-    root: u128,
+    root: Entry,
 }
 
 impl Heap {
@@ -47,17 +113,11 @@ impl Heap {
         let count = (ROOT + capacity) / 4 + 1;
         let mut lines = Vec::new();
         lines.try_reserve_exact(count)?;
-        lines.resize(count, Line([UNUSED; 4]));
+        lines.resize(count, Line { times: [UNUSED.time; 4], turns: [UNUSED.turn; 4] });
         let mut place = Vec::new();
         place.try_reserve_exact(capacity)?;
         place.resize(capacity, ABSENT);
-        Ok(Heap {
-            lines,
-            place,
-            len: 0,
-            sequence: 0,
-            root: UNUSED,
-        })
+        Ok(Heap { lines, place, len: 0, sequence: 0, root: UNUSED })
     }
 
     /// How many items are in the heap.
@@ -75,24 +135,20 @@ impl Heap {
     /// The earliest item.
     #[inline(always)]
     pub fn first(&self) -> Option<u32> {
-        if self.len == 0 {
-            None
-        } else {
-            Some(item_of(self.root))
-        }
+        if self.len == 0 { None } else { Some(self.root.item()) }
     }
 
     /// The earliest time; `u64::MAX` when empty.
     #[inline(always)]
     pub fn first_time(&self) -> u64 {
-        time_of(self.root)
+        self.root.time
     }
 
     /// The time `item` is queued for.
     #[inline]
     pub fn time(&self, item: u32) -> Option<u64> {
         match self.place.get(item as usize) {
-            Some(&place) if place != ABSENT => Some(time_of(self.entry(place as usize))),
+            Some(&place) if place != ABSENT => Some(self.entry(place as usize).time),
             _ => None,
         }
     }
@@ -101,11 +157,14 @@ impl Heap {
     /// capacity on are ignored.
     #[inline]
     pub fn set(&mut self, item: u32, time: u64) {
-        // First the entry: renumbering moves entries about.
-        let entry = self.new_entry(item, time);
+        if self.sequence == SEQUENCE_END {
+            self.renumber();
+        }
         let Some(&place) = self.place.get(item as usize) else {
             return;
         };
+        let entry = Entry { time, turn: self.sequence << ITEM_BITS | item as u64 };
+        self.sequence += 1;
         if place == ABSENT {
             let position = ROOT + self.len;
             self.len += 1;
@@ -123,8 +182,8 @@ impl Heap {
         if place == ABSENT {
             return;
         }
-        let low = self.entry(place as usize) & (u64::MAX as u128);
-        self.settle(place as usize, (time as u128) << 64 | low);
+        let turn = self.entry(place as usize).turn;
+        self.settle(place as usize, Entry { time, turn });
     }
 
     /// Takes `item` out; `false` if it was not queued.
@@ -141,13 +200,11 @@ impl Heap {
         self.len -= 1;
         let last = ROOT + self.len;
         let moved = self.entry(last);
-        self.lines[last >> 2].0[last & 3] = UNUSED;
-        if last == ROOT {
-            self.root = UNUSED;
-        }
+        self.write(last, UNUSED);
         if last != position {
             self.settle(position, moved);
         } else if self.len == 0 {
+            self.root = UNUSED;
             self.sequence = 0;
         }
         true
@@ -160,34 +217,37 @@ impl Heap {
         Some(item)
     }
 
+    /// `position` is below `ROOT + capacity`.
     #[inline(always)]
-    fn entry(&self, position: usize) -> u128 {
-        self.lines[position >> 2].0[position & 3]
+    fn entry(&self, position: usize) -> Entry {
+        debug_assert!(position >> 2 < self.lines.len());
+        // SAFETY: positions are below ROOT + capacity, for which there are lines.
+        unsafe { self.lines.get_unchecked(position >> 2) }.get(position)
     }
 
+    /// `position` is below `ROOT + capacity`.
     #[inline(always)]
-    fn put(&mut self, position: usize, entry: u128) {
-        if position == ROOT {
-            self.root = entry;
-        }
-        self.lines[position >> 2].0[position & 3] = entry;
-        self.place[(entry & ITEM_MASK) as usize] = position as u32;
+    fn write(&mut self, position: usize, entry: Entry) {
+        debug_assert!(position >> 2 < self.lines.len());
+        // SAFETY: as for `entry`.
+        let line = unsafe { self.lines.get_unchecked_mut(position >> 2) };
+        line.times[position & 3] = entry.time;
+        line.turns[position & 3] = entry.turn;
     }
 
+    /// Puts an entry of this heap into the hole at `position`.
     #[inline(always)]
-    fn new_entry(&mut self, item: u32, time: u64) -> u128 {
-        if self.sequence == SEQUENCE_END {
-            self.renumber();
-        }
-        let sequence = self.sequence;
-        self.sequence += 1;
-        (time as u128) << 64 | (sequence as u128) << ITEM_BITS | item as u128
+    fn put(&mut self, position: usize, entry: Entry) {
+        self.write(position, entry);
+        debug_assert!((entry.item() as usize) < self.place.len());
+        // SAFETY: entries are of items below the capacity.
+        *unsafe { self.place.get_unchecked_mut(entry.item() as usize) } = position as u32;
     }
 
     /// Puts `entry` where it belongs, starting from the hole at `position`.
     #[inline]
-    fn settle(&mut self, position: usize, entry: u128) {
-        if position > ROOT && entry < self.entry((position >> 2) + 2) {
+    fn settle(&mut self, position: usize, entry: Entry) {
+        if position > ROOT && entry.is_before(self.entry((position >> 2) + 2)) {
             self.sift_up(position, entry);
         } else {
             self.sift_down(position, entry);
@@ -195,11 +255,15 @@ impl Heap {
     }
 
     #[inline]
-    fn sift_up(&mut self, mut position: usize, entry: u128) {
-        while position > ROOT {
+    fn sift_up(&mut self, mut position: usize, entry: Entry) {
+        loop {
+            if position == ROOT {
+                self.root = entry;
+                break;
+            }
             let parent = (position >> 2) + 2;
             let above = self.entry(parent);
-            if entry >= above {
+            if !entry.is_before(above) {
                 break;
             }
             self.put(position, above);
@@ -209,23 +273,74 @@ impl Heap {
     }
 
     #[inline]
-    fn sift_down(&mut self, mut position: usize, entry: u128) {
-        // The children of position p fill line p - 2.
-        while let Some(&Line([a, b, c, d])) = self.lines.get(position - 2) {
-            let (low, low_lane) = if b < a { (b, 1) } else { (a, 0) };
-            let (high, high_lane) = if d < c { (d, 3) } else { (c, 2) };
-            let (least, lane) = if high < low {
-                (high, high_lane)
-            } else {
-                (low, low_lane)
-            };
-            if entry <= least {
+    fn sift_down(&mut self, start: usize, entry: Entry) {
+        let used = (ROOT + self.len + 3) >> 2;
+        debug_assert!(used <= self.lines.len() && start < ROOT + self.len);
+        let (lines, place) = (self.lines.as_mut_ptr(), self.place.as_mut_ptr());
+        let mut position = start;
+        // SAFETY: positions start below ROOT + len and go on to those of entries in the `used` lines; see the module.
+        unsafe {
+            let mut hole = time_at(lines, position);
+            loop {
+                // The children of position p fill line p - 2.
+                let below = position - 2;
+                if below >= used {
+                    break;
+                }
+                let children = lines.add(below).cast::<u64>();
+                let (mut time, mut lane) = (*children, 0);
+                for next in 1..4 {
+                    let other = *children.add(next);
+                    if other == time {
+                        return self.sift_down_equals(start, position, entry);
+                    }
+                    let less = other < time;
+                    // Which is the least is anybody's guess: moves, not jumps.
+                    lane = select_unpredictable(less, next, lane);
+                    time = select_unpredictable(less, other, time);
+                }
+                if entry.time <= time {
+                    if entry.time == time {
+                        return self.sift_down_equals(start, position, entry);
+                    }
+                    break;
+                }
+                let least = children.add(lane);
+                let turn = *least.add(TURNS);
+                *hole = time;
+                *hole.add(TURNS) = turn;
+                *place.add((turn & ITEM_MASK) as usize) = position as u32;
+                hole = least;
+                position = below * 4 + lane;
+            }
+            *hole = entry.time;
+            *hole.add(TURNS) = entry.turn;
+            *place.add(entry.item() as usize) = position as u32;
+        }
+        self.note_root(start);
+    }
+
+    /// The rest of `sift_down` from the hole at `position`, where equal times were seen.
+    #[inline(never)]
+    fn sift_down_equals(&mut self, start: usize, mut position: usize, entry: Entry) {
+        while let Some(line) = self.lines.get(position - 2) {
+            let lane = line.least();
+            let least = line.get(lane);
+            if entry < least {
                 break;
             }
             self.put(position, least);
             position = (position - 2) * 4 + lane;
         }
         self.put(position, entry);
+        self.note_root(start);
+    }
+
+    #[inline(always)]
+    fn note_root(&mut self, changed: usize) {
+        if changed == ROOT {
+            self.root = self.entry(ROOT);
+        }
     }
 
     /// Starts sequence numbers afresh without changing the order: a sorted array is a heap. O(n log n), once in 2^44
@@ -238,28 +353,29 @@ impl Heap {
             let first = self.entry(ROOT);
             let last = ROOT + live;
             let moved = self.entry(last);
-            self.lines[last >> 2].0[last & 3] = first;
+            self.write(last, first);
             self.sift_within(moved, live);
         }
         for rank in 0..total / 2 {
             let (low, high) = (ROOT + rank, ROOT + total - 1 - rank);
             let (a, b) = (self.entry(low), self.entry(high));
-            self.lines[low >> 2].0[low & 3] = b;
-            self.lines[high >> 2].0[high & 3] = a;
+            self.write(low, b);
+            self.write(high, a);
         }
         for rank in 0..total {
-            let entry = self.entry(ROOT + rank);
-            self.put(
-                ROOT + rank,
-                entry >> 64 << 64 | (rank as u128) << ITEM_BITS | entry & ITEM_MASK,
-            );
+            let Entry { time, turn } = self.entry(ROOT + rank);
+            let turn = (rank as u64) << ITEM_BITS | turn & ITEM_MASK;
+            self.put(ROOT + rank, Entry { time, turn });
+        }
+        if total > 0 {
+            self.root = self.entry(ROOT);
         }
         self.sequence = total as u64;
     }
 
     /// Sifts `entry` down from the root among the first `live` entries, without regard to `place`.
     #[cold]
-    fn sift_within(&mut self, entry: u128, live: usize) {
+    fn sift_within(&mut self, entry: Entry, live: usize) {
         let mut position = ROOT;
         loop {
             let child = (position - 2) * 4;
@@ -272,21 +388,11 @@ impl Heap {
             if entry <= below {
                 break;
             }
-            self.lines[position >> 2].0[position & 3] = below;
+            self.write(position, below);
             position = least;
         }
-        self.lines[position >> 2].0[position & 3] = entry;
+        self.write(position, entry);
     }
-}
-
-#[inline(always)]
-fn item_of(entry: u128) -> u32 {
-    (entry & ITEM_MASK) as u32
-}
-
-#[inline(always)]
-fn time_of(entry: u128) -> u64 {
-    (entry >> 64) as u64
 }
 
 #[cfg(test)]
@@ -327,12 +433,13 @@ mod tests {
     fn check(heap: &Heap) {
         for position in ROOT..ROOT + heap.len {
             let entry = heap.entry(position);
-            assert_eq!(heap.place[item_of(entry) as usize] as usize, position);
+            assert_eq!(heap.place[entry.item() as usize] as usize, position);
             if position > ROOT {
                 assert!(heap.entry((position >> 2) + 2) < entry);
             }
         }
-        for position in ROOT + heap.len..heap.lines.len() * 4 {
+        let room = heap.lines.len() * 4;
+        for position in ROOT + heap.len..room {
             assert_eq!(heap.entry(position), UNUSED);
         }
         assert_eq!(heap.root, heap.entry(ROOT));
