@@ -30,7 +30,7 @@ pub async fn run_all() {
             None => ::log::error!(
                 target: "selftest",
                 "selftest {name}: FAILED: there is no such test; there are {}",
-                "write_text exec_data page_fault general_protection double_fault stack_overflow irq_wakes_halted \
+                "write_text write_constant exec_data page_fault general_protection double_fault stack_overflow irq_wakes_halted \
                  cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog device_irq load long_poll xmm"
             ),
         }

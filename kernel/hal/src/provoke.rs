@@ -11,6 +11,8 @@ use x86_64::instructions::interrupts;
 pub enum Fault {
     /// Write to the kernel's code.
     WriteText,
+    /// Write to a constant that holds an address, which relocation had to write.
+    WriteConstant,
     /// Execute bytes in the kernel's data.
     ExecuteData,
     /// Read an address where nothing is mapped.
@@ -28,6 +30,7 @@ impl Fault {
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "write_text" => Self::WriteText,
+            "write_constant" => Self::WriteConstant,
             "exec_data" => Self::ExecuteData,
             "page_fault" => Self::PageFault,
             "general_protection" => Self::GeneralProtection,
@@ -38,6 +41,8 @@ impl Fault {
     }
 }
 
+/// A constant with an address in it.
+static RELOCATED: &[u8; 1] = &DATA_CODE;
 /// A `ret`, in data.
 static DATA_CODE: [u8; 1] = [0xc3];
 /// In the unmapped half of the address space, beyond any program.
@@ -54,6 +59,10 @@ pub fn provoke(fault: Fault) {
             Fault::WriteText => {
                 let code = provoke as *mut u8;
                 code.write_volatile(code.read_volatile());
+            }
+            Fault::WriteConstant => {
+                let place = black_box((&raw const RELOCATED).cast_mut());
+                place.write_volatile(place.read_volatile());
             }
             Fault::ExecuteData => {
                 let code: extern "C" fn() = core::mem::transmute(black_box(DATA_CODE.as_ptr()));

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 /// Deadly tests, each with words that must all be in its report: the exception, and what it was about.
-const DEADLY: [(&str, &[&str]); 6] = [
+const DEADLY: [(&str, &[&str]); 7] = [
     (
         "page_fault",
         &["#PF", "tried to read 0x", "nothing is mapped", "rip 0x"],
@@ -16,6 +16,10 @@ const DEADLY: [(&str, &[&str]); 6] = [
     ("double_fault", &["#DF", "rip 0x"]),
     ("stack_overflow", &["stack", "rip 0x"]),
     ("write_text", &["#PF", "tried to write 0x", "rip 0x"]),
+    (
+        "write_constant",
+        &["#PF", "tried to write 0x", "forbids that"],
+    ),
     ("exec_data", &["#PF", "tried to execute 0x", "rip 0x"]),
 ];
 

@@ -6,7 +6,7 @@ unsafe extern "C" {
     static __image_base: u8;
     static __text_start: u8;
     static __text_end: u8;
-    static __rodata_end: u8;
+    static __relocated_end: u8;
     static __image_end: u8;
     static __ksyms_start: u8;
     static __ksyms_end: u8;
@@ -38,12 +38,13 @@ pub(super) fn parts() -> [(u64, u64, Access); 4] {
     let offset = |border: *const u8| border as u64 - base();
     let text = offset(&raw const __text_start);
     let text_end = offset(&raw const __text_end);
-    let rodata_end = offset(&raw const __rodata_end);
+    // Constants that hold addresses (tables of methods among them) were relocated before these mappings come into force.
+    let relocated_end = offset(&raw const __relocated_end);
     [
         (0, text, Access::ReadOnly),
         (text, text_end, Access::Execute),
-        (text_end, rodata_end, Access::ReadOnly),
-        (rodata_end, len(), Access::ReadWrite),
+        (text_end, relocated_end, Access::ReadOnly),
+        (relocated_end, len(), Access::ReadWrite),
     ]
 }
 
