@@ -19,7 +19,7 @@ use x86_64::structures::paging::{
 };
 
 use super::image;
-use crate::cpu::report::EmergencyOutput;
+use crate::cpu::report::{EmergencyOutput, set_up_serial};
 use crate::cpu::{features, halt_forever};
 use crate::mem::paging::{Access, MapError, PageFlags, Tables};
 
@@ -91,6 +91,7 @@ unsafe impl paging::FrameAllocator<Size4KiB> for EarlyFrames {
 /// # Safety
 /// Once, on the boot core, identity-mapped, interrupts off, boot services (if any) left.
 pub(super) unsafe fn enter_kernel(mut boot: BootInfo) -> ! {
+    set_up_serial();
     let base = image::base();
     boot.kernel_image = PhysRange::new(base, base + image::len());
     // SAFETY: passed on to the caller.

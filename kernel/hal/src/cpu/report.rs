@@ -52,10 +52,42 @@ pub struct EmergencyOutput;
 /// COM1's registers (16550 data sheet: transmit register 0, line status 5).
 const COM1: u16 = 0x3f8;
 const TRANSMIT: u16 = 0;
+const INTERRUPTS: u16 = 1;
+const LINE_CONTROL: u16 = 3;
+const MODEM_CONTROL: u16 = 4;
 const LINE_STATUS: u16 = 5;
+/// Line control: eight bits, no parity, one stop bit; and the bit that puts the divisor in place of registers 0 and 1.
+const EIGHT_N_1: u8 = 0b11;
+const DIVISOR_ACCESS: u8 = 1 << 7;
+/// Modem control: data terminal ready, request to send.
+const READY: u8 = 0b11;
+/// Line status: nothing is left to send, not even in the shift register.
+const IDLE: u8 = 1 << 6;
 const TRANSMIT_EMPTY: u8 = 1 << 5;
 /// A byte takes 87 us at 115 200 baud; an absent port must not hold a report up for long.
 const MOST_STATUS_READS: u32 = 20_000;
+
+/// Sets COM1 up for polled output at 115 200 baud: after power-on the chip's format and rate are anything, and firmware that
+/// shows nothing on it leaves them so. Once, before the first output.
+pub(crate) fn set_up_serial() {
+    // SAFETY: COM1's registers; no driver runs yet.
+    let port = unsafe { PortRange::new(COM1, 8) };
+    if port.read_u8(LINE_STATUS) == 0xff {
+        return;
+    }
+    // What the loader is still sending would be garbled.
+    for _ in 0..MOST_STATUS_READS {
+        if port.read_u8(LINE_STATUS) & IDLE != 0 {
+            break;
+        }
+    }
+    port.write_u8(LINE_CONTROL, EIGHT_N_1 | DIVISOR_ACCESS);
+    port.write_u8(TRANSMIT, 1);
+    port.write_u8(INTERRUPTS, 0);
+    port.write_u8(LINE_CONTROL, EIGHT_N_1);
+    port.write_u8(INTERRUPTS, 0);
+    port.write_u8(MODEM_CONTROL, READY);
+}
 
 /// Writes `text` to COM1 by polling, newlines as CR LF.
 pub fn write_serial_polled(text: &str) {
