@@ -17,7 +17,8 @@ pub(crate) struct Vtable {
     /// Polls; `true` when the future is gone and the output in its place.
     poll: unsafe fn(NonNull<Head>, &mut Context<'_>) -> bool,
     drop_future: unsafe fn(NonNull<Head>),
-    drop_output: unsafe fn(NonNull<Head>),
+    /// `None` if an output may just be forgotten.
+    drop_output: Option<unsafe fn(NonNull<Head>)>,
     pub(crate) layout: Layout,
 }
 
@@ -53,7 +54,11 @@ impl<F: Future> Typed<F> {
     const VTABLE: Vtable = Vtable {
         poll: poll::<F>,
         drop_future: drop_future::<F>,
-        drop_output: drop_output::<F::Output, F>,
+        drop_output: if core::mem::needs_drop::<F::Output>() {
+            Some(drop_output::<F::Output, F>)
+        } else {
+            None
+        },
         layout: Layout::new::<Block<F>>(),
     };
 }
@@ -139,9 +144,14 @@ pub(crate) unsafe fn drop_future_of(head: NonNull<Head>) {
 ///
 /// # Safety
 /// The task finished with an output, which the caller owns.
+#[inline(always)]
 pub(crate) unsafe fn drop_output_of(head: NonNull<Head>) {
     // SAFETY: as above.
-    unsafe { (head.as_ref().vtable.drop_output)(head) }
+    unsafe {
+        if let Some(drop_output) = head.as_ref().vtable.drop_output {
+            drop_output(head);
+        }
+    }
 }
 
 /// Moves the output out.

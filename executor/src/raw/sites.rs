@@ -42,17 +42,23 @@ impl Sites {
     #[inline]
     pub(crate) fn find(&self, site: Site) -> u16 {
         let place = core::ptr::from_ref(site.place).addr();
-        let start = ((place >> 3 ^ site.name.as_ptr().addr()).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            >> 40)
-            % (SITES - 1);
+        let mix = (place >> 3 ^ site.name.as_ptr().addr()) as u64;
+        let hash = mix.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let start = (hash * (SITES as u64 - 1) >> 32) as usize;
         match self.get(start as u16) {
             Some(known) if same(known, &site) => start as u16,
-            _ => self.search(start, site),
+            _ => self.search(start, site.name, site.place),
         }
     }
 
     #[cold]
-    fn search(&self, start: usize, site: Site) -> u16 {
+    fn search(
+        &self,
+        start: usize,
+        name: &'static str,
+        place: &'static Location<'static>,
+    ) -> u16 {
+        let site = Site { name, place };
         for probe in 0..SITES - 1 {
             let at = (start + probe) % (SITES - 1);
             match self.get(at as u16) {
@@ -93,6 +99,7 @@ impl Sites {
     }
 
     /// The site of this number.
+    #[inline]
     pub(crate) fn get(&self, index: u16) -> Option<&Site> {
         let site = self.table.get(index as usize)?.load(Ordering::Acquire);
         // SAFETY: entries are never removed or changed.

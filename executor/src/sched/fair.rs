@@ -64,8 +64,7 @@ impl Fair {
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, slots: &[Slot], slot: u32) {
-        let record = &slots[slot as usize];
+    pub(crate) fn push(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
         let start = self.band << self.shift;
         let mut band = self.band;
         let time = record.deadline.get();
@@ -78,15 +77,15 @@ impl Fair {
         record
             .relative
             .set(record.relative.get() & COST_MASK | list << 32);
-        self.lists[list as usize].push(slots, slot);
+        self.lists[list as usize].push(slots, slot, record);
         self.occupied |= 1 << list;
         self.ready += 1;
     }
 
     #[inline]
-    pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32) {
-        let list = (slots[slot as usize].relative.get() >> 32) % BANDS;
-        self.lists[list as usize].remove(slots, slot);
+    pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+        let list = (record.relative.get() >> 32) % BANDS;
+        self.lists[list as usize].remove(slots, slot, record);
         if self.lists[list as usize].is_empty() {
             self.occupied &= !(1 << list);
         }
@@ -113,8 +112,9 @@ impl Fair {
 
     #[inline(never)]
     fn leave_band(&mut self, slots: &[Slot], slot: u32) {
-        self.remove(slots, slot);
-        self.push(slots, slot);
+        let record = &slots[slot as usize];
+        self.remove(slots, slot, record);
+        self.push(slots, slot, record);
     }
 
     /// Whose turn it is.
@@ -141,8 +141,10 @@ impl Fair {
 
     /// Charges CPU time against a task's virtual time.
     #[inline]
-    pub(crate) fn charge(&self, slots: &[Slot], slot: u32, ticks: u64) {
-        let record = &slots[slot as usize];
+    pub(crate) fn charge(&self, record: &Slot, ticks: u64) {
+        if ticks == 0 {
+            return;
+        }
         let cost = ticks.saturating_mul(record.relative.get() & COST_MASK) >> 16;
         record
             .deadline

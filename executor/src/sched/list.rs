@@ -29,8 +29,7 @@ impl List {
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, slots: &[Slot], slot: u32) {
-        let record = &slots[slot as usize];
+    pub(crate) fn push(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
         record.next.set(NONE);
         record.previous.set(self.last);
         if self.last == NONE {
@@ -42,8 +41,7 @@ impl List {
     }
 
     #[inline]
-    pub(crate) fn push_front(&mut self, slots: &[Slot], slot: u32) {
-        let record = &slots[slot as usize];
+    pub(crate) fn push_front(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
         record.next.set(self.first);
         record.previous.set(NONE);
         if self.first == NONE {
@@ -54,9 +52,10 @@ impl List {
         self.first = slot;
     }
 
+    /// The slot is in this list; `record` is its record, here and below.
     #[inline]
-    pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32) {
-        let record = &slots[slot as usize];
+    pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+        debug_assert!(core::ptr::eq(record, &slots[slot as usize]));
         let (previous, next) = (record.previous.get(), record.next.get());
         if previous == NONE {
             self.first = next;

@@ -242,9 +242,33 @@ impl Scheduler {
             .then(|| self.servers[server as usize].account.left.max(0) as u64)
     }
 
-    /// Queues an idle slot at `now`.
-    #[inline]
-    pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, now: u64) {
+    /// Queues an idle slot at `now`. The common case is here: best effort that has the core to itself.
+    #[inline(always)]
+    pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, record: &Slot, now: u64) {
+        let flags = record.flags.get();
+        if record.server.get() as u32 != FAIR
+            || flags & (flag::RELATIVE | flag::LENT) != 0
+            || !self.upper.is_empty()
+        {
+            return self.wake_contended(slots, slot, now);
+        }
+        record.set_state(State::Queued);
+        record.woken_at.set(now);
+        record.flags.set(flags & !(flag::MISSED | flag::THROTTLED));
+        self.count_ready();
+        self.fair.push(slots, slot, record);
+    }
+
+    #[inline(always)]
+    fn count_ready(&mut self) {
+        self.ready += 1;
+        if self.ready > self.high_water {
+            self.high_water = self.ready;
+        }
+    }
+
+    #[inline(never)]
+    pub(crate) fn wake_contended(&mut self, slots: &[Slot], slot: u32, now: u64) {
         let record = &slots[slot as usize];
         let own = record
             .has(flag::RELATIVE)
@@ -263,10 +287,7 @@ impl Scheduler {
     #[inline]
     fn enqueue(&mut self, slots: &[Slot], slot: u32, now: u64) {
         let record = &slots[slot as usize];
-        self.ready += 1;
-        if self.ready > self.high_water {
-            self.high_water = self.ready;
-        }
+        self.count_ready();
         match record.server.get() as u32 {
             OPEN => {
                 self.open.set(slot, record.deadline.get());
@@ -275,7 +296,7 @@ impl Scheduler {
                 }
             }
             FAIR => {
-                self.fair.push(slots, slot);
+                self.fair.push(slots, slot, record);
                 if self.fair.len() == 1 && !self.upper.is_empty() {
                     self.activate(FAIR, now);
                 }
@@ -283,7 +304,7 @@ impl Scheduler {
             server => {
                 let entry = &mut self.servers[server as usize];
                 let first = entry.members.is_empty();
-                entry.members.push(slots, slot);
+                entry.members.push(slots, slot, record);
                 if first {
                     self.activate(server, now);
                 }
@@ -305,14 +326,14 @@ impl Scheduler {
                 }
             }
             FAIR => {
-                self.fair.remove(slots, slot);
+                self.fair.remove(slots, slot, &slots[slot as usize]);
                 if self.fair.is_empty() {
                     self.deactivate(FAIR, now);
                 }
             }
             server => {
                 let entry = &mut self.servers[server as usize];
-                entry.members.remove(slots, slot);
+                entry.members.remove(slots, slot, &slots[slot as usize]);
                 if entry.members.is_empty() {
                     self.deactivate(server, now);
                 }
@@ -492,26 +513,9 @@ impl Scheduler {
         record.set_state(State::Polling);
     }
 
-    /// The end of a poll in the commonest case: a best-effort task that yields and has no other server beside it. `false`
-    /// when the case is another; nothing was done then.
+    /// The poll ended at `now` after `used` ticks (0 when not timed). The common cases are here: [`OPEN`] or [`FAIR`] has
+    /// no other server beside it, and nobody's budget matters.
     #[inline(always)]
-    pub(crate) fn finish_turn(
-        &mut self,
-        slots: &[Slot],
-        slot: u32,
-        record: &Slot,
-        used: u64,
-    ) -> bool {
-        if record.server.get() as u32 != FAIR || self.upper.len() > 1 {
-            return false;
-        }
-        record.set_state(State::Queued);
-        self.fair.rotate(slots, slot, record, used);
-        true
-    }
-
-    /// The poll ended at `now` after `used` ticks (0 when not timed).
-    #[inline]
     pub(crate) fn finish(
         &mut self,
         slots: &[Slot],
@@ -521,6 +525,42 @@ impl Scheduler {
         used: u64,
         now: u64,
     ) {
+        let server = record.server.get() as u32;
+        if server >= FIRST_RESERVED || self.upper.len() > 1 {
+            return self.finish_contended(slots, slot, end, used, now);
+        }
+        if end == End::Yielded {
+            record.set_state(State::Queued);
+            if server == FAIR {
+                self.fair.rotate(slots, slot, record, used);
+            } else {
+                self.open.set(slot, record.deadline.get());
+            }
+            return;
+        }
+        record.set_state(if end == End::Blocked {
+            State::Idle
+        } else {
+            State::Free
+        });
+        self.ready -= 1;
+        if server == FAIR {
+            self.fair.charge(record, used);
+            self.fair.remove(slots, slot, record);
+            if self.fair.is_empty() && !self.upper.is_empty() {
+                self.deactivate(FAIR, now);
+            }
+        } else {
+            self.open.remove(slot);
+            if self.open.is_empty() {
+                self.deactivate(OPEN, now);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn finish_contended(&mut self, slots: &[Slot], slot: u32, end: End, used: u64, now: u64) {
+        let record = &slots[slot as usize];
         let server = record.server.get() as u32;
         match end {
             End::Yielded => {
@@ -541,7 +581,7 @@ impl Scheduler {
                     State::Free
                 });
                 if server == FAIR {
-                    self.fair.charge(slots, slot, used);
+                    self.fair.charge(record, used);
                 }
                 // A server that goes idle gets its next budget when it wakes: not before its next period, and with all
                 // of its deadline still to come.

@@ -35,7 +35,7 @@ impl<P: Platform> Core<P> {
                     bytes: layout.size(),
                 },
             )?;
-            local.free.remove(&self.slots, slot);
+            local.free.remove(&self.slots, slot, self.slot(slot));
             Ok((slot, memory))
         });
         let (slot, memory) = placed.ok_or(SpawnError::NotHere { core: self.id })??;
@@ -55,7 +55,7 @@ impl<P: Platform> Core<P> {
                 }
             });
             self.born(local, slot, now);
-            local.sched.wake(&self.slots, slot, now);
+            local.sched.wake(&self.slots, slot, record, now);
             if P::STATS {
                 self.stats.slab_bytes.set(local.slab.held() as u64);
                 self.stats

@@ -103,7 +103,7 @@ impl<P: Platform> Core<P> {
             }
         }
         for slot in config.remote_tasks as u32 + 1..slots as u32 {
-            free.push(&table, slot);
+            free.push(&table, slot, &table[slot as usize]);
         }
         let stats_slots = if P::STATS { slots } else { 0 };
         let sites = if P::STATS {

@@ -262,9 +262,6 @@ impl<P: Platform> Core<P> {
         } else {
             End::Blocked
         };
-        if end == End::Yielded && local.sched.finish_turn(&self.slots, slot, record, used) {
-            return true;
-        }
         local
             .sched
             .finish(&self.slots, slot, record, end, used, local.now);
@@ -346,7 +343,7 @@ impl<P: Platform> Core<P> {
         if record.has(flag::POOLED) {
             self.pool.0.push(&self.slots, slot);
         } else {
-            local.free.push_front(&self.slots, slot);
+            local.free.push_front(&self.slots, slot, record);
         }
     }
 

@@ -57,7 +57,7 @@ impl<P: Platform> Core<P> {
             State::Polling => local.rewoken = true,
             State::Idle => {
                 let now = self.wake_time(local, record);
-                local.sched.wake(&self.slots, slot, now);
+                local.sched.wake(&self.slots, slot, record, now);
             }
             State::Moved => {
                 // Through the inbox even if that is this core's own: `local` is borrowed.
@@ -203,7 +203,7 @@ impl<P: Platform> Core<P> {
                 if P::STATS {
                     self.record(slot).wakes.add(1);
                 }
-                local.sched.wake(&self.slots, slot, at);
+                local.sched.wake(&self.slots, slot, record, at);
             }
             _ => self.wake_here(local, slot, record),
         }
