@@ -15,7 +15,7 @@ use crate::{
     rng::Rng,
     run,
     taskset::{TaskSpec, Trigger, Work},
-    trace::Event,
+    trace::{Class, Event},
     world::{self, Action},
 };
 
@@ -209,6 +209,14 @@ impl<P: Simulated> Future for Body<P> {
             this.work();
             if this.left == 0 {
                 this.job_done();
+            }
+            if this.spec.changes
+                && let Class::In(res) = this.spec.class
+                && this
+                    .rng
+                    .percent(if this.spec.work == Work::Busy { 40 } else { 20 })
+            {
+                run::change::<P>(res, &mut this.rng);
             }
             let may_stop = this.left == 0 || this.spec.work == Work::Busy;
             if may_stop && world::since_origin() >= this.spec.stop {

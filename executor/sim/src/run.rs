@@ -13,7 +13,7 @@ use crate::{
     oracle::{Counts, Violation},
     platform::{Bare, Counted, Place, Simulated, at, config, now},
     rng::Rng,
-    taskset::{TaskSet, Trigger, Work},
+    taskset::{TaskSet, TaskSpec, Trigger, Work},
     trace::{Class, Division, Event, Terms},
     world::{self, Action},
 };
@@ -223,6 +223,38 @@ fn reservation(terms: &Terms) -> Reservation {
     reservation
 }
 
+/// Changes the terms of a reservation at random, from a poll of one of its tasks. A task that keeps to the old terms keeps
+/// to the new ones.
+pub fn change<P: Simulated>(res: u32, rng: &mut Rng) {
+    let (core, asked, claim) = current(|current| {
+        let (core, asked) = current.set.reservations[res as usize];
+        let claim = std::mem::take(&mut current.claims[res as usize]);
+        (core, asked, claim)
+    });
+    let most = (asked.budget + asked.budget / 3).min(asked.deadline);
+    let terms = Terms {
+        budget: rng.between(asked.budget, most),
+        period: rng.between(
+            (asked.period - asked.period / 4).max(asked.deadline),
+            asked.period,
+        ),
+        hard: rng.percent(50),
+        ..asked
+    };
+    if let Claim::Admitted(handle) = &claim
+        && let Some(reserved) = handle.downcast_ref::<Reserved<P>>()
+        && reserved.change(reservation(&terms)).is_ok()
+    {
+        world::emit(Event::Reserve {
+            t: world::since_origin(),
+            res,
+            core,
+            terms,
+        });
+    }
+    current(|current| current.claims[res as usize] = claim);
+}
+
 /// The reservation of a task about to be spawned, asked for if this is the first; `None` if it was refused.
 fn claim<P: Simulated>(res: u32) -> Option<Box<dyn Any>> {
     let (claim, core, terms) = current(|current| {
@@ -309,7 +341,8 @@ pub fn spawn<P: Simulated>(task: u32) {
         let last = current(|current| {
             let waiting = &mut current.waiting[res as usize];
             *waiting -= 1;
-            *waiting == 0
+            let changes = |task: &TaskSpec| task.changes && task.class == Class::In(res);
+            *waiting == 0 && !current.set.tasks.iter().any(changes)
         });
         let claim = if last {
             Claim::LeftToTasks
@@ -382,6 +415,10 @@ pub fn finished(task: u32) {
         _ => None,
     });
     if let Some(res) = gone {
+        let claim = current(|current| {
+            std::mem::replace(&mut current.claims[res as usize], Claim::LeftToTasks)
+        });
+        drop(claim);
         world::emit(Event::Release {
             t: world::since_origin(),
             res,

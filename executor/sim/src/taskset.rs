@@ -69,6 +69,8 @@ pub struct TaskSpec {
     pub stop: u64,
     /// Whom it wakes at the end of a job.
     pub wakes: Vec<u32>,
+    /// Changes the terms of its reservation now and then.
+    pub changes: bool,
     /// Whether all its jobs must end within the reservation's deadline.
     pub guaranteed: bool,
 }
@@ -270,6 +272,8 @@ impl Maker {
             } else {
                 u64::MAX
             };
+            // New terms put a job in progress off to where the old ones have paid for it.
+            let changes = self.rng.percent(12);
             self.set.tasks.push(TaskSpec {
                 core,
                 class: Class::In(res),
@@ -279,7 +283,8 @@ impl Maker {
                 start,
                 stop,
                 wakes: Vec::new(),
-                guaranteed: !shared && !terms.overruns,
+                changes,
+                guaranteed: !shared && !terms.overruns && !changes,
             });
         }
     }
@@ -384,6 +389,7 @@ impl Maker {
                 start,
                 stop,
                 wakes: Vec::new(),
+                changes: false,
                 guaranteed: false,
             });
         }

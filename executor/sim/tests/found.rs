@@ -32,6 +32,7 @@ fn task(class: Class, work: Work, longest_poll: u64) -> TaskSpec {
         start: 0,
         stop: u64::MAX,
         wakes: Vec::new(),
+        changes: false,
         guaranteed: false,
     }
 }
@@ -147,4 +148,27 @@ fn best_effort_that_came_first_keeps_its_share() {
         ..task(Class::Open(Some(100 * MICROS)), Work::Busy, 50)
     };
     holds(&[], &[task(Class::Fair(1024), Work::Busy, 50), open]);
+}
+
+/// A poll that changed the terms of a hard reservation used to be free when that throttled it.
+#[test]
+fn a_change_in_every_poll_forgives_nothing() {
+    for hard in [true, false] {
+        let greedy = Terms {
+            overruns: true,
+            ..terms(1000, 10_000, 10_000, 100, hard)
+        };
+        let changer = TaskSpec {
+            changes: true,
+            ..task(Class::In(0), Work::Busy, 100)
+        };
+        let victim = TaskSpec {
+            guaranteed: true,
+            ..task(Class::In(1), jobs(20_000, 9000), 100)
+        };
+        holds(
+            &[greedy, terms(9000, 20_000, 20_000, 100, false)],
+            &[changer, victim, task(Class::Fair(1024), Work::Busy, 50)],
+        );
+    }
 }

@@ -615,7 +615,10 @@ impl Scheduler {
     ) {
         let reclaimable = self.reclaimable(now);
         let entry = &mut self.servers[server as usize];
-        if entry.phase != Phase::Ready {
+        // Best effort on slack costs nothing. A reservation can be throttled in the middle of a poll, by new terms: the
+        // poll is charged all the same, or a change in every poll would make them all free.
+        let throttled = entry.phase == Phase::Throttled && server >= FIRST_RESERVED;
+        if entry.phase != Phase::Ready && !throttled {
             return;
         }
         let cost = if entry.reclaims {

@@ -71,6 +71,45 @@ impl Account {
         exhausted
     }
 
+    /// Until when the bandwidth has paid for what was used: the 0-lag time of Abeni and Buttazzo.
+    fn paid(&self, terms: &Terms) -> i128 {
+        let lead = self.left.abs() * i128::from(terms.period) / i128::from(terms.budget);
+        if self.left <= 0 {
+            self.period_end + lead
+        } else {
+            (self.period_end - lead).max(0)
+        }
+    }
+
+    /// New terms at `now`: they begin where the old ones have paid for what was used, with the budget that still fits.
+    pub fn change(&mut self, old: &Terms, new: &Terms, ready: bool, now: u64) {
+        let (paid, t) = (self.paid(old), i128::from(now));
+        let (q, d) = (i128::from(new.budget), i128::from(new.deadline));
+        *self = Account::default();
+        if paid > t {
+            (self.deadline, self.period_end) = (paid, paid);
+        } else if !ready {
+            return;
+        } else if paid + d <= t {
+            self.begin(new, t);
+        } else {
+            self.left = q * (paid + d - t) / d;
+            (self.deadline, self.period_end) = (paid + d, paid + i128::from(new.period));
+        }
+        if ready && self.left <= 0 {
+            self.exhausted(new, t);
+        }
+    }
+
+    /// Nobody waits any more for the budget it was to get.
+    pub fn give_up_waiting(&mut self, terms: &Terms) {
+        if self.waits_until.take().is_some() {
+            self.left -= i128::from(terms.budget);
+            self.period_end -= i128::from(terms.period);
+            self.deadline = self.period_end;
+        }
+    }
+
     /// As many periods as pay the debt and leave something.
     fn exhausted(&mut self, terms: &Terms, now: i128) {
         let (q, t, d) = (

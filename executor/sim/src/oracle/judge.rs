@@ -144,9 +144,12 @@ impl Oracle {
         set.extend(
             self.servers
                 .iter()
-                .flatten()
-                .filter(|server| server.core == core && !server.released)
-                .map(|server| server.terms),
+                .enumerate()
+                .filter_map(|(other, server)| Some((other, server.as_ref()?)))
+                .filter(|(other, server)| {
+                    server.core == core && !server.released && *other != res as usize
+                })
+                .map(|(_, server)| server.terms),
         );
         let home = self.core(core)?;
         if admission::clearly_too_much(&home.division, &set) {
@@ -155,9 +158,20 @@ impl Oracle {
             ));
         }
         home.declared = home.declared.max(terms.p_max);
-        home.reservations.push(res);
         // What is left for others is divided anew.
         home.contended = None;
+        let turn = self.turn();
+        if let Some(server) = entry(&mut self.servers, res)? {
+            let old = std::mem::replace(&mut server.terms, terms);
+            if !terms.reclaims {
+                let ready = !server.members.is_empty();
+                server.account.change(&old, &terms, ready, t);
+            }
+            server.turn = turn;
+            server.ceiling = Ceiling::default();
+            return Ok(());
+        }
+        self.core(core)?.reservations.push(res);
         *entry(&mut self.servers, res)? = Some(Server {
             terms,
             core,

@@ -74,6 +74,9 @@ impl Oracle {
             server.turn = turn;
             throttled = u64::from(server.account.waits_until.is_some());
         }
+        if !goes_on {
+            server.account.give_up_waiting(&terms);
+        }
         if terms.hard && !terms.reclaims {
             let rate = terms.budget as f64 / terms.period as f64;
             let burst = 2.0 * terms.budget as f64

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `executor-trace 1` | first |
 //! | `core C LIMIT OPEN_LEAST FAIR_BUDGET FAIR_PERIOD OPEN_PERIOD LONGEST_POLL timed\|untimed` | a core starts (shares in thousandths; `timed`: with `Platform::STATS`) |
-//! | `reserve T R C BUDGET PERIOD DEADLINE P_MAX hard\|soft FLAGS` | reservation R is admitted; flags: `-`, or of `r` reclaims, `o` known to overrun |
+//! | `reserve T R C BUDGET PERIOD DEADLINE P_MAX hard\|soft FLAGS` | reservation R is admitted, or its terms change; flags: `-`, or of `r` reclaims, `o` known to overrun |
 //! | `release T R` | its last task and handle are gone |
 //! | `task K C fair WEIGHT`, `task K C open RELATIVE`, `task K C open -`, `task K C in R FLAGS` | task K exists, as best effort, with a deadline, in a reservation; flags: `-` or `g`: a job never asks for more than the budget and comes at most once a period |
 //! | `wake T C K STAMP DEADLINE` | the core queues K, which was idle; STAMP is when the wake was issued, DEADLINE its deadline or `-` |
