@@ -9,7 +9,7 @@ use executor_sim::{
 
 #[test]
 fn a_seed_is_the_same_run_on_used_cores() {
-    let seeds = if cfg!(debug_assertions) { 25 } else { 150 };
+    let seeds = if cfg!(debug_assertions) { 10 } else { 150 };
     for overload in [false, true] {
         for seed in 0..seeds {
             let set = TaskSet::random(
