@@ -12,7 +12,9 @@ pub fn start() {
     let gained = hal::mem::frames::release_boot_memory();
     ::log::debug!(target: "memory", "{} KiB of start-up memory given back", gained * 4);
     step_done("ACPI");
-    if let Err(error) = hal::irq::init(hal::irq::Options::default()) {
+    if let Err(error) = hal::irq::init(hal::irq::Options {
+        x2apic: options().x2apic,
+    }) {
         panic!("interrupts cannot be set up: {error}");
     }
     step_done("interrupts");

@@ -33,6 +33,8 @@ pub struct Options {
     pub acpi_rsdp: Option<u64>,
     /// Most cores to use.
     pub most_cores: Option<u32>,
+    /// Whether to use x2APIC mode; `None`: where it is needed or pays.
+    pub x2apic: Option<bool>,
     /// Whether to watch for stuck cores.
     pub watchdog: bool,
 }
@@ -69,6 +71,7 @@ impl Options {
                 .unwrap_or_default(),
             acpi_rsdp: number("acpi_rsdp"),
             most_cores: number("smp").map(|count| u32::try_from(count).unwrap_or(u32::MAX).max(1)),
+            x2apic: flag("x2apic"),
             watchdog: flag("watchdog").unwrap_or(true),
             words,
         }

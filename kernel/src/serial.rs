@@ -68,3 +68,8 @@ pub fn start(kind: SerialShell) {
         shells::start("serial-shell", config, received_out, output_in);
     }
 }
+
+/// Whether all that was written has gone to the port.
+pub fn is_drained() -> bool {
+    SHELL_OUTPUT.is_drained() && TO_SEND.is_drained()
+}

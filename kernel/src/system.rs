@@ -206,6 +206,20 @@ fn level(level: ::log::Level) -> Level {
     }
 }
 
+/// Lets the serial port send what has been written, for a moment at most: the machine is about to go.
+async fn drain_output() {
+    const STEP: Duration = Duration::from_millis(2);
+    const MOST_STEPS: u32 = 150;
+    for _ in 0..MOST_STEPS {
+        if crate::serial::is_drained() {
+            break;
+        }
+        exec::sleep(STEP).await;
+    }
+    // The port's own buffer of 16 bytes takes 1.4 ms.
+    exec::sleep(STEP).await;
+}
+
 impl System for KernelSystem {
     async fn tasks(&self, cursor: &mut Cursor, page: &mut [TaskRow]) -> usize {
         page_of(cursor, page, |visit| {
@@ -368,6 +382,7 @@ impl System for KernelSystem {
 
     async fn poweroff(&self) -> Refused {
         ::log::info!(target: "power", "switching off");
+        drain_output().await;
         hal::acpi::power_off();
         Refused {
             reason: Text::from_start(
@@ -378,6 +393,7 @@ impl System for KernelSystem {
 
     async fn reboot(&self) -> Refused {
         ::log::info!(target: "power", "restarting");
+        drain_output().await;
         hal::acpi::reboot()
     }
 

@@ -96,6 +96,14 @@ impl<const CAPACITY: usize> Pipe<CAPACITY> {
     }
 }
 
+impl<const CAPACITY: usize> Pipe<CAPACITY> {
+    /// Whether nothing is on its way, as of a moment ago.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        (self as &RawPipe).is_empty()
+    }
+}
+
 impl<const CAPACITY: usize> Default for Pipe<CAPACITY> {
     fn default() -> Self {
         Self::new()

@@ -89,12 +89,6 @@ pub const OPTIONS: &[KnownOption] = {
         ),
         option("bench.", Text, Prefix, "settings of the measuring probes"),
         option(
-            "inject",
-            Text,
-            Repeated,
-            "make a named fault happen, to test how it is handled",
-        ),
-        option(
             "kaslr",
             Flag,
             Once,
@@ -143,6 +137,12 @@ pub const OPTIONS: &[KnownOption] = {
             Flag,
             Once,
             "watch for cores stuck with interrupts off and for long polls",
+        ),
+        option(
+            "x2apic",
+            Flag,
+            Once,
+            "use the processor's x2APIC mode (by default: where APIC ids need it, and in virtual machines)",
         ),
     ]
 };

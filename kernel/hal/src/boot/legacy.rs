@@ -135,8 +135,7 @@ unsafe fn read_multiboot2(boot: &mut BootInfo, info: u64) {
         info + u64::from(information.total_size() as u32),
         MemoryKind::Reclaimable,
     ));
-    // The RSDP tags hold copies, good enough to find the tables by: ACPI parsing runs long after this memory
-    // could be reused, so the original is searched for there; firmware keeps it below 1 MiB on BIOS.
+    // The RSDP tags hold copies, which are as good as the original: this memory is kept until ACPI has been read.
     boot.rsdp = information
         .rsdp_v2_tag()
         .map(|tag| core::ptr::from_ref(tag) as *const u8 as u64 + RSDP_OFFSET_IN_TAG)

@@ -53,7 +53,7 @@ fn early_ticks() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-const EARLY_STACK_BYTES: usize = 16 * 1024;
+const EARLY_STACK_BYTES: usize = if cfg!(debug_assertions) { 64 } else { 16 } * 1024;
 
 /// Interrupt stacks of the boot core until there is memory for guarded ones.
 #[repr(C, align(16))]

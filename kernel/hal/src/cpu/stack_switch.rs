@@ -10,8 +10,8 @@ use crate::mem::stack::{GuardedStack, StackUse};
 
 /// Pages of the one stack a core's executor polls on: 128 KiB, or 1 MiB in a debug build, which copies futures about.
 const EXECUTOR_PAGES: u64 = if cfg!(debug_assertions) { 256 } else { 32 };
-/// Pages of each interrupt stack: 16 KiB, room for a report with symbols.
-const INTERRUPT_PAGES: u64 = 4;
+/// Pages of each interrupt stack: 16 KiB, room for a report with symbols (64 KiB in a debug build).
+const INTERRUPT_PAGES: u64 = if cfg!(debug_assertions) { 16 } else { 4 };
 
 /// The stacks of one core.
 #[derive(Clone, Copy, Debug)]

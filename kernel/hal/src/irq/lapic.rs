@@ -136,11 +136,17 @@ fn write(register: Register, value: u32) {
     }
 }
 
+/// Whether x2APIC mode is worth turning on: on real machines only for APIC ids that need it, as some firmware's own
+/// handlers expect the mode they set up; in virtual ones always, as it spares them emulating memory accesses.
+fn wants_x2apic() -> bool {
+    crate::cpu::features().hypervisor || crate::acpi::usable_apic_ids().any(|id| id >= 0xff)
+}
+
 /// Decides how local APICs are reached and maps their registers. Once, on the boot core, interrupts off.
 ///
-/// x2APIC is used where the CPU has it and `allow_x2apic`, and always where the firmware has left it on
-/// (there is no way back without a reset of the APIC, §12.12.5).
-pub(super) fn find(allow_x2apic: bool) -> Result<Mode, IrqError> {
+/// x2APIC is used where the firmware has left it on (there is no way back without a reset of the APIC, §12.12.5), and
+/// else, if the CPU has it, as `x2apic` says; `None` leaves it to [`wants_x2apic`].
+pub(super) fn find(x2apic: Option<bool>) -> Result<Mode, IrqError> {
     let has_apic = CpuId::with_cpuid_reader(CpuIdReaderNative)
         .get_feature_info()
         .is_some_and(|features| features.has_apic());
@@ -149,7 +155,7 @@ pub(super) fn find(allow_x2apic: bool) -> Result<Mode, IrqError> {
     }
     let base = read_msr(APIC_BASE_MSR);
     let already_on = base & APIC_BASE_X2APIC != 0;
-    if already_on || (crate::cpu::features().x2apic && allow_x2apic) {
+    if already_on || (crate::cpu::features().x2apic && x2apic.unwrap_or_else(wants_x2apic)) {
         MODE.store(2, Ordering::Relaxed);
         return Ok(Mode::X2Apic);
     }

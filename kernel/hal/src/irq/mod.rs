@@ -162,16 +162,10 @@ pub(crate) struct Setup {
 static SETUP: OnceCell<Setup> = OnceCell::uninit();
 
 /// Choices for [`init`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Use x2APIC mode where the CPU has it.
-    pub x2apic: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { x2apic: true }
-    }
+    /// Whether to use x2APIC mode where the CPU has it; `None`: where it is needed or pays.
+    pub x2apic: Option<bool>,
 }
 
 /// Silences the 8259 pair, finds local APICs and IOAPICs, masks all lines. Once, on the boot core, interrupts off,
