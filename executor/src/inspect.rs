@@ -53,7 +53,8 @@ pub struct TaskInfo<'a> {
     pub misses: u32,
     /// Polls longer than allowed.
     pub overruns: u32,
-    /// What all tasks of its name and place did on this core: latency histogram, misses by cause.
+    /// What all tasks of its name and place did on this core: latency histogram, misses by cause. For places beyond
+    /// what there is memory or room for, what the tasks of all of them did.
     pub site: Option<&'a SiteRecord>,
 }
 
@@ -137,7 +138,7 @@ impl<P: Platform> Fleet<P> {
             spawned_at: record.map_or(0, |record| record.spawned_at.get()),
             misses: record.map_or(0, |record| record.misses.get()),
             overruns: record.map_or(0, |record| record.overruns.get()),
-            site: home.sites.get(site as usize),
+            site: home.sites.get(site).map(|(record, _)| record),
         })
     }
 
@@ -149,8 +150,8 @@ impl<P: Platform> Fleet<P> {
     ) {
         let Some(home) = self.core(core) else { return };
         for index in 0..SITES as u16 {
-            if let (Some(site), Some(record)) =
-                (self.sites.get(index), home.sites.get(index as usize))
+            if let (Some(site), Some((record, true))) =
+                (self.sites.get(index), home.sites.get(index))
                 && record.latency.total() > 0
             {
                 look(site.name, site.place, record);

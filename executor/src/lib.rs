@@ -13,7 +13,7 @@
 //!   memory; from an interrupt handler or elsewhere it is an atomic bit and a lock-free push, and a kick only if the core sleeps or runs
 //!   something [`preemptible`] and less urgent.
 //! * **Memory.** Everything is allocated when a core starts, except for the futures themselves, which come from per-core lists by
-//!   size. Nothing is allocated per wake, poll or timer; every allocation may fail and says so.
+//!   size, and for a place's statistics, when it first spawns on a core. Nothing is allocated per wake, poll or timer; every allocation may fail and says so.
 //! * **Watching.** Counters, histograms, why jobs were late, and what each core polls right now can be read from anywhere at any
 //!   time, without stopping anyone. With [`Platform::STATS`] off none of it is compiled in.
 //!

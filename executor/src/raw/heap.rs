@@ -22,7 +22,10 @@ const ITEM_BITS: u32 = 20;
 const ITEM_MASK: u64 = (1 << ITEM_BITS) - 1;
 /// Sequence numbers: 44 bits, renumbered when they run out (days of pushes without ever being empty).
 const SEQUENCE_END: u64 = 1 << 44;
-const UNUSED: Entry = Entry { time: u64::MAX, turn: u64::MAX };
+const UNUSED: Entry = Entry {
+    time: u64::MAX,
+    turn: u64::MAX,
+};
 /// Position of the root; see the module.
 const ROOT: usize = 3;
 /// `place` of an item that is not in the heap.
@@ -45,7 +48,11 @@ impl Entry {
     /// As `<`, with the common case first.
     #[inline(always)]
     fn is_before(self, other: Entry) -> bool {
-        if self.time == other.time { self.turn < other.turn } else { self.time < other.time }
+        if self.time == other.time {
+            self.turn < other.turn
+        } else {
+            self.time < other.time
+        }
     }
 }
 
@@ -71,7 +78,10 @@ impl Line {
 
     #[inline(always)]
     fn get(&self, lane: usize) -> Entry {
-        Entry { time: self.times[lane & 3], turn: self.turns[lane & 3] }
+        Entry {
+            time: self.times[lane & 3],
+            turn: self.turns[lane & 3],
+        }
     }
 }
 
@@ -113,11 +123,23 @@ impl Heap {
         let count = (ROOT + capacity) / 4 + 1;
         let mut lines = Vec::new();
         lines.try_reserve_exact(count)?;
-        lines.resize(count, Line { times: [UNUSED.time; 4], turns: [UNUSED.turn; 4] });
+        lines.resize(
+            count,
+            Line {
+                times: [UNUSED.time; 4],
+                turns: [UNUSED.turn; 4],
+            },
+        );
         let mut place = Vec::new();
         place.try_reserve_exact(capacity)?;
         place.resize(capacity, ABSENT);
-        Ok(Heap { lines, place, len: 0, sequence: 0, root: UNUSED })
+        Ok(Heap {
+            lines,
+            place,
+            len: 0,
+            sequence: 0,
+            root: UNUSED,
+        })
     }
 
     /// How many items are in the heap.
@@ -135,7 +157,11 @@ impl Heap {
     /// The earliest item.
     #[inline(always)]
     pub fn first(&self) -> Option<u32> {
-        if self.len == 0 { None } else { Some(self.root.item()) }
+        if self.len == 0 {
+            None
+        } else {
+            Some(self.root.item())
+        }
     }
 
     /// The earliest time; `u64::MAX` when empty.
@@ -163,7 +189,10 @@ impl Heap {
         let Some(&place) = self.place.get(item as usize) else {
             return;
         };
-        let entry = Entry { time, turn: self.sequence << ITEM_BITS | item as u64 };
+        let entry = Entry {
+            time,
+            turn: self.sequence << ITEM_BITS | item as u64,
+        };
         self.sequence += 1;
         if place == ABSENT {
             let position = ROOT + self.len;

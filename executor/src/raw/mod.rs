@@ -12,7 +12,7 @@
 //! | [`core`] | a core's unlocked state and the dispatch loop that owns it |
 //! | [`join`] | the typed handle |
 //! | [`locals`] | task-local values |
-//! | [`sites`] | the append-only table of spawn places |
+//! | [`sites`] | the append-only table of spawn places, and what is counted by them |
 //! | [`gate`] | the wait list under `executor::sync` |
 //! | [`guarded`] | what locks guard |
 //! | [`ring`], [`oneshot`], [`shared`] | what channels carry |

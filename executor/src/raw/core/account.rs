@@ -5,7 +5,6 @@ use crate::{
     event::{Event, Late},
     ident::TaskId,
     platform::Platform,
-    raw::sites::SITES,
     sched::FAIR,
     slot::{Slot, flag},
 };
@@ -27,7 +26,7 @@ impl<P: Platform> Core<P> {
         counters.polls.add(1);
         counters.longest_poll.raise(used);
         self.stats.dispatches.add(1);
-        let site = &self.sites[record.site.get() as usize % SITES];
+        let site = self.sites.of(record.site.get());
         site.latency
             .record(start.saturating_sub(record.woken_at.get()));
         let server = record.server.get() as u32;
@@ -67,7 +66,10 @@ impl<P: Platform> Core<P> {
     /// the core is borrowed: the platform may wake whom it likes, this task included.
     #[cold]
     pub(super) fn report(&self, record: &Slot) {
-        let take = || self.with(|local| local.notes.iter_mut().find_map(Option::take)).flatten();
+        let take = || {
+            self.with(|local| local.notes.iter_mut().find_map(Option::take))
+                .flatten()
+        };
         let woken = || self.with(|local| local.rewoken) == Some(true);
         let before = woken();
         while let Some(event) = take() {
@@ -80,7 +82,7 @@ impl<P: Platform> Core<P> {
 
     #[cold]
     fn overran(&self, local: &mut Local, slot: u32, ticks: u64, allowed_ticks: u64) {
-        let site = &self.sites[self.slot(slot).site.get() as usize % SITES];
+        let site = self.sites.of(self.slot(slot).site.get());
         site.overruns.add(1);
         site.longest_poll.raise(ticks);
         self.stats.longest_poll.raise(ticks);
@@ -121,7 +123,7 @@ impl<P: Platform> Core<P> {
         };
         self.record(slot).misses.add(1);
         self.stats.misses[cause as usize].add(1);
-        self.sites[record.site.get() as usize % SITES].misses[cause as usize].add(1);
+        self.sites.of(record.site.get()).misses[cause as usize].add(1);
         local.notes[1] = Some(Event::Missed {
             task: self.id_of(slot),
             late_ticks: local.now - deadline,

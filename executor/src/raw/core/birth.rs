@@ -110,6 +110,7 @@ impl<P: Platform> Core<P> {
         self.stats.tasks.add(1);
         if P::STATS {
             self.record(slot).begin(now);
+            self.sites.prepare(self.slot(slot).site.get());
             self.stats.spawned.add(1);
         }
     }

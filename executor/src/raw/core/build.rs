@@ -13,11 +13,12 @@ use crate::{
     pool::Pool,
     raw::{
         locals::Chain,
+        sites::SiteRecords,
         slab::{Returns, Slab},
     },
     sched::{FAIR, FIRST_RESERVED, OPEN, Scheduler, Terms, cbs::Params, list::List},
     slot::{NONE, Slot, flag},
-    stats::{CoreStats, SiteRecord, TaskRecord},
+    stats::{CoreStats, TaskRecord},
     timers::Timers,
 };
 
@@ -107,9 +108,9 @@ impl<P: Platform> Core<P> {
         }
         let stats_slots = if P::STATS { slots } else { 0 };
         let sites = if P::STATS {
-            crate::raw::sites::SITES
+            SiteRecords::new().ok_or(StartError::NoMemory)?
         } else {
-            0
+            SiteRecords::none()
         };
         let timers = Timers::with_capacity(config.timers).map_err(no_memory)?;
         Ok(Core {
@@ -118,7 +119,7 @@ impl<P: Platform> Core<P> {
             slots: table,
             cold: filled(slots, Cold::default)?,
             records: filled(stats_slots, TaskRecord::default)?,
-            sites: filled(sites, SiteRecord::default)?,
+            sites,
             polling: Polling::default(),
             stats: CoreStats::default(),
             local: Apart(UnsafeCell::new(Local {

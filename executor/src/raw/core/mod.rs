@@ -31,6 +31,7 @@ use super::{
     block::{self, Head},
     joincell::Completion,
     locals::Chain,
+    sites::SiteRecords,
     slab::{Returns, Slab},
     waker,
 };
@@ -45,7 +46,7 @@ use crate::{
     published::P64,
     sched::{self, End, FIRST_RESERVED, Scheduler, list::List},
     slot::{NONE, Slot, State, flag},
-    stats::{CoreStats, SiteRecord, TaskRecord},
+    stats::{CoreStats, TaskRecord},
     timers::{TimerId, Timers},
 };
 
@@ -123,7 +124,7 @@ pub(crate) struct Core<P: Platform> {
     pub(crate) slots: Vec<Slot>,
     pub(crate) cold: Vec<Cold>,
     pub(crate) records: Vec<TaskRecord>,
-    pub(crate) sites: Vec<SiteRecord>,
+    pub(crate) sites: SiteRecords,
     pub(crate) polling: Polling,
     pub(crate) stats: CoreStats,
     local: Apart<UnsafeCell<Local>>,
