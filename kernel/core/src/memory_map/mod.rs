@@ -355,6 +355,17 @@ impl MemoryMap {
         below: u64,
         kind: MemoryKind,
     ) -> Result<PhysRange, NoMemory> {
+        self.take_from(MemoryKind::Usable, bytes, align, below, kind)
+    }
+
+    fn take_from(
+        &mut self,
+        source: MemoryKind,
+        bytes: u64,
+        align: u64,
+        below: u64,
+        kind: MemoryKind,
+    ) -> Result<PhysRange, NoMemory> {
         let error = NoMemory {
             bytes,
             align,
@@ -367,7 +378,7 @@ impl MemoryMap {
         }
         let fit = |region: &MemoryRegion| {
             let start = region.end.min(below).checked_sub(bytes)? & !(align - 1);
-            (region.kind == MemoryKind::Usable && start >= region.start).then_some(start)
+            (region.kind == source && start >= region.start).then_some(start)
         };
         let found = self
             .regions
@@ -399,12 +410,22 @@ impl MemoryMap {
         Ok(range)
     }
 
-    /// Takes the page from which the other cores are started: below 1 MiB, marked as boot data.
+    /// Takes the page from which the other cores are started: below 1 MiB, marked as boot data. Where firmware has used all of low
+    /// memory for its boot services, one of their pages: it is written only when they and what they left are no longer needed.
     ///
     /// # Errors
     /// [`NoMemory`] if firmware keeps all of low memory; the other cores cannot be started then.
     pub fn take_trampoline(&mut self) -> Result<PhysRange, NoMemory> {
-        self.take(PAGE_BYTES, PAGE_BYTES, LOW_MEMORY_END, MemoryKind::BootData)
+        let mut take = |source| {
+            self.take_from(
+                source,
+                PAGE_BYTES,
+                PAGE_BYTES,
+                LOW_MEMORY_END,
+                MemoryKind::BootData,
+            )
+        };
+        take(MemoryKind::Usable).or_else(|_| take(MemoryKind::Reclaimable))
     }
 
     /// Turns all regions of `kind` into usable RAM (reclaimable ones once boot data was copied out, ACPI tables once

@@ -139,6 +139,14 @@ fn the_trampoline_lies_in_low_memory() {
 }
 
 #[test]
+fn the_trampoline_may_lie_where_boot_services_were() {
+    let region = MemoryRegion::new(0x20000, 0xa0000, MemoryKind::Reclaimable);
+    let mut map = MemoryMap::normalise(&[region], &[], 40);
+    assert_eq!(map.take_trampoline(), Ok(PhysRange::new(0x9f000, 0xa0000)));
+    assert_eq!(map.bytes_of(MemoryKind::BootData), PAGE_BYTES);
+}
+
+#[test]
 fn taking_respects_alignment_and_limit_and_joins() {
     let mut map = MemoryMap::normalise(&q35(), &[], 40);
     let before = map.regions().len();
