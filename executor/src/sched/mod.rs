@@ -526,16 +526,17 @@ impl Scheduler {
         now: u64,
     ) {
         let server = record.server.get() as u32;
+        if end == End::Yielded && server == FAIR && self.upper.len() <= 1 {
+            record.set_state(State::Queued);
+            self.fair.rotate(slots, slot, record, used);
+            return;
+        }
         if server >= FIRST_RESERVED || self.upper.len() > 1 {
             return self.finish_contended(slots, slot, end, used, now);
         }
         if end == End::Yielded {
             record.set_state(State::Queued);
-            if server == FAIR {
-                self.fair.rotate(slots, slot, record, used);
-            } else {
-                self.open.set(slot, record.deadline.get());
-            }
+            self.open.set(slot, record.deadline.get());
             return;
         }
         record.set_state(if end == End::Blocked {
