@@ -49,7 +49,9 @@ pub fn steps(long: bool) -> Result<Vec<Step>> {
             command(cargo.args(["test", "--quiet", "--package", &package]))
         }));
     }
-    steps.push(Step::new("host.simulation.executor", move || simulation(long)));
+    steps.push(Step::new("host.simulation.executor", move || {
+        simulation(long)
+    }));
     steps.push(Step::new("host.loom.executor", loom));
     steps.push(Step {
         long: true,
