@@ -1,0 +1,151 @@
+//! What happens when a poll ends: the task takes its next place, its server is charged.
+
+use super::{End, FAIR, FIRST_RESERVED, OPEN, Phase, Scheduler, cbs};
+use crate::slot::{NONE, Slot, State, flag};
+
+impl Scheduler {
+    /// The poll ended at `now` after `used` ticks (0 when not timed). The common cases are here: [`OPEN`] or [`FAIR`] has
+    /// no other server beside it, and nobody's budget matters.
+    #[inline(always)]
+    pub(crate) fn finish(
+        &mut self,
+        slots: &[Slot],
+        slot: u32,
+        record: &Slot,
+        end: End,
+        used: u64,
+        now: u64,
+    ) {
+        let server = record.server.get() as u32;
+        if end == End::Yielded && server == FAIR && self.upper.len() <= 1 {
+            record.set_state(State::Queued);
+            self.fair.rotate(slots, slot, record, used);
+            return;
+        }
+        if server >= FIRST_RESERVED || self.upper.len() > 1 {
+            return self.finish_contended(slots, slot, end, used, now);
+        }
+        if end == End::Yielded {
+            record.set_state(State::Queued);
+            self.open.set(slot, record.deadline.get());
+            return;
+        }
+        record.set_state(if end == End::Blocked {
+            State::Idle
+        } else {
+            State::Free
+        });
+        self.ready -= 1;
+        if server == FAIR {
+            self.fair.charge(record, used);
+            self.fair.remove(slots, slot, record);
+            if self.fair.is_empty() && !self.upper.is_empty() {
+                self.deactivate(FAIR, now);
+            }
+        } else {
+            self.open.remove(slot);
+            if self.open.is_empty() {
+                self.deactivate(OPEN, now);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn finish_contended(&mut self, slots: &[Slot], slot: u32, end: End, used: u64, now: u64) {
+        let record = &slots[slot as usize];
+        let server = record.server.get() as u32;
+        match end {
+            End::Yielded => {
+                record.set_state(State::Queued);
+                match server {
+                    OPEN => self.open.set(slot, record.deadline.get()),
+                    FAIR => self.fair.rotate(slots, slot, record, used),
+                    server => self.servers[server as usize]
+                        .members
+                        .rotate(slots, slot, record),
+                }
+                self.charge(slots, server, used, true, now);
+            }
+            End::Blocked | End::Finished => {
+                record.set_state(if end == End::Blocked {
+                    State::Idle
+                } else {
+                    State::Free
+                });
+                if server == FAIR {
+                    self.fair.charge(record, used);
+                }
+                // A server that goes idle gets its next budget when it wakes: not before its next period, and with all
+                // of its deadline still to come.
+                let goes_on = match server {
+                    OPEN => self.open.len() > 1,
+                    FAIR => self.fair.len() > 1,
+                    _ => record.next.get() != NONE || record.previous.get() != NONE,
+                };
+                self.charge(slots, server, used, goes_on, now);
+                self.dequeue(slots, slot, now);
+            }
+        }
+    }
+
+    /// Charges a server that just ran; `goes_on`: it still has ready tasks.
+    #[inline]
+    fn charge(&mut self, slots: &[Slot], server: u32, used: u64, goes_on: bool, now: u64) {
+        if server < FIRST_RESERVED && self.upper.len() <= 1 {
+            return;
+        }
+        self.charge_contended(slots, server, used, goes_on, now);
+    }
+
+    fn charge_contended(
+        &mut self,
+        slots: &[Slot],
+        server: u32,
+        used: u64,
+        goes_on: bool,
+        now: u64,
+    ) {
+        let reclaimable = self.reclaimable(now);
+        let entry = &mut self.servers[server as usize];
+        // Best effort on slack costs nothing. A reservation can be throttled in the middle of a poll, by new terms: the
+        // poll is charged all the same, or a change in every poll would make them all free.
+        let throttled = entry.phase == Phase::Throttled && server >= FIRST_RESERVED;
+        if entry.phase != Phase::Ready && !throttled {
+            return;
+        }
+        let cost = if entry.reclaims {
+            cbs::reclaimed_cost(
+                used,
+                entry.density,
+                self.limit - reclaimable.min(self.limit),
+                self.limit,
+            )
+        } else {
+            used
+        };
+        entry.account.charge(cost);
+        if goes_on && entry.account.is_exhausted() {
+            if entry.hard {
+                let mut next = entry.members.first();
+                while let Some(slot) = next {
+                    slots[slot as usize].raise(flag::THROTTLED);
+                    let following = slots[slot as usize].next.get();
+                    next = (following != NONE).then_some(following);
+                }
+            }
+            self.exhausted(server, now);
+        }
+    }
+
+    /// Bandwidth that nobody can claim before its 0-lag time has passed.
+    fn reclaimable(&self, now: u64) -> u64 {
+        let mut busy = self.active;
+        for server in [OPEN, FAIR] {
+            let entry = &self.servers[server as usize];
+            if entry.phase != Phase::Inactive || entry.account.zero_lag(&entry.params) > now {
+                busy += entry.density;
+            }
+        }
+        self.limit.saturating_sub(busy)
+    }
+}
