@@ -4,6 +4,7 @@ use core::{marker::PhantomData, sync::atomic::Ordering, task::Waker};
 
 use super::{CONTROL, Core};
 use crate::{
+    Event,
     ident::TaskId,
     platform::Platform,
     raw::locals::Chain,
@@ -122,22 +123,31 @@ impl<P: Platform> Core<P> {
     /// Arms a timer on this core, from its task context.
     pub(crate) fn arm(&self, time: u64, waker: Waker) -> Option<Armed> {
         let mut waker = Some(waker);
-        self.with(
-            |local| match waker.take().and_then(|waker| local.timers.arm(time, waker)) {
-                Some(id) => {
-                    if P::STATS {
-                        self.stats.timers_armed.add(1);
+        let armed =
+            self.with(
+                |local| match waker.take().and_then(|waker| local.timers.arm(time, waker)) {
+                    Some(id) => {
+                        if P::STATS {
+                            self.stats.timers_armed.add(1);
+                        }
+                        Armed::Yes(id)
                     }
-                    Armed::Yes(id)
-                }
-                None => {
-                    if P::STATS {
-                        self.stats.timers_exhausted.add(1);
+                    None => {
+                        if P::STATS {
+                            self.stats.timers_exhausted.add(1);
+                        }
+                        Armed::Full
                     }
-                    Armed::Full
-                }
-            },
-        )
+                },
+            );
+        // Sleepers without a timer come back at every poll: tell of the 1st, 2nd, 4th, ... time only.
+        if P::STATS
+            && matches!(armed, Some(Armed::Full))
+            && self.stats.timers_exhausted.get().is_power_of_two()
+        {
+            P::event(Event::TimersExhausted { core: self.id });
+        }
+        armed
     }
 
     /// Whether the timer is still armed; sees to it that it wakes `waker`.
