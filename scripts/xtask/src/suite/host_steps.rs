@@ -149,6 +149,9 @@ fn address_sanitizer() -> Outcome {
         "--quiet",
         "--package",
         "executor",
+        // Not the documentation's examples: they are linked without the sanitizer.
+        "--lib",
+        "--tests",
         "--target",
         HOST_TARGET,
         "--target-dir",
