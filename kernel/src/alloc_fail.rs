@@ -26,7 +26,7 @@ pub async fn run() -> Result<(), &'static str> {
     })
     .await?;
     each_refusal("channel", channel).await?;
-    each_refusal("text console", || async { crate::screen::try_console() }).await?;
+    each_refusal("text console", || async { crate::screen::try_cells() }).await?;
     refused_spawn().await
 }
 

@@ -33,22 +33,16 @@ const MODE_HEIGHT: u16 = 800;
 
 /// Sets a mode on the first such adapter and maps its pixels; `None` if there is none or it does not answer as one.
 pub fn set_mode() -> Option<Framebuffer> {
-    let mut found = None;
-    hal::pci::for_each_device(|info| {
-        if (info.vendor, info.device) == (VENDOR, DEVICE) && found.is_none() {
-            found = Some((info.address, info.bars.first().copied().flatten()));
-        }
-    });
-    let (address, pixels) = found?;
+    let info = hal::pci::find(VENDOR, DEVICE)?;
     let Some(Bar::Memory {
         address: pixels,
         len,
         ..
-    }) = pixels
+    }) = info.bars.first().copied().flatten()
     else {
         return None;
     };
-    let device = Device::open(address).ok()?;
+    let device = Device::open(info.address).ok()?;
     let registers = device.map_bar(2, Cache::Uncached).ok()?;
     if !(OLDEST_ID..=NEWEST_ID).contains(&read(&registers, ID)) {
         return None;

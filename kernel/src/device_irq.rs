@@ -25,14 +25,8 @@ const STEPS: u32 = 1000;
 
 /// Runs the test.
 pub async fn run() -> Result<(), &'static str> {
-    let mut address = None;
-    pci::for_each_device(|info| {
-        if (info.vendor, info.device) == (VENDOR, DEVICE) {
-            address = Some(info.address);
-        }
-    });
-    let device = address
-        .and_then(|address| Device::open(address).ok())
+    let device = pci::find(VENDOR, DEVICE)
+        .and_then(|info| Device::open(info.address).ok())
         .ok_or("this test needs -device edu")?;
     let registers = device
         .map_bar(0, Cache::Uncached)

@@ -80,19 +80,22 @@ fn use_framebuffer(framebuffer: Framebuffer) {
     );
 }
 
-/// Makes a text console and gives it back: for the test of what happens when memory is out.
-pub fn try_console() -> Result<(), ()> {
-    let mut cells = Vec::<Cell>::new();
-    cells
-        .try_reserve_exact(console::cells_needed(1280, 800))
-        .map_err(drop)
+/// Allocates a console's memory as start-up does and gives it back: for the test of what happens when memory is out.
+pub fn try_cells() -> Result<(), ()> {
+    cells_for(1280, 800).map(drop).ok_or(())
 }
 
-fn new_console(framebuffer: &'static Framebuffer) -> Option<TextConsole> {
-    let count = console::cells_needed(framebuffer.width(), framebuffer.height());
+/// Memory for a console on a framebuffer of this size.
+fn cells_for(width: u32, height: u32) -> Option<Vec<Cell>> {
+    let count = console::cells_needed(width, height);
     let mut cells = Vec::new();
     cells.try_reserve_exact(count).ok()?;
     cells.resize(count, Cell::BLANK);
+    Some(cells)
+}
+
+fn new_console(framebuffer: &'static Framebuffer) -> Option<TextConsole> {
+    let cells = cells_for(framebuffer.width(), framebuffer.height())?;
     // The console lives as long as the kernel.
     Console::new(Pixels(framebuffer), cells.leak()).ok()
 }

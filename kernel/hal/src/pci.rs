@@ -185,6 +185,17 @@ pub fn device_info(index: usize) -> Option<DeviceInfo> {
     DEVICES.lock().get(index).copied()
 }
 
+/// The first function with these ids.
+pub fn find(vendor: u16, device: u16) -> Option<DeviceInfo> {
+    let mut found = None;
+    for_each_device(|info| {
+        if (info.vendor, info.device) == (vendor, device) && found.is_none() {
+            found = Some(*info);
+        }
+    });
+    found
+}
+
 /// Calls `visit` for each function found.
 pub fn for_each_device(mut visit: impl FnMut(&DeviceInfo)) {
     let mut index = 0;

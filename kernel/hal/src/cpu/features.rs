@@ -15,17 +15,11 @@ pub struct Features {
     pub mce: bool,
     pub pat: bool,
     pub gib_pages: bool,
-    pub pcid: bool,
-    pub fsgsbase: bool,
     pub rdrand: bool,
     pub rdseed: bool,
-    pub rdtscp: bool,
     pub invariant_tsc: bool,
     pub tsc_deadline: bool,
     pub x2apic: bool,
-    pub arat: bool,
-    pub mwait: bool,
-    pub xsave: bool,
     pub hypervisor: bool,
     /// TSC frequency in Hz by leaf 0x15, where it is complete.
     pub tsc_hz: Option<u64>,
@@ -59,31 +53,23 @@ fn read() -> Features {
         f.pge = basic.has_pge();
         f.mce = basic.has_mce();
         f.pat = basic.has_pat();
-        f.pcid = basic.has_pcid();
         f.rdrand = basic.has_rdrand();
         f.tsc_deadline = basic.has_tsc_deadline();
         f.x2apic = basic.has_x2apic();
-        f.mwait = basic.has_monitor_mwait();
-        f.xsave = basic.has_xsave();
         f.hypervisor = basic.has_hypervisor();
     }
     if let Some(extended) = cpuid.get_extended_feature_info() {
         f.smep = extended.has_smep();
         f.smap = extended.has_smap();
         f.umip = extended.has_umip();
-        f.fsgsbase = extended.has_fsgsbase();
         f.rdseed = extended.has_rdseed();
     }
     if let Some(amd) = cpuid.get_extended_processor_and_feature_identifiers() {
         f.nx = amd.has_execute_disable();
         f.gib_pages = amd.has_1gib_pages();
-        f.rdtscp = amd.has_rdtscp();
     }
     if let Some(power) = cpuid.get_advanced_power_mgmt_info() {
         f.invariant_tsc = power.has_invariant_tsc();
-    }
-    if let Some(thermal) = cpuid.get_thermal_power_info() {
-        f.arat = thermal.has_arat();
     }
     if let Some(sizes) = cpuid.get_processor_capacity_feature_info() {
         f.physical_address_bits = sizes.physical_address_bits();
