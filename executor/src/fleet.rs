@@ -182,7 +182,7 @@ impl<P: Platform> Fleet<P> {
         if core_ref.is_polling() {
             return Err(RunError::Nested(core));
         }
-        core_ref.refresh_clock();
+        core_ref.enter();
         Ok(core_ref)
     }
 
@@ -206,6 +206,7 @@ impl<P: Platform> Fleet<P> {
         while !done() {
             crate::raw::step_or_idle(core);
         }
+        core.leave();
         Ok(())
     }
 
@@ -215,7 +216,9 @@ impl<P: Platform> Fleet<P> {
     /// If the core cannot be run here.
     pub fn step(&self, core: CoreId) -> Result<Step, RunError> {
         let core = self.runnable(core)?;
-        Ok(crate::raw::step(core))
+        let step = crate::raw::step(core);
+        core.leave();
+        Ok(step)
     }
 
     /// The core this is the task context of.

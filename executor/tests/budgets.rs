@@ -571,3 +571,32 @@ fn events_may_wake_tasks_of_their_core() {
         assert_eq!(heard.get(), 7, "once of its own, then for each report");
     }
 }
+
+/// Start-up code spawns and wakes before the core has run, and between two steps: what is due when counts from then.
+#[test]
+fn outside_of_the_loop_the_clock_itself_says_the_time() {
+    start(CoreConfig::new());
+    NOW.set(NOW.get() + 50 * MS);
+    let task = Task::<Virtual>::new("early")
+        .deadline_after(us(1000))
+        .spawn_local(std::future::pending::<()>())
+        .expect("spawns");
+    let reserved = Task::<Virtual>::new("reserved")
+        .reservation(Reservation::new(us(100), us(2000)))
+        .spawn_local(std::future::pending::<()>())
+        .expect("spawns");
+    let look = |id| Virtual::fleet().task(id).expect("lives");
+    assert_eq!(look(task.id()).spawned_at, NOW.get());
+    assert_eq!(look(task.id()).deadline, Some(NOW.get() + MS));
+    let due = NOW.get() + 2 * MS;
+    while Virtual::fleet().step(CORE).expect("runs here") == Step::Ran {
+        work(1);
+    }
+    assert_eq!(look(reserved.id()).misses + look(task.id()).misses, 0);
+    assert!(due > NOW.get());
+    NOW.set(NOW.get() + 50 * MS);
+    Virtual::fleet().wake(task.id());
+    assert_eq!(look(task.id()).deadline, Some(NOW.get() + MS));
+    while Virtual::fleet().step(CORE).expect("runs here") == Step::Ran {}
+    assert_eq!(look(task.id()).misses, 0, "it was not late");
+}

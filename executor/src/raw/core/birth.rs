@@ -11,7 +11,7 @@ use crate::{
         slab,
     },
     sched::FAIR,
-    slot::{NONE, State, flag},
+    slot::{State, flag},
     spawn::{SpawnError, Spec},
 };
 
@@ -46,14 +46,7 @@ impl<P: Platform> Core<P> {
         record.set_block(head.as_ptr());
         let id = self.id_of(slot);
         self.with(|local| {
-            // Outside of a poll, as in start-up code, the clock was last read who knows when.
-            let now = now.unwrap_or_else(|| {
-                if local.current == NONE {
-                    P::now()
-                } else {
-                    local.now
-                }
-            });
+            let now = now.unwrap_or_else(|| self.time(local));
             self.born(local, slot, now);
             local.sched.wake(&self.slots, slot, record, now);
             if P::STATS {

@@ -130,6 +130,7 @@ impl<P: Platform> Core<P> {
                 current: NONE,
                 rewoken: false,
                 now: 0,
+                clock_from: 0,
                 allowed: filled(config.reservations + FIRST_RESERVED as usize, || {
                     longest_poll
                 })?,

@@ -36,7 +36,7 @@ impl<P: Platform> Core<P> {
 
     pub(crate) fn take_back(&self, loan: LoanId) {
         self.with(|local| {
-            let now = local.now;
+            let now = self.time(local);
             local.sched.take_back(&self.slots, loan, now);
         });
     }
@@ -46,7 +46,7 @@ impl<P: Platform> Core<P> {
     pub(crate) fn hold(&self, key: usize) -> Option<TaskId> {
         let slot = self.with(|local| {
             if local.current != NONE && local.sched.has_orphans() {
-                let now = local.now;
+                let now = self.time(local);
                 local.sched.adopt(&self.slots, local.current, key, now);
             }
             local.current
@@ -65,7 +65,7 @@ impl<P: Platform> Core<P> {
             && record.generation.get() == holder.generation()
         {
             self.with(|local| {
-                let now = local.now;
+                let now = self.time(local);
                 local.sched.orphan(&self.slots, holder.slot(), key, now);
             });
         }

@@ -107,6 +107,9 @@ pub(crate) struct Local {
     rewoken: bool,
     /// The clock as last read.
     pub(crate) now: u64,
+    /// Wakes of tasks in servers from this number on are stamped by the clock, all others by `now`. 0 (all) while the core
+    /// is not being run, as in start-up code: nobody keeps `now` up to date then.
+    pub(crate) clock_from: u32,
     /// The longest poll allowed, by server.
     allowed: Vec<u64>,
     last: Last,
@@ -391,10 +394,27 @@ impl<P: Platform> Core<P> {
         }
     }
 
-    /// Reads the clock, before the first step.
-    pub(crate) fn refresh_clock(&self) {
+    /// The core is about to be run: from here on its steps keep the time.
+    pub(crate) fn enter(&self) {
         let now = P::now();
-        self.with(|local| local.now = now);
+        self.with(|local| {
+            local.now = now;
+            local.clock_from = FIRST_RESERVED;
+        });
+    }
+
+    /// The core is not run any more.
+    pub(crate) fn leave(&self) {
+        self.with(|local| local.clock_from = 0);
+    }
+
+    /// The time, for what happens seldom: the clock as last read only where that was in this poll.
+    pub(super) fn time(&self, local: &Local) -> u64 {
+        if P::STATS && local.clock_from != 0 {
+            local.now
+        } else {
+            P::now()
+        }
     }
 
     /// Whether a poll is in progress on this core, seen from itself.

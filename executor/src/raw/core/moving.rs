@@ -39,7 +39,7 @@ impl<P: Platform> Core<P> {
         }
         let new_slot = there.pool.0.pop(&there.slots).ok_or(MoveError::NoSlot)?;
         self.with(|local| {
-            let now = local.now;
+            let now = self.time(local);
             local.sched.withdraw(&self.slots, slot, now);
         });
         let new = there.slot(new_slot);

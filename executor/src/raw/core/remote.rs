@@ -7,7 +7,7 @@ use crate::{
     ident::TaskId,
     inbox,
     platform::Platform,
-    sched::{FAIR, FIRST_RESERVED},
+    sched::FAIR,
     slot::{Slot, State, flag},
 };
 
@@ -71,14 +71,14 @@ impl<P: Platform> Core<P> {
     }
 
     /// The time of a wake of `record` from a task on this core. Reads the clock only where a budget depends
-    /// on it, or where there is no other clock reading to go by.
+    /// on it, or where there is no other recent reading to go by.
     #[inline(always)]
     pub(super) fn wake_time(&self, local: &Local, record: &Slot) -> u64 {
         let server = record.server.get() as u32;
         let exact = if P::STATS {
-            server >= FIRST_RESERVED
+            server >= local.clock_from
         } else {
-            server >= FIRST_RESERVED || record.has(flag::RELATIVE) || local.sched.needs_clock()
+            server >= local.clock_from || record.has(flag::RELATIVE) || local.sched.needs_clock()
         };
         if exact { P::now() } else { local.now }
     }

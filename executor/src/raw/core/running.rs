@@ -72,7 +72,7 @@ impl<P: Platform> Core<P> {
             match self.slot(slot).server.get() as u32 {
                 OPEN => local.sched.set_deadline(&self.slots, slot, deadline),
                 FAIR => {
-                    let now = local.now;
+                    let now = self.time(local);
                     self.slot(slot).relative.set(0);
                     local.sched.rebind(&self.slots, slot, OPEN, deadline, now);
                 }
