@@ -1,0 +1,74 @@
+//! What the system object answers: tables of the whole system, in pages, for the shell and monitors.
+//!
+//! A row is the `postcard` form of a type in `servers/proto`, preceded by its length as a `u16`.
+
+/// A table of [`system_query`](crate::Call::SystemQuery).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Table {
+    /// Tasks of all executors.
+    Tasks = 1,
+    /// Cores.
+    Cores = 2,
+    /// Interrupts.
+    Irqs = 3,
+    /// PCI functions.
+    Pci = 4,
+    /// Log records.
+    Log = 5,
+    /// Memory (one row).
+    Memory = 6,
+    /// Clocks (one row).
+    Time = 7,
+    /// Version, CPU, screen (one row).
+    Info = 8,
+    /// Processes.
+    Processes = 9,
+    /// Handles of the process whose id is the cursor's upper half.
+    Handles = 10,
+}
+
+impl Table {
+    /// The table of this number.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Option<Self> {
+        Some(match raw {
+            1 => Self::Tasks,
+            2 => Self::Cores,
+            3 => Self::Irqs,
+            4 => Self::Pci,
+            5 => Self::Log,
+            6 => Self::Memory,
+            7 => Self::Time,
+            8 => Self::Info,
+            9 => Self::Processes,
+            10 => Self::Handles,
+            _ => return None,
+        })
+    }
+}
+
+/// What [`system_control`](crate::Call::SystemControl) does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Control {
+    /// Switches the machine off.
+    PowerOff = 1,
+    /// Restarts it.
+    Reboot = 2,
+    /// Stops it with a report, for tests.
+    Panic = 3,
+}
+
+impl Control {
+    /// The operation of this number.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Option<Self> {
+        match raw {
+            1 => Some(Self::PowerOff),
+            2 => Some(Self::Reboot),
+            3 => Some(Self::Panic),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Memory objects: vmos, and the regions of an address space.
