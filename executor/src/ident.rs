@@ -52,6 +52,16 @@ impl TaskId {
         TaskId(generation << 28 | (slot as u64) << 8 | core.0 as u64)
     }
 
+    /// The id of the slot's next occupant.
+    pub(crate) const fn successor(self) -> TaskId {
+        TaskId(self.0.wrapping_add(1 << 28))
+    }
+
+    /// Whether the slot's generations are used up with this one.
+    pub(crate) const fn is_last(self) -> bool {
+        self.generation() >= Self::MAX_GENERATION
+    }
+
     /// The word itself; never zero for a task that exists.
     pub const fn to_bits(self) -> u64 {
         self.0

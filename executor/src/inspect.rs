@@ -84,12 +84,12 @@ impl<P: Platform> Fleet<P> {
             if index as u32 == CONTROL {
                 continue;
             }
-            let generation = slot.generation.acquire();
+            let id = slot.id.acquire();
             if matches!(slot.state(), State::Free | State::Moved) {
                 continue;
             }
             if let Some(info) = self.describe(core, index as u32)
-                && slot.generation.acquire() == generation
+                && slot.id.acquire() == id
             {
                 look(&info);
             }
@@ -101,7 +101,7 @@ impl<P: Platform> Fleet<P> {
         let home = self.core(task.core())?;
         let slot = home.slots.get(task.slot() as usize)?;
         let alive = || {
-            slot.generation.acquire() == task.generation()
+            slot.id.acquire() == task.to_bits()
                 && !matches!(slot.state(), State::Free | State::Moved)
         };
         if !alive() {
@@ -124,7 +124,7 @@ impl<P: Platform> Fleet<P> {
         let deadline = slot.deadline.get();
         let has_deadline = class != Class::BestEffort && deadline != u64::MAX;
         Some(TaskInfo {
-            id: TaskId::pack(core, index, slot.generation.get()),
+            id: slot.id(),
             name: known.map_or("(other)", |site| site.name),
             place: known.map(|site| site.place),
             core,
@@ -172,16 +172,14 @@ impl<P: Platform> Fleet<P> {
             return None;
         }
         let id = TaskId::from_bits(task);
-        let best_effort = self
-            .core(core)?
-            .slots
-            .get(id.slot() as usize)
-            .is_none_or(|slot| slot.server.get() as u32 == FAIR);
-        let deadline = polling.deadline.get();
+        let slot = self.core(core)?.slots.get(id.slot() as usize);
+        let deadline = slot
+            .filter(|slot| slot.server.get() as u32 != FAIR)
+            .map(|slot| slot.deadline.get());
         Some(PollInfo {
             task: id,
             since: polling.since.get(),
-            deadline: (!best_effort && deadline != u64::MAX).then_some(deadline),
+            deadline: deadline.filter(|&deadline| deadline != u64::MAX),
         })
     }
 
@@ -198,6 +196,6 @@ impl<P: Platform> Fleet<P> {
     /// Whether the task never leaves its core because its future is not `Send`.
     pub fn is_pinned(&self, task: TaskId) -> Option<bool> {
         let slot = self.core(task.core())?.slots.get(task.slot() as usize)?;
-        (slot.generation.acquire() == task.generation()).then(|| slot.has(flag::PINNED))
+        (slot.id.acquire() == task.to_bits()).then(|| slot.has(flag::PINNED))
     }
 }

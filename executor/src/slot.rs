@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::{
     atomics::{AtomicBool, AtomicU32},
+    ident::{CoreId, TaskId},
     inbox::Linked,
     published::{P8, P16, P32, P64},
     raw::block::Head,
@@ -72,7 +73,8 @@ pub(crate) mod flag {
 #[repr(C, align(64))]
 pub struct Slot {
     pub(crate) block: AtomicPtr<Head>,
-    pub(crate) generation: P64,
+    /// Of the occupant, or of the next one.
+    pub(crate) id: P64,
     /// Absolute deadline of the present job (ticks); for best effort its virtual time.
     pub(crate) deadline: P64,
     /// Relative deadline (ticks) with [`flag::RELATIVE`]; for best effort 2¹⁶ ÷ weight.
@@ -96,10 +98,11 @@ pub struct Slot {
 const _: () = assert!(size_of::<Slot>() == 64, "a slot is one cache line");
 
 impl Slot {
-    pub(crate) fn new() -> Slot {
+    /// Number `number` of `core`.
+    pub(crate) fn new(core: CoreId, number: u32) -> Slot {
         Slot {
             block: AtomicPtr::new(core::ptr::null_mut()),
-            generation: P64::new(1),
+            id: P64::new(TaskId::pack(core, number, 1).to_bits()),
             deadline: P64::new(u64::MAX),
             relative: P64::new(0),
             woken_at: P64::new(0),
@@ -114,6 +117,17 @@ impl Slot {
             flags: P8::new(0),
             pending: AtomicBool::new(false),
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn id(&self) -> TaskId {
+        TaskId::from_bits(self.id.get())
+    }
+
+    /// Whether `task` lives here.
+    #[inline(always)]
+    pub(crate) fn is_of(&self, task: TaskId) -> bool {
+        self.id.get() == task.to_bits()
     }
 
     #[inline(always)]

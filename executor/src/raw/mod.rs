@@ -9,6 +9,7 @@
 //! | [`joincell`] | how a finished task and its handle meet |
 //! | [`waker`] | a task id as a `Waker` |
 //! | [`heap`] | the queue by time, whose hot steps check no index |
+//! | [`list`] | the lists of slots, whose links check no index |
 //! | [`core`] | a core's unlocked state and the dispatch loop that owns it |
 //! | [`join`] | the typed handle |
 //! | [`locals`] | task-local values |
@@ -29,6 +30,7 @@ pub mod heap;
 pub mod here;
 pub mod join;
 pub mod joincell;
+pub(crate) mod list;
 pub mod locals;
 pub mod oneshot;
 pub(crate) mod ring;

@@ -1,7 +1,7 @@
 //! What happens when a poll ends: the task takes its next place, its server is charged.
 
-use super::{End, FAIR, FIRST_RESERVED, OPEN, Phase, Scheduler, cbs};
-use crate::slot::{NONE, Slot, State, flag};
+use super::{End, FAIR, FIRST_RESERVED, List, OPEN, Phase, Scheduler, cbs};
+use crate::slot::{Slot, State, flag};
 
 impl Scheduler {
     /// The poll ended at `now` after `used` ticks (0 when not timed). The common cases are here: [`OPEN`] or [`FAIR`] has
@@ -80,7 +80,7 @@ impl Scheduler {
                 let goes_on = match server {
                     OPEN => self.open.len() > 1,
                     FAIR => self.fair.len() > 1,
-                    _ => record.next.get() != NONE || record.previous.get() != NONE,
+                    _ => !List::is_alone(slot, record),
                 };
                 self.charge(slots, server, used, goes_on, now);
                 self.dequeue(slots, slot, now);
@@ -129,8 +129,7 @@ impl Scheduler {
                 let mut next = entry.members.first();
                 while let Some(slot) = next {
                     slots[slot as usize].raise(flag::THROTTLED);
-                    let following = slots[slot as usize].next.get();
-                    next = (following != NONE).then_some(following);
+                    next = entry.members.after(slots, slot);
                 }
             }
             self.exhausted(server, now);

@@ -14,11 +14,11 @@
 pub mod cbs;
 pub mod fair;
 mod finish;
-pub(crate) mod list;
 pub(crate) mod loans;
 mod rebind;
 
 pub use crate::raw::heap;
+pub(crate) use crate::raw::list;
 
 use alloc::{collections::TryReserveError, vec::Vec};
 

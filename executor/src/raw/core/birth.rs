@@ -35,7 +35,7 @@ impl<P: Platform> Core<P> {
                     bytes: layout.size(),
                 },
             )?;
-            local.free.remove(&self.slots, slot, self.slot(slot));
+            local.free.pop(self.slot(slot));
             Ok((slot, memory))
         });
         let (slot, memory) = placed.ok_or(SpawnError::NotHere { core: self.id })??;

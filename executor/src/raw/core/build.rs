@@ -12,11 +12,12 @@ use crate::{
     platform::Platform,
     pool::Pool,
     raw::{
+        list::Stack,
         locals::Chain,
         sites::SiteRecords,
         slab::{Returns, Slab},
     },
-    sched::{FAIR, FIRST_RESERVED, OPEN, Scheduler, Terms, cbs::Params, list::List},
+    sched::{FAIR, FIRST_RESERVED, OPEN, Scheduler, Terms, cbs::Params},
     slot::{NONE, Slot, flag},
     stats::{CoreStats, TaskRecord},
     timers::Timers,
@@ -94,17 +95,20 @@ impl<P: Platform> Core<P> {
             },
             0,
         );
-        let table = filled(slots, Slot::new)?;
+        let table = {
+            let mut number = 0..;
+            filled(slots, || Slot::new(id, number.next().unwrap_or(0)))?
+        };
         let pool = Pool::new();
-        let mut free = List::new();
+        let mut free = Stack::new();
         for slot in (1..slots as u32).rev() {
             if slot as usize <= config.remote_tasks {
                 table[slot as usize].raise(flag::POOLED);
                 pool.push(&table, slot);
             }
         }
-        for slot in config.remote_tasks as u32 + 1..slots as u32 {
-            free.push(&table, slot, &table[slot as usize]);
+        for slot in (config.remote_tasks as u32 + 1..slots as u32).rev() {
+            free.push(slot, &table[slot as usize]);
         }
         let stats_slots = if P::STATS { slots } else { 0 };
         let sites = if P::STATS {

@@ -16,7 +16,7 @@ impl<P: Platform> Core<P> {
         let to = match to {
             Some(to) => {
                 let record = self.slots.get(to.slot() as usize)?;
-                if record.generation.get() != to.generation() || record.state() == State::Moved {
+                if !record.is_of(to) || record.state() == State::Moved {
                     return None;
                 }
                 to.slot()
@@ -60,10 +60,7 @@ impl<P: Platform> Core<P> {
         let Some(record) = self.slots.get(holder.slot() as usize) else {
             return;
         };
-        if holder.core() == self.id
-            && record.borrows.get() != 0
-            && record.generation.get() == holder.generation()
-        {
+        if holder.core() == self.id && record.borrows.get() != 0 && record.is_of(holder) {
             self.with(|local| {
                 let now = self.time(local);
                 local.sched.orphan(&self.slots, holder.slot(), key, now);
@@ -76,7 +73,7 @@ impl<P: Platform> Core<P> {
         let Some(record) = self.slots.get(to.slot() as usize) else {
             return;
         };
-        if to.slot() == CONTROL || record.generation.get() != to.generation() {
+        if to.slot() == CONTROL || !record.is_of(to) {
             return;
         }
         self.cold[to.slot() as usize]

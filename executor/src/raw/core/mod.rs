@@ -30,6 +30,7 @@ pub use self::running::Window;
 use super::{
     block::{self, Head},
     joincell::Completion,
+    list::Stack,
     locals::Chain,
     sites::SiteRecords,
     slab::{Returns, Slab},
@@ -44,7 +45,7 @@ use crate::{
     platform::Platform,
     pool::Pool,
     published::P64,
-    sched::{self, End, FIRST_RESERVED, Scheduler, list::List},
+    sched::{self, End, FIRST_RESERVED, Scheduler},
     slot::{NONE, Slot, State, flag},
     stats::{CoreStats, TaskRecord},
     timers::{TimerId, Timers},
@@ -58,7 +59,6 @@ pub(crate) const CONTROL: u32 = 0;
 pub(crate) struct Polling {
     pub(crate) task: P64,
     pub(crate) since: P64,
-    pub(crate) deadline: P64,
 }
 
 /// Per-slot words that the hot path does not read.
@@ -102,7 +102,7 @@ pub(crate) struct Local {
     pub(crate) sched: Scheduler,
     pub(crate) timers: Timers,
     slab: Slab,
-    free: List,
+    free: Stack,
     pub(crate) current: u32,
     rewoken: bool,
     /// The clock as last read.
@@ -187,7 +187,7 @@ impl<P: Platform> Core<P> {
     }
 
     fn id_of(&self, slot: u32) -> TaskId {
-        TaskId::pack(self.id, slot, self.slot(slot).generation.get())
+        self.slot(slot).id()
     }
 
     /// At most one poll. `false` when there was nothing to do.
@@ -202,16 +202,10 @@ impl<P: Platform> Core<P> {
         let cell = self.local.0.get();
         // SAFETY: at home; this borrow ends before the poll below.
         let local = unsafe { &mut *cell };
-        let due = local.timers.first_time().min(local.sched.next_event());
-        if due != u64::MAX {
-            if !P::STATS {
-                local.now = P::now();
-            }
-            if due <= local.now {
-                self.expire();
-            }
+        if local.timers.first_time() != u64::MAX || local.sched.next_event() != u64::MAX {
+            self.expire_due();
         }
-        // SAFETY: as above; `expire` is over.
+        // SAFETY: as above; `expire_due` is over.
         let local = unsafe { &mut *cell };
         let Some(slot) = local.sched.pick() else {
             return false;
@@ -228,9 +222,8 @@ impl<P: Platform> Core<P> {
         local.current = slot;
         local.rewoken = false;
         local.sched.start(record);
-        let id = TaskId::pack(self.id, slot, record.generation.get());
+        let id = record.id();
         self.polling.since.set(start);
-        self.polling.deadline.set(record.deadline.get());
         self.polling.task.set(id.to_bits());
         let cancelled = record.has(flag::CANCEL);
         let finished = if cancelled {
@@ -296,6 +289,19 @@ impl<P: Platform> Core<P> {
         self.deliver_output(head, cancelled);
     }
 
+    /// Some timer or event of the scheduler is set: looks whether one is due.
+    #[inline]
+    fn expire_due(&self) {
+        // SAFETY: at home; the borrow ends before `expire`.
+        let local = unsafe { &mut *self.local.0.get() };
+        if !P::STATS {
+            local.now = P::now();
+        }
+        if local.timers.first_time().min(local.sched.next_event()) <= local.now {
+            self.expire();
+        }
+    }
+
     /// Wakes whoever's timer is due, and lets the scheduler replenish.
     #[inline(never)]
     fn expire(&self) {
@@ -334,20 +340,20 @@ impl<P: Platform> Core<P> {
         record.set_state(State::Free);
         record.set_block(core::ptr::null_mut());
         record.flags.set(record.flags.get() & flag::POOLED);
-        let generation = record.generation.get();
-        record.generation.release(generation + 1);
+        let old = record.id();
+        record.id.release(old.successor().to_bits());
         if state != State::Moved {
             // A slot that forwarded gave its task up when it moved.
             self.stats.tasks.set(self.stats.tasks.get() - 1);
         }
-        if generation >= TaskId::MAX_GENERATION {
+        if old.is_last() {
             // Used up: the slot is retired, so that no id ever comes back.
             return;
         }
         if record.has(flag::POOLED) {
             self.pool.0.push(&self.slots, slot);
         } else {
-            local.free.push_front(&self.slots, slot, record);
+            local.free.push(slot, record);
         }
     }
 

@@ -17,7 +17,7 @@ impl<P: Platform> Core<P> {
         let slot = task.slot();
         let record = self.slots.get(slot as usize).ok_or(MoveError::Gone)?;
         let there = P::fleet().core(to).ok_or(MoveError::NoCore)?;
-        if record.generation.get() != task.generation() || slot == CONTROL {
+        if !record.is_of(task) || slot == CONTROL {
             return Err(MoveError::Gone);
         }
         match record.state() {
@@ -68,9 +68,10 @@ impl<P: Platform> Core<P> {
     #[inline(always)]
     pub(crate) fn is_home_of(&self, task: TaskId) -> bool {
         self.is_here()
-            && self.slots.get(task.slot() as usize).is_some_and(|record| {
-                record.generation.get() == task.generation() && record.state() != State::Moved
-            })
+            && self
+                .slots
+                .get(task.slot() as usize)
+                .is_some_and(|record| record.is_of(task) && record.state() != State::Moved)
     }
 
     /// A task that came from elsewhere is dead: the slot there need not forward any more.

@@ -33,7 +33,7 @@ impl<P: Platform> Core<P> {
         let Some(record) = self.slots.get(task.slot() as usize) else {
             return;
         };
-        if record.generation.get() == task.generation() {
+        if record.is_of(task) {
             self.wake_here(local, task.slot(), record);
         }
     }
@@ -43,7 +43,7 @@ impl<P: Platform> Core<P> {
         let Some(record) = self.slots.get(task.slot() as usize) else {
             return;
         };
-        if record.generation.get() == task.generation() {
+        if record.is_of(task) {
             self.wake_from_elsewhere(task.slot(), record);
         }
     }
@@ -165,7 +165,7 @@ impl<P: Platform> Core<P> {
             record.set_state(State::Idle);
             self.born(local, slot, now);
         }
-        if self.cold[slot as usize].cancel.load(Ordering::Relaxed) == record.generation.get() {
+        if self.cold[slot as usize].cancel.load(Ordering::Relaxed) == record.id().generation() {
             match record.state() {
                 State::Free => {}
                 State::Moved => {
@@ -214,7 +214,9 @@ impl<P: Platform> Core<P> {
         let Some(record) = self.slots.get(slot as usize) else {
             return false;
         };
-        if record.generation.get() != generation || slot == CONTROL || record.state() == State::Free
+        if record.id().generation() != generation
+            || slot == CONTROL
+            || record.state() == State::Free
         {
             return false;
         }
@@ -240,7 +242,7 @@ impl<P: Platform> Core<P> {
         let Some(record) = self.slots.get(task.slot() as usize) else {
             return;
         };
-        if record.generation.get() == task.generation() {
+        if record.is_of(task) {
             self.mark_cancelled(task.slot(), task.generation());
             self.wake_from_elsewhere(task.slot(), record);
         }
