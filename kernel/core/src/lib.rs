@@ -10,6 +10,8 @@
 //! - [`memory_map`]: the firmware's memory map made sorted, disjoint and page aligned.
 //! - [`entropy`], [`kaslr`]: a seed for choosing base addresses, and the choice.
 //! - [`frames`]: physical frames, with per-core caches in front.
+//! - [`page_tree`]: the page tables of a process.
+//! - [`tlb`]: keeping the translation caches of all cores honest.
 //! - [`acpi`]: the tables that say which processors, interrupt controllers and registers there are.
 //! - [`tsc_calibration`], [`tsc_scale`]: how fast the time-stamp counter runs; ticks to nanoseconds and back.
 //! - [`civil_time`]: the date that the CMOS clock's registers mean.
@@ -36,8 +38,10 @@ pub mod frames;
 pub mod kaslr;
 pub mod log_ring;
 pub mod memory_map;
+pub mod page_tree;
 pub mod symbols;
 pub mod text;
+pub mod tlb;
 pub mod tsc_calibration;
 pub mod tsc_scale;
 pub mod watchdog;

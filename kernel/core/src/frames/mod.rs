@@ -1,6 +1,6 @@
 //! Physical memory in frames of 4 KiB: who has which.
 //!
-//! Two parts. [`FrameAllocator`] holds all free frames, behind one lock kept by its owner (`hal`). [`FrameCache`] is a core's
+//! [`ShareCounts`] says how many hold a frame that may be shared. Two parts besides. [`FrameAllocator`] holds all free frames, behind one lock kept by its owner (`hal`). [`FrameCache`] is a core's
 //! own small stack of frames, refilled and drained in batches: the usual allocation of one frame touches only that.
 //!
 //! The allocator is a binary buddy system (Knuth, TAOCP vol. 1 §2.5) of orders 0 (4 KiB) to 18 (1 GiB). Free blocks of
@@ -17,11 +17,13 @@
 
 mod bit_tree;
 mod cache;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 pub use cache::{CacheError, FrameCache};
+pub use shares::{MOST_HOLDERS, ShareCounts, ShareError};
 pub use usage::{Statistics, Usage};
 
 use crate::boot_info::{MemoryKind, PhysRange};
