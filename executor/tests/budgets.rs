@@ -253,6 +253,69 @@ fn best_effort_shares_by_weight() {
     assert!((2.9..3.1).contains(&ratio), "{ratio}");
 }
 
+/// Weights far below the default, beside it and among themselves; a few tasks, and more than are dealt out at a time.
+#[test]
+fn shares_follow_weights_over_three_decades() {
+    start(CoreConfig::new());
+    for copies in [1, 20] {
+        let weights = [1u32, 3, 16, 64, 200, 1024];
+        let tasks: Vec<_> = weights
+            .iter()
+            .flat_map(|&weight| (0..copies).map(move |_| weight))
+            .map(|weight| (weight, hog(Task::new("weighted").weight(weight), 50 * US)))
+            .collect();
+        let begin = NOW.get();
+        run_until(begin + 654 * MS * copies);
+        let total: u64 = tasks.iter().map(|(_, got)| got.get()).sum();
+        let weight: u64 = tasks.iter().map(|&(weight, _)| u64::from(weight)).sum();
+        for (own, got) in &tasks {
+            let expected = total as f64 * f64::from(*own) / weight as f64;
+            // To within a poll, and the polls by which it may be ahead at the end.
+            let error = (got.get() as f64 - expected).abs();
+            assert!(
+                error <= 150.0 * US as f64 + expected / 50.0,
+                "{copies} copies, weight {own}: {} of {expected}",
+                got.get()
+            );
+        }
+        let mut ids = Vec::new();
+        Virtual::fleet().for_each_task(|task| ids.push(task.id));
+        for id in ids {
+            Virtual::fleet().cancel(id);
+        }
+        run_until(NOW.get() + 1000 * MS);
+    }
+}
+
+/// A best-effort task that gives itself a deadline leaves its queue, wherever in virtual time that has come to.
+#[test]
+fn best_effort_may_take_on_a_deadline_at_any_time() {
+    start(CoreConfig::new());
+    let rest = hog(Task::new("rest"), 40 * US);
+    for _ in 0..20 {
+        run_until(NOW.get() + 3 * MS);
+        let done = Rc::new(Cell::new(false));
+        let seen = done.clone();
+        Task::<Virtual>::new("late riser")
+            .spawn_local(async move {
+                busy(200 * US, 50 * US).await;
+                executor::set_deadline::<Virtual>(NOW.get() + 100 * US);
+                let before = NOW.get();
+                yield_now().await;
+                work(10 * US);
+                yield_now().await;
+                seen.set(NOW.get() - before <= 60 * US);
+            })
+            .expect("spawns")
+            .detach();
+        run_until(NOW.get() + 3 * MS);
+        assert!(done.get(), "it comes before best effort now");
+    }
+    let before = rest.get();
+    run_until(NOW.get() + 10 * MS);
+    assert!(rest.get() > before + 9 * MS);
+}
+
 #[test]
 fn tasks_with_deadlines_leave_best_effort_its_part() {
     start(CoreConfig::new());

@@ -309,9 +309,10 @@ impl Maker {
                 let relative = self.rng.log_uniform(base / 4, base * 40);
                 Class::Open(Some(self.round(relative)))
             } else {
-                let weight = match self.rng.up_to(3) {
+                let weight = match self.rng.up_to(4) {
                     0 => 1024,
-                    1 => self.rng.log_uniform(64, 16_384) as u32,
+                    1 => self.rng.log_uniform(1, 1024) as u32,
+                    2 => self.rng.log_uniform(64, 16_384) as u32,
                     _ => [512, 1024, 2048, 4096][self.rng.up_to(3) as usize],
                 };
                 Class::Fair(weight)

@@ -3,54 +3,83 @@
 //! Start-time fair queueing (P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", SIGCOMM 1996) with
 //! virtual time cut into bands. A task's virtual time grows by CPU time ÷ weight; tasks within the
 //! current band take turns, poll by poll; one whose virtual time leaves the band waits until all others
-//! of the band have used theirs or blocked. So every step is O(1) at any number of tasks, short polls
-//! share like round robin, and no task gets more than one band ahead of its fair share (plus one poll).
-//! A task that slept resumes at the current band: sleeping earns nothing.
+//! of the band have used theirs or blocked. Short polls share like round robin, and no task gets more than one
+//! band ahead of its fair share (plus one poll). A task that slept resumes at the current band: sleeping earns nothing.
+//!
+//! A poll of a light task leads far ahead: weight 1 pays 1024 times what the default does. So there are several levels, as
+//! in a hierarchical timing wheel (G. Varghese, T. Lauck, SOSP 1987): a list of level *l* is a block of 64ˡ bands, and
+//! when the current band comes to a block, its tasks are dealt out to finer lists, [`DEALT`] at each step, so that every
+//! step is O(1) at any number of tasks. If a block holds more, the rest follows at the next steps: the order within the
+//! block is loose then. A task reaches such a block only by a poll that cost at least as much virtual time as the
+//! block is long, so this is an error of at most one more such poll; its virtual time stays exact, and so does its share.
+//!
+//! Virtual time wraps: at weight 1 it runs 1024 times as fast as the clock, and would be through after some weeks.
 
 use super::list::List;
 use crate::slot::Slot;
 
-const BANDS: u64 = 64;
+/// Lists per level.
+const LISTS: usize = 64;
+const DIGIT: u32 = LISTS.ilog2();
+const LEVELS: usize = 4;
+/// How many tasks of a block are dealt out in one step and level.
+const DEALT: usize = 8;
+/// Bands of at most 2³² ticks: the longest block is 2⁵⁰ then, well below the wrap.
+const MAX_SHIFT: u32 = 32;
+/// More ahead than any poll can lead, since a cost saturates at 2⁴⁸: such a time is not ahead, but past.
+const PAST: u64 = 1 << 50;
 /// The weight of a task that does not say.
 pub const DEFAULT_WEIGHT: u32 = 1024;
+const DEFAULT_COST: u64 = 1 << 16;
 
 /// 2¹⁶ × default weight ÷ weight: what a tick costs a task of this weight, in 1/2¹⁶ virtual ticks.
 #[inline(always)]
 pub(crate) fn tick_cost(weight: u32) -> u64 {
     if weight == DEFAULT_WEIGHT {
-        return 1 << 16;
+        return DEFAULT_COST;
     }
     ((DEFAULT_WEIGHT as u64) << 16) / weight.clamp(1, 1 << 20) as u64
 }
 
 const COST_MASK: u64 = (1 << 32) - 1;
 
+/// The virtual time that `ticks` of a task with this record cost. Polls are shorter than 2³² ticks × weight, or their cost
+/// saturates: no 128-bit product needed.
+#[inline(always)]
+fn cost(record: &Slot, ticks: u64) -> u64 {
+    ticks.saturating_mul(record.relative.get() & COST_MASK) >> 16
+}
+
 /// The best-effort queue. A slot's `deadline` is its virtual time; its `relative` holds the tick cost
 /// below the number of the list it is in.
 #[derive(Debug)]
 pub(crate) struct Fair {
-    lists: [List; BANDS as usize],
-    occupied: u64,
-    band: u64,
+    lists: [List; LISTS * LEVELS],
+    occupied: [u64; LEVELS],
+    /// Where the current band begins (virtual time).
+    start: u64,
     shift: u32,
-    ready: usize,
+    ready: u32,
+    /// How many of them have another weight than the default.
+    weighted: u32,
 }
 
 impl Fair {
     /// `band_ticks` is rounded down to a power of two.
     pub(crate) fn new(band_ticks: u64) -> Fair {
         Fair {
-            lists: [List::new(); BANDS as usize],
-            occupied: 0,
-            band: 0,
-            shift: band_ticks.max(2).ilog2(),
+            lists: [List::new(); LISTS * LEVELS],
+            occupied: [0; LEVELS],
+            start: 0,
+            shift: band_ticks.max(2).ilog2().min(MAX_SHIFT),
             ready: 0,
+            weighted: 0,
         }
     }
 
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.ready
+        self.ready as usize
     }
 
     #[inline(always)]
@@ -58,38 +87,91 @@ impl Fair {
         self.ready == 0
     }
 
+    /// Whether shares differ, so that polls must be timed.
+    #[inline(always)]
+    pub(crate) fn is_weighted(&self) -> bool {
+        self.weighted != 0
+    }
+
     /// The virtual time at which a new task starts.
     pub(crate) fn virtual_now(&self) -> u64 {
-        self.band << self.shift
+        self.start
+    }
+
+    /// The list of level 0 that the virtual time `time` belongs to.
+    #[inline(always)]
+    fn near(&self, time: u64) -> usize {
+        (time >> self.shift) as usize % LISTS
     }
 
     #[inline]
     pub(crate) fn push(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
-        let start = self.band << self.shift;
-        let mut band = self.band;
-        let time = record.deadline.get();
-        if time < start {
-            record.deadline.set(start);
-        } else {
-            band = (time >> self.shift).min(band + BANDS - 1);
+        if record.deadline.get().wrapping_sub(self.start) > PAST {
+            record.deadline.set(self.start);
         }
-        let list = band % BANDS;
+        self.ready += 1;
+        self.weighted += u32::from(record.relative.get() & COST_MASK != DEFAULT_COST);
+        self.place(slots, slot, record);
+    }
+
+    #[inline(always)]
+    fn place(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+        let time = record.deadline.get();
+        let list = if time.wrapping_sub(self.start) >> self.shift < LISTS as u64 {
+            self.near(time)
+        } else {
+            self.far(record)
+        };
         record
             .relative
-            .set(record.relative.get() & COST_MASK | list << 32);
-        self.lists[list as usize].push(slots, slot, record);
-        self.occupied |= 1 << list;
-        self.ready += 1;
+            .set(record.relative.get() & COST_MASK | (list as u64) << 32);
+        self.lists[list].push(slots, slot, record);
+        self.occupied[list / LISTS] |= 1 << (list % LISTS);
+    }
+
+    /// The list for a task whose time is not within the finest ones' reach: the current one if it is past.
+    #[inline(never)]
+    fn far(&self, record: &Slot) -> usize {
+        let time = record.deadline.get();
+        let lead = time.wrapping_sub(self.start);
+        if lead > PAST {
+            return self.near(self.start);
+        }
+        for level in 1..LEVELS {
+            let shift = self.block_shift(level);
+            let ahead = time.wrapping_sub(self.start >> shift << shift) >> shift;
+            if ahead < LISTS as u64 {
+                return level * LISTS + (time >> shift) as usize % LISTS;
+            }
+        }
+        // Beyond all levels: as far as they reach. More than eight times that is forgiven.
+        let (level, shift) = (LEVELS - 1, self.block_shift(LEVELS - 1));
+        let most = (8 * LISTS as u64) << shift;
+        if lead > most {
+            record.deadline.set(self.start.wrapping_add(most));
+        }
+        level * LISTS + ((self.start >> shift) as usize + LISTS - 1) % LISTS
+    }
+
+    /// A block of this level is so long (logarithm, virtual time).
+    fn block_shift(&self, level: usize) -> u32 {
+        self.shift + DIGIT * level as u32
     }
 
     #[inline]
     pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
-        let list = (record.relative.get() >> 32) % BANDS;
-        self.lists[list as usize].remove(slots, slot, record);
-        if self.lists[list as usize].is_empty() {
-            self.occupied &= !(1 << list);
-        }
+        self.take(slots, slot, record);
         self.ready -= 1;
+        self.weighted -= u32::from(record.relative.get() & COST_MASK != DEFAULT_COST);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+        let list = (record.relative.get() >> 32) as usize % (LISTS * LEVELS);
+        self.lists[list].remove(slots, slot, record);
+        if self.lists[list].is_empty() {
+            self.occupied[list / LISTS] &= !(1 << (list % LISTS));
+        }
     }
 
     /// The front task yields after `ticks`: it goes to the back, of this band or of the one it has come to.
@@ -97,14 +179,14 @@ impl Fair {
     pub(crate) fn rotate(&mut self, slots: &[Slot], slot: u32, record: &Slot, ticks: u64) {
         let mut stays = true;
         if ticks != 0 {
-            // A poll is shorter than 2^32 ticks x weight, or its cost saturates: no 128-bit product needed.
-            let cost = ticks.saturating_mul(record.relative.get() & COST_MASK) >> 16;
-            let time = record.deadline.get().saturating_add(cost);
+            let time = record.deadline.get().wrapping_add(cost(record, ticks));
             record.deadline.set(time);
-            stays = time >> self.shift <= self.band;
+            // Signed: one that was dealt out late may still be behind.
+            stays = (time.wrapping_sub(self.start) as i64) >> self.shift <= 0;
         }
         if stays {
-            self.lists[(self.band % BANDS) as usize].rotate(slots, slot, record);
+            let list = self.near(self.start);
+            self.lists[list].rotate(slots, slot, record);
         } else {
             self.leave_band(slots, slot);
         }
@@ -113,41 +195,186 @@ impl Fair {
     #[inline(never)]
     fn leave_band(&mut self, slots: &[Slot], slot: u32) {
         let record = &slots[slot as usize];
-        self.remove(slots, slot, record);
-        self.push(slots, slot, record);
+        self.take(slots, slot, record);
+        self.place(slots, slot, record);
     }
 
     /// Whose turn it is.
     #[inline]
-    pub(crate) fn first(&mut self) -> Option<u32> {
-        match self.lists[(self.band % BANDS) as usize].first() {
+    pub(crate) fn first(&mut self, slots: &[Slot]) -> Option<u32> {
+        match self.lists[self.near(self.start)].first() {
             Some(slot) => Some(slot),
-            None => self.next_band(),
+            None => self.next_band(slots),
         }
     }
 
+    /// Goes on to the next band with a task in it; whatever blocks begin before it are dealt out on the way.
     #[inline(never)]
-    fn next_band(&mut self) -> Option<u32> {
-        if self.occupied == 0 {
-            return None;
+    fn next_band(&mut self, slots: &[Slot]) -> Option<u32> {
+        let mut dealt = [false; LEVELS];
+        loop {
+            let mut best = None;
+            for level in (0..LEVELS).rev() {
+                if self.occupied[level] == 0 {
+                    continue;
+                }
+                let shift = self.block_shift(level);
+                let here = (self.start >> shift) as u32 % LISTS as u32;
+                let ahead = self.occupied[level].rotate_right(here).trailing_zeros() as u64;
+                if ahead == 0 && dealt[level] {
+                    // The rest of the block we are in has its turn at the next step. It is not passed over: what was dealt out
+                    // of it lies within it.
+                    continue;
+                }
+                let begins = (self.start >> shift << shift).wrapping_add(ahead << shift);
+                let lead = if ahead == 0 {
+                    0
+                } else {
+                    begins.wrapping_sub(self.start)
+                };
+                if best.is_none_or(|(least, _)| lead < least) {
+                    best = Some((lead, level));
+                }
+            }
+            let Some((lead, level)) = best else {
+                if self.is_empty() {
+                    return None;
+                }
+                // Nothing but what lies beyond all levels, and more of it than is dealt out at a time.
+                dealt = [false; LEVELS];
+                continue;
+            };
+            self.start = self.start.wrapping_add(lead);
+            if level == 0 {
+                return self.lists[self.near(self.start)].first();
+            }
+            dealt[level] = true;
+            self.deal(slots, level);
         }
-        let ahead = self
-            .occupied
-            .rotate_right((self.band % BANDS) as u32)
-            .trailing_zeros();
-        self.band += ahead as u64;
-        self.lists[(self.band % BANDS) as usize].first()
+    }
+
+    /// Some tasks of the block that the current band has come to, to finer lists.
+    fn deal(&mut self, slots: &[Slot], level: usize) {
+        let shift = self.block_shift(level);
+        let list = level * LISTS + (self.start >> shift) as usize % LISTS;
+        for _ in 0..DEALT {
+            let Some(slot) = self.lists[list].first() else {
+                return;
+            };
+            self.leave_band(slots, slot);
+        }
     }
 
     /// Charges CPU time against a task's virtual time.
     #[inline]
     pub(crate) fn charge(&self, record: &Slot, ticks: u64) {
-        if ticks == 0 {
-            return;
+        let time = record.deadline.get().wrapping_add(cost(record, ticks));
+        record.deadline.set(time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use alloc::{vec, vec::Vec};
+
+    use super::*;
+    use crate::CoreId;
+
+    /// Tasks of these weights that never block, at first at virtual time `start`; and what each got.
+    fn run(weights: &[u32], polls: &[u64], rounds: u64, start: u64) -> (Fair, Vec<u64>) {
+        let slots: Vec<Slot> = (0..weights.len() as u32)
+            .map(|number| Slot::new(CoreId::FIRST, number))
+            .collect();
+        let mut fair = Fair::new(1 << 16);
+        fair.start = start >> 16 << 16;
+        for (slot, &weight) in slots.iter().zip(weights) {
+            slot.deadline.set(fair.virtual_now());
+            slot.relative.set(tick_cost(weight));
         }
-        let cost = ticks.saturating_mul(record.relative.get() & COST_MASK) >> 16;
-        record
-            .deadline
-            .set(record.deadline.get().saturating_add(cost));
+        for (index, slot) in slots.iter().enumerate() {
+            fair.push(&slots, index as u32, slot);
+        }
+        let mut got = vec![0; slots.len()];
+        for _ in 0..rounds {
+            let next = fair.first(&slots).expect("all are ready") as usize;
+            got[next] += polls[next];
+            fair.rotate(&slots, next as u32, &slots[next], polls[next]);
+        }
+        assert_eq!(fair.len(), slots.len());
+        for (index, slot) in slots.iter().enumerate() {
+            fair.remove(&slots, index as u32, slot);
+        }
+        assert!(fair.is_empty() && !fair.is_weighted() && fair.occupied == [0; LEVELS]);
+        (fair, got)
+    }
+
+    #[test]
+    fn virtual_time_wraps() {
+        let (weights, polls) = ([1024, 512, 1], [50_000; 3]);
+        let (_, fresh) = run(&weights, &polls, 20_000, 0);
+        let (mut fair, wrapped) = run(&weights, &polls, 20_000, u64::MAX - (1 << 26));
+        assert!(fair.start < 1 << 50, "it did wrap");
+        assert_eq!(fresh, wrapped);
+        assert_eq!(fair.first(&[]), None);
+    }
+
+    /// One who slept through a wrap, or for long, has its turn now; one who is ahead waits.
+    #[test]
+    fn sleepers_resume_at_the_current_band() {
+        let slots = [0, 1].map(|number| Slot::new(CoreId::FIRST, number));
+        let mut fair = Fair::new(1 << 16);
+        fair.start = 1 << 40;
+        for slot in &slots {
+            slot.relative.set(tick_cost(DEFAULT_WEIGHT));
+        }
+        for (time, resumes) in [
+            (5, 1 << 40),
+            (u64::MAX, 1 << 40),
+            ((1 << 40) + 9, (1 << 40) + 9),
+        ] {
+            slots[0].deadline.set(time);
+            fair.push(&slots, 0, &slots[0]);
+            assert_eq!(slots[0].deadline.get(), resumes);
+            assert_eq!(fair.first(&slots), Some(0));
+            fair.remove(&slots, 0, &slots[0]);
+        }
+        slots[0].deadline.set((1 << 40) + (100 << 16));
+        slots[1].deadline.set(0);
+        fair.push(&slots, 0, &slots[0]);
+        fair.push(&slots, 1, &slots[1]);
+        assert_eq!(fair.first(&slots), Some(1));
+    }
+
+    /// Polls beyond all levels, by more tasks than are dealt out at a time: nobody is lost, nobody starves.
+    #[test]
+    fn absurd_polls() {
+        let (_, got) = run(&[1; 40], &[1 << 50; 40], 4000, 0);
+        assert!(got.iter().all(|&ticks| ticks != 0));
+        let mut polls = [1000; 20];
+        polls[0] = 1 << 50;
+        let (_, got) = run(&[1024; 20], &polls, 4000, 0);
+        assert!(got[1..].iter().all(|&ticks| ticks >= 200_000), "{got:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Nobody is further from its share than the bands and polls say, as long as a step deals out all there is to.
+        #[test]
+        fn shares_are_by_weight(tasks in prop::collection::vec((0u32..=20, 1u64..100_000), 2..=DEALT), rounds in 1u64..20_000) {
+            let weights: Vec<u32> = tasks.iter().map(|task| 1 << task.0).collect();
+            let polls: Vec<u64> = tasks.iter().map(|task| task.1).collect();
+            let (_, got) = run(&weights, &polls, rounds, 0);
+            let cost = |index: usize, ticks: u64| ticks as f64 * tick_cost(weights[index]) as f64 / 65_536.0;
+            for a in 0..tasks.len() {
+                for b in 0..tasks.len() {
+                    let bound = 2.0 * 65_536.0 + cost(a, polls[a]) + cost(b, polls[b]);
+                    let apart = (cost(a, got[a]) - cost(b, got[b])).abs();
+                    prop_assert!(apart <= bound, "{weights:?} {polls:?}: {got:?}");
+                }
+            }
+        }
     }
 }

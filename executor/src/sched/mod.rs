@@ -215,6 +215,7 @@ impl Scheduler {
     pub(crate) fn needs_clock(&self) -> bool {
         self.upper.len() > 1
             || !self.events.is_empty()
+            || self.fair.is_weighted()
             || self
                 .upper
                 .first()
@@ -494,11 +495,11 @@ impl Scheduler {
 
     /// Whose turn it is: the earliest deadline's.
     #[inline]
-    pub(crate) fn pick(&mut self) -> Option<u32> {
+    pub(crate) fn pick(&mut self, slots: &[Slot]) -> Option<u32> {
         match self.upper.first() {
             Some(OPEN) => self.open.first(),
             // With nothing else ready best effort runs on slack, throttled or not.
-            Some(FAIR) | None => self.fair.first(),
+            Some(FAIR) | None => self.fair.first(slots),
             Some(server) => self.first_member(server),
         }
     }

@@ -102,8 +102,8 @@ impl Oracle {
         weight: u32,
         how: How,
     ) -> Check {
-        const DEFAULT_WEIGHT: f64 = 1024.0;
-        let cost = |weight: u32| DEFAULT_WEIGHT / f64::from(weight);
+        const DEFAULT_WEIGHT: u32 = 1024;
+        let cost = |weight: u32| f64::from(DEFAULT_WEIGHT) / f64::from(weight);
         let home = self.core(core)?;
         let poll = home.longest_poll.max(home.division.longest_poll) as f64;
         // The executor cuts virtual time into bands of a quarter of the budget, rounded down to a power of two.
@@ -113,13 +113,20 @@ impl Oracle {
         let count = tasks.len();
         let at = tasks.iter().position(|&other| other == task).unwrap_or(0);
         for (index, &other) in tasks.iter().enumerate() {
-            if !timed || other == task || !ready.contains(&other) {
+            if other == task || !ready.contains(&other) {
                 continue;
             }
             let Class::Fair(theirs) = self.task(other)?.class else {
                 continue;
             };
-            let bound = 2.0 * band + poll * (cost(weight) + cost(theirs));
+            let mut bound = 2.0 * band + poll * (cost(weight) + cost(theirs));
+            if !timed {
+                if (weight, theirs) == (DEFAULT_WEIGHT, DEFAULT_WEIGHT) {
+                    continue;
+                }
+                // A poll in which the first of other weight became ready began untimed.
+                bound += poll * cost(weight).max(cost(theirs));
+            }
             let virtual_ticks = used as f64 * cost(weight);
             let (pair, sign) = if at < index {
                 (at * count + index, 1.0)

@@ -207,7 +207,7 @@ impl<P: Platform> Core<P> {
         }
         // SAFETY: as above; `expire_due` is over.
         let local = unsafe { &mut *cell };
-        let Some(slot) = local.sched.pick() else {
+        let Some(slot) = local.sched.pick(&self.slots) else {
             return false;
         };
         let timed = P::STATS || local.sched.needs_clock();

@@ -73,8 +73,9 @@ impl<P: Platform> Core<P> {
                 OPEN => local.sched.set_deadline(&self.slots, slot, deadline),
                 FAIR => {
                     let now = self.time(local);
-                    self.slot(slot).relative.set(0);
                     local.sched.rebind(&self.slots, slot, OPEN, deadline, now);
+                    // Only now: for best effort it says in which list the task is.
+                    self.slot(slot).relative.set(0);
                 }
                 _ => return false,
             }
@@ -96,7 +97,7 @@ impl<P: Platform> Core<P> {
             }
             let due = local.timers.first_time().min(local.sched.next_event());
             local.sched.refresh_running(&self.slots, slot);
-            if due <= now || local.sched.pick() != Some(slot) {
+            if due <= now || local.sched.pick(&self.slots) != Some(slot) {
                 return true;
             }
             let started = self.polling.since.get();
@@ -192,7 +193,7 @@ impl<P: Platform> Core<P> {
                 return None;
             }
             local.sched.refresh_running(&self.slots, slot);
-            if local.sched.pick() != Some(slot) {
+            if local.sched.pick(&self.slots) != Some(slot) {
                 return None;
             }
             let mut until = local.timers.first_time().min(local.sched.next_event());
