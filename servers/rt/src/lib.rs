@@ -11,22 +11,26 @@
 //! * [`stream`]: [`ByteSource`] and [`ByteSink`], bytes with back-pressure.
 //! * [`pipe`]: [`Pipe`], a bounded byte pipe with one writer and one reader, and its counters.
 //! * [`race`]: [`first`], [`first_of_3`] and [`yield_now`], the few combinators servers need.
+//! * [`start`]: the start block. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
 //!
 //! What must hold, for every implementation:
 //! * every future is cancel-safe: dropping it before it is ready loses no event and no byte;
 //! * every future is `Send`: a best-effort server may be moved to another core between polls;
 //! * no method allocates, and the ones that are not async never wait.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod clock;
 pub mod io;
 pub mod pipe;
 pub mod race;
+pub mod start;
 pub mod stream;
+pub mod sys;
 
 pub use clock::Clock;
 pub use io::{Interrupt, IoPorts, IrqEvent};
 pub use pipe::{Pipe, PipeCounters, PipeReader, PipeWriter};
 pub use race::{Either, Either3, first, first_of_3, yield_now};
 pub use stream::{ByteSink, ByteSource, Closed};
+pub use sys::Env;

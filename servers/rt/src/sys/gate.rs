@@ -1,0 +1,188 @@
+//! The gate: the one place where a system call is made.
+//!
+//! An isolated server (ring 3) executes `syscall`. A resident one (linked into the kernel) calls a function that the kernel
+//! gave to [`install_resident`] before any server of it ran; the check for that is a compare and a branch that is never taken in
+//! ring 3. Every wrapper in [`sys`](super) goes through [`call`] or [`message`].
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use abi::message::Words;
+
+/// The registers of a system call, as a resident server hands them to the kernel and gets them back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// The number; then the result or error.
+    pub rax: u64,
+    /// First argument; of a received message: key and badge.
+    pub rdi: u64,
+    /// Second argument; of a received message: the reply token.
+    pub rsi: u64,
+    /// `rdx r8 r9 r10 r12 r13 r14 r15`: the words of a message. Of other calls, `rdx r10 r8 r9` are the third to sixth argument
+    /// and `rdx` the second result.
+    pub words: Words,
+}
+
+impl Frame {
+    /// The six arguments of a call without a message.
+    #[must_use]
+    pub const fn arguments(&self) -> [u64; 6] {
+        let [rdx, r8, r9, r10, ..] = self.words;
+        [self.rdi, self.rsi, rdx, r10, r8, r9]
+    }
+}
+
+/// Answers a resident server's system call. It must not wait: what would, answers [`WouldWait`](abi::Error::WouldWait), and the
+/// server's reactor awaits the signal.
+pub type ResidentGate = fn(&mut Frame);
+
+/// Null in ring 3. Else a [`ResidentGate`].
+static RESIDENT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Makes all system calls of this image plain calls of `gate`. For the kernel, once, before it starts a resident server.
+pub fn install_resident(gate: ResidentGate) {
+    RESIDENT.store(gate as *mut (), Ordering::Release);
+}
+
+/// Whether this image is the kernel's.
+#[inline(always)]
+#[must_use]
+pub fn is_resident() -> bool {
+    !RESIDENT.load(Ordering::Relaxed).is_null()
+}
+
+#[cold]
+#[inline(never)]
+fn call_resident(frame: &mut Frame) {
+    let gate = RESIDENT.load(Ordering::Acquire);
+    if gate.is_null() {
+        frame.rax = abi::Error::Unknown.to_raw();
+        return;
+    }
+    // SAFETY: only `install_resident` writes the pointer, and only from a function of this type; it is not null.
+    let gate = unsafe { core::mem::transmute::<*mut (), ResidentGate>(gate) };
+    gate(frame);
+}
+
+/// What a call without a message gives: `rax` and `rdx`.
+pub type Results = (u64, u64);
+
+/// Makes a system call with up to six arguments, without a message.
+///
+/// # Safety
+/// What the call does to memory must be sound: buffers it writes are the caller's to be written, and nothing that is in use is
+/// unmapped or made inaccessible.
+#[inline(always)]
+pub unsafe fn call<const N: usize>(number: abi::Call, arguments: [u64; N]) -> Results {
+    // SAFETY: passed on to the caller.
+    unsafe { call_raw(number as u64, arguments) }
+}
+
+/// [`call`] with any number.
+///
+/// # Safety
+/// As for [`call`].
+#[inline(always)]
+pub unsafe fn call_raw<const N: usize>(number: u64, arguments: [u64; N]) -> Results {
+    const { assert!(N <= 6, "a system call has at most six arguments") };
+    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
+    if is_resident() {
+        let mut frame = Frame {
+            rax: number,
+            rdi: argument(0),
+            rsi: argument(1),
+            words: [
+                argument(2),
+                argument(4),
+                argument(5),
+                argument(3),
+                0,
+                0,
+                0,
+                0,
+            ],
+        };
+        call_resident(&mut frame);
+        return (frame.rax, frame.words[0]);
+    }
+    let (rax, rdx);
+    // SAFETY: `syscall` enters the kernel, which keeps all registers but those named here and does to memory what the caller
+    // vouches for. It does not use this stack.
+    unsafe {
+        match N {
+            0 => {
+                asm!("syscall", inlateout("rax") number => rax, lateout("rdx") rdx, clobber_abi("sysv64"), options(nostack));
+            }
+            1 => {
+                asm!("syscall", inlateout("rax") number => rax, inlateout("rdi") argument(0) => _, lateout("rdx") rdx,
+                    clobber_abi("sysv64"), options(nostack));
+            }
+            2 => {
+                asm!("syscall", inlateout("rax") number => rax, inlateout("rdi") argument(0) => _,
+                    inlateout("rsi") argument(1) => _, lateout("rdx") rdx, clobber_abi("sysv64"), options(nostack));
+            }
+            3 => {
+                asm!("syscall", inlateout("rax") number => rax, inlateout("rdi") argument(0) => _,
+                    inlateout("rsi") argument(1) => _, inlateout("rdx") argument(2) => rdx,
+                    clobber_abi("sysv64"), options(nostack));
+            }
+            4 => {
+                asm!("syscall", inlateout("rax") number => rax, inlateout("rdi") argument(0) => _,
+                    inlateout("rsi") argument(1) => _, inlateout("rdx") argument(2) => rdx,
+                    inlateout("r10") argument(3) => _, clobber_abi("sysv64"), options(nostack));
+            }
+            5 => {
+                asm!("syscall", inlateout("rax") number => rax, inlateout("rdi") argument(0) => _,
+                    inlateout("rsi") argument(1) => _, inlateout("rdx") argument(2) => rdx,
+                    inlateout("r10") argument(3) => _, inlateout("r8") argument(4) => _,
+                    clobber_abi("sysv64"), options(nostack));
+            }
+            _ => {
+                asm!("syscall", inlateout("rax") number => rax, inlateout("rdi") argument(0) => _,
+                    inlateout("rsi") argument(1) => _, inlateout("rdx") argument(2) => rdx,
+                    inlateout("r10") argument(3) => _, inlateout("r8") argument(4) => _,
+                    inlateout("r9") argument(5) => _, clobber_abi("sysv64"), options(nostack));
+            }
+        }
+    }
+    (rax, rdx)
+}
+
+/// Makes a system call that carries a message: words out of `frame` and into it.
+///
+/// # Safety
+/// As for [`call`].
+#[inline(always)]
+pub unsafe fn message(number: abi::Call, frame: &mut Frame) {
+    frame.rax = number as u64;
+    if is_resident() {
+        call_resident(frame);
+        return;
+    }
+    let [rdx, r8, r9, r10, r12, r13, r14, r15] = frame.words;
+    let (o0, o1, o2, o3, o4, o5, o6, o7);
+    // SAFETY: as in `call_raw`; the words travel in registers and the kernel touches no others.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") frame.rax, inlateout("rdi") frame.rdi, inlateout("rsi") frame.rsi,
+            inlateout("rdx") rdx => o0, inlateout("r8") r8 => o1, inlateout("r9") r9 => o2, inlateout("r10") r10 => o3,
+            inlateout("r12") r12 => o4, inlateout("r13") r13 => o5, inlateout("r14") r14 => o6, inlateout("r15") r15 => o7,
+            clobber_abi("sysv64"), options(nostack),
+        );
+    }
+    frame.words = [o0, o1, o2, o3, o4, o5, o6, o7];
+}
+
+/// Ends the calling process, without any of its memory being needed any more.
+#[inline(never)]
+pub fn exit(code: i32) -> ! {
+    loop {
+        // SAFETY: the call does not return; it would only if the kernel did not know it.
+        unsafe { call(abi::Call::ProcessExit, [code as u32 as u64]) };
+        if !is_resident() {
+            // SAFETY: an undefined instruction ends the process, which is what was wanted.
+            unsafe { asm!("ud2") };
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Processes, threads and jobs; and this process's own.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use abi::process::{
+    ExitReport, JobInfo, JobLimits, ProcessInfo, Registers, ReservationArgs, ThreadArgs,
+};
+use abi::{Call, Error, Handle, Rights};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::gate;
+use super::object::{Borrowed, Channel, Job, Object, Owned, Process, Reservation, Thread};
+
+/// Names of the handles each process has.
+pub(super) static PROCESS: AtomicU64 = AtomicU64::new(0);
+pub(super) static THREAD: AtomicU64 = AtomicU64::new(0);
+pub(super) static JOB: AtomicU64 = AtomicU64::new(0);
+/// How often this server was started before.
+pub(super) static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// This process.
+#[must_use]
+pub fn this_process() -> Borrowed<'static, Process> {
+    Borrowed::new(Handle(PROCESS.load(Ordering::Relaxed)))
+}
+
+/// Its first thread.
+#[must_use]
+pub fn first_thread() -> Borrowed<'static, Thread> {
+    Borrowed::new(Handle(THREAD.load(Ordering::Relaxed)))
+}
+
+/// The job it lives under.
+#[must_use]
+pub fn this_job() -> Borrowed<'static, Job> {
+    Borrowed::new(Handle(JOB.load(Ordering::Relaxed)))
+}
+
+/// How often this server was started before, since boot.
+#[must_use]
+pub fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Lets others of the same urgency run.
+pub fn yield_now() {
+    // SAFETY: touches no memory.
+    unsafe { gate::call(Call::Yield, []) };
+}
+
+/// Ends what a handle is for, with all below it.
+///
+/// # Errors
+/// [`Error::NoRight`] without [`Rights::KILL`], [`Error::WrongType`].
+fn kill(handle: Handle, exit_code: i32) -> Result<(), Error> {
+    // SAFETY: threads of this process that it ends never run again, so their memory may stay as it is.
+    let (rax, _) = unsafe { gate::call(Call::Kill, [handle.0, u64::from(exit_code as u32)]) };
+    Error::check(rax).map(drop)
+}
+
+impl Process {
+    /// An empty process under `job`.
+    ///
+    /// # Errors
+    /// The job's limits, [`Error::NoRight`], [`Error::BadArgument`] for a bad name.
+    pub fn create(job: &Job, name: &str) -> Result<Self, Error> {
+        // SAFETY: the kernel reads the name.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ProcessCreate,
+                [job.handle().0, name.as_ptr() as u64, name.len() as u64],
+            )
+        };
+        Owned::from_result(Error::check(rax)?).map(Self::from_owned)
+    }
+
+    /// An empty process with a copy-on-write copy of this one's memory.
+    ///
+    /// # Errors
+    /// As [`create`](Process::create).
+    pub fn fork(&self, job: &Job, name: &str) -> Result<Self, Error> {
+        // SAFETY: the kernel reads the name.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ProcessFork,
+                [
+                    self.handle().0,
+                    job.handle().0,
+                    name.as_ptr() as u64,
+                    name.len() as u64,
+                ],
+            )
+        };
+        Owned::from_result(Error::check(rax)?).map(Self::from_owned)
+    }
+
+    /// How it is.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn status(&self) -> Result<ProcessInfo, Error> {
+        let mut info = ProcessInfo::new_zeroed();
+        // SAFETY: the kernel fills `info`, whose layout both sides share.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ProcessInfo,
+                [self.handle().0, info.as_mut_bytes().as_mut_ptr() as u64],
+            )
+        };
+        Error::check(rax)?;
+        Ok(info)
+    }
+
+    /// Where crash reports of its threads go; `None` for nowhere.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`], [`Error::WrongType`].
+    pub fn set_exceptions(&self, channel: Option<&Channel>) -> Result<(), Error> {
+        let channel = channel.map_or(0, |channel| channel.handle().0);
+        // SAFETY: touches no memory.
+        let (rax, _) =
+            unsafe { gate::call(Call::ProcessSetExceptions, [self.handle().0, channel]) };
+        Error::check(rax).map(drop)
+    }
+
+    /// Moves a handle into it, with `rights`, which must be among those it has. Its number there. A handle that cannot be given
+    /// is closed.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`], the limits of its job.
+    pub fn give(&self, handle: Owned, rights: Rights) -> Result<Handle, Error> {
+        // SAFETY: moves a handle.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::HandleGive,
+                [self.handle().0, handle.handle().0, u64::from(rights.bits())],
+            )
+        };
+        let there = Handle(Error::check(rax)?);
+        core::mem::forget(handle);
+        Ok(there)
+    }
+
+    /// A thread in it that runs at once, or is driven.
+    ///
+    /// # Errors
+    /// [`Error::BadArgument`] for this process (see [`thread`](super::thread)); the job's limits; [`Error::BadAddress`].
+    pub fn start_thread(&self, arguments: &ThreadArgs) -> Result<Thread, Error> {
+        if self.info()?.object_id == this_process().info()?.object_id {
+            return Err(Error::BadArgument);
+        }
+        // SAFETY: the thread runs in another process's memory.
+        unsafe { thread_create(self, arguments) }
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn kill(&self, exit_code: i32) -> Result<(), Error> {
+        kill(self.handle(), exit_code)
+    }
+}
+
+/// A thread.
+///
+/// # Safety
+/// In this process: it runs code that is there, on a stack that nothing else uses.
+pub(super) unsafe fn thread_create(
+    process: &Process,
+    arguments: &ThreadArgs,
+) -> Result<Thread, Error> {
+    // SAFETY: the kernel reads the arguments; what the thread does is the caller's promise.
+    let (rax, _) = unsafe {
+        gate::call(
+            Call::ThreadCreate,
+            [process.handle().0, arguments.as_bytes().as_ptr() as u64],
+        )
+    };
+    Owned::from_result(Error::check(rax)?).map(Thread::from_owned)
+}
+
+impl Thread {
+    /// Runs it in a reservation, on that one's core; `None` for best effort.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn bind(&self, reservation: Option<&Reservation>) -> Result<(), Error> {
+        let reservation = reservation.map_or(0, |reservation| reservation.handle().0);
+        // SAFETY: touches no memory.
+        let (rax, _) = unsafe { gate::call(Call::ThreadBind, [self.handle().0, reservation]) };
+        Error::check(rax).map(drop)
+    }
+
+    /// Runs a driven thread until it stops, with the whole calling thread waiting.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it is not driven, [`Error::NoRight`], [`Error::TimedOut`].
+    pub fn run(&self, deadline_ns: u64) -> Result<ExitReport, Error> {
+        let mut report = ExitReport::new_zeroed();
+        // SAFETY: the kernel fills the report, whose layout both sides share.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ThreadRun,
+                [
+                    self.handle().0,
+                    report.as_mut_bytes().as_mut_ptr() as u64,
+                    deadline_ns,
+                ],
+            )
+        };
+        Error::check(rax)?;
+        Ok(report)
+    }
+
+    /// The registers of a stopped driven thread.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] while it runs, [`Error::NoRight`].
+    pub fn registers(&self) -> Result<Registers, Error> {
+        let mut registers = Registers::new_zeroed();
+        // SAFETY: the kernel fills the registers' copy, whose layout both sides share.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ThreadRegisters,
+                [
+                    self.handle().0,
+                    registers.as_mut_bytes().as_mut_ptr() as u64,
+                    0,
+                ],
+            )
+        };
+        Error::check(rax)?;
+        Ok(registers)
+    }
+
+    /// Sets the registers of a stopped driven thread.
+    ///
+    /// # Errors
+    /// As [`registers`](Thread::registers); [`Error::BadArgument`] for what cannot be set.
+    pub fn set_registers(&self, registers: &Registers) -> Result<(), Error> {
+        // SAFETY: a driven thread is never one that Rust code of this process runs on: those are made by `sys::thread`.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ThreadRegisters,
+                [self.handle().0, registers.as_bytes().as_ptr() as u64, 1],
+            )
+        };
+        Error::check(rax).map(drop)
+    }
+
+    /// Makes a driven thread stop.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn kick(&self) -> Result<(), Error> {
+        // SAFETY: touches no memory.
+        let (rax, _) = unsafe { gate::call(Call::ThreadKick, [self.handle().0]) };
+        Error::check(rax).map(drop)
+    }
+
+    /// The XSAVE state of a stopped driven thread; how many bytes it has.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`], [`Error::BadState`], [`Error::NoRight`].
+    pub fn extended(&self, to: &mut [u8]) -> Result<usize, Error> {
+        // SAFETY: the kernel writes at most `to.len()` bytes there.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ThreadExtended,
+                [self.handle().0, to.as_mut_ptr() as u64, to.len() as u64, 0],
+            )
+        };
+        Ok(Error::check(rax)? as usize)
+    }
+
+    /// Sets the XSAVE state of a stopped driven thread.
+    ///
+    /// # Errors
+    /// [`Error::BadArgument`] for a state the processor would refuse; else as [`extended`](Thread::extended).
+    pub fn set_extended(&self, from: &[u8]) -> Result<(), Error> {
+        // SAFETY: as in `set_registers`.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ThreadExtended,
+                [self.handle().0, from.as_ptr() as u64, from.len() as u64, 1],
+            )
+        };
+        Error::check(rax).map(drop)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn kill(&self) -> Result<(), Error> {
+        kill(self.handle(), abi::process::KILLED)
+    }
+}
+
+impl Job {
+    /// A job under this one.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`], this job's limits.
+    pub fn create(&self, limits: &JobLimits) -> Result<Self, Error> {
+        // SAFETY: the kernel reads the limits.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::JobCreate,
+                [self.handle().0, limits.as_bytes().as_ptr() as u64],
+            )
+        };
+        Owned::from_result(Error::check(rax)?).map(Self::from_owned)
+    }
+
+    /// Limits and use.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn usage(&self) -> Result<JobInfo, Error> {
+        let mut info = JobInfo::new_zeroed();
+        // SAFETY: the kernel fills `info`, whose layout both sides share.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::JobInfo,
+                [self.handle().0, info.as_mut_bytes().as_mut_ptr() as u64],
+            )
+        };
+        Error::check(rax)?;
+        Ok(info)
+    }
+
+    /// Other limits.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn set_limits(&self, limits: &JobLimits) -> Result<(), Error> {
+        // SAFETY: the kernel reads the limits.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::JobSetLimits,
+                [self.handle().0, limits.as_bytes().as_ptr() as u64],
+            )
+        };
+        Error::check(rax).map(drop)
+    }
+
+    /// Processor time under it. With [`Error::NotAdmitted`] comes by how many ppm it does not fit.
+    ///
+    /// # Errors
+    /// The error and that number, which is 0 with any other error.
+    pub fn reserve(&self, arguments: &ReservationArgs) -> Result<Reservation, (Error, u64)> {
+        // SAFETY: the kernel reads the arguments.
+        let (rax, rdx) = unsafe {
+            gate::call(
+                Call::ReservationCreate,
+                [self.handle().0, arguments.as_bytes().as_ptr() as u64],
+            )
+        };
+        match Error::check(rax).and_then(Owned::from_result) {
+            Ok(owned) => Ok(Reservation::from_owned(owned)),
+            Err(Error::NotAdmitted) => Err((Error::NotAdmitted, rdx)),
+            Err(error) => Err((error, 0)),
+        }
+    }
+
+    /// Ends all of its processes and the jobs below.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn kill(&self, exit_code: i32) -> Result<(), Error> {
+        kill(self.handle(), exit_code)
+    }
+}
