@@ -9,4 +9,7 @@
 
 extern crate alloc;
 
+mod atomics;
+pub mod job;
 pub mod memory;
+pub mod refs;
