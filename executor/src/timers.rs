@@ -68,6 +68,7 @@ impl Timers {
     }
 
     /// Arms a timer; `None` when all are in use.
+    #[inline]
     pub(crate) fn arm(&mut self, time: u64, waker: Waker) -> Option<TimerId> {
         let index = self.free;
         let timer = self.table.get_mut(index as usize)?;
@@ -80,6 +81,7 @@ impl Timers {
 
     /// Puts `waker` into an armed timer, and returns the old one for the caller to drop; unless the old one wakes the same
     /// task: then nothing changes. `Err` when the timer has fired.
+    #[inline]
     pub(crate) fn refresh(&mut self, id: TimerId, waker: &Waker) -> Result<Option<Waker>, Fired> {
         match self.table.get_mut(id.index as usize) {
             Some(timer) if timer.generation == id.generation => match &timer.waker {
@@ -101,18 +103,14 @@ impl Timers {
         }
     }
 
-    /// Takes one timer that is due at `now`.
-    pub(crate) fn expire(&mut self, now: u64) -> Option<Waker> {
-        while self.heap.first_time() <= now {
-            let index = self.heap.pop()?;
-            let waker = self.release(index);
-            if waker.is_some() {
-                return waker;
-            }
-        }
-        None
+    /// Takes the earliest timer.
+    #[inline]
+    pub(crate) fn expire(&mut self) -> Option<Waker> {
+        let index = self.heap.pop()?;
+        self.release(index)
     }
 
+    #[inline]
     fn release(&mut self, index: u32) -> Option<Waker> {
         let timer = &mut self.table[index as usize];
         timer.generation = timer.generation.wrapping_add(1);

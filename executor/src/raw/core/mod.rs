@@ -309,8 +309,10 @@ impl<P: Platform> Core<P> {
         loop {
             // SAFETY: at home; the borrow ends before the waker, which may be anybody's, is called.
             let local = unsafe { &mut *cell };
-            let now = local.now;
-            let Some(waker) = local.timers.expire(now) else {
+            if local.timers.first_time() > local.now {
+                break;
+            }
+            let Some(waker) = local.timers.expire() else {
                 break;
             };
             if P::STATS {
@@ -320,6 +322,13 @@ impl<P: Platform> Core<P> {
         }
         // SAFETY: as above.
         let local = unsafe { &mut *cell };
+        if local.sched.next_event() <= local.now {
+            self.advance(local);
+        }
+    }
+
+    #[cold]
+    fn advance(&self, local: &mut Local) {
         let now = local.now;
         while let Some(due) = local.sched.advance(now) {
             match due {

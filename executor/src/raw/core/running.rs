@@ -121,34 +121,43 @@ impl<P: Platform> Core<P> {
         (due != u64::MAX).then_some(due)
     }
 
+    /// Whether `time` has passed, seen from this core. Does not look at the clock where even the longest poll that is
+    /// allowed could not have got there since it was last read: a timer will tell then.
+    #[inline(always)]
+    pub(crate) fn has_passed(&self, time: u64) -> bool {
+        let near = self.with(|local| {
+            if time <= local.now {
+                return Some(true);
+            }
+            let allowed = local.allowed.first().copied().unwrap_or(u64::MAX);
+            (time - local.now > allowed).then_some(false)
+        });
+        near.flatten().unwrap_or_else(|| P::now() >= time)
+    }
+
     /// Arms a timer on this core, from its task context.
-    pub(crate) fn arm(&self, time: u64, waker: Waker) -> Option<Armed> {
-        let mut waker = Some(waker);
-        let armed =
-            self.with(
-                |local| match waker.take().and_then(|waker| local.timers.arm(time, waker)) {
-                    Some(id) => {
-                        if P::STATS {
-                            self.stats.timers_armed.add(1);
-                        }
-                        Armed::Yes(id)
-                    }
-                    None => {
-                        if P::STATS {
-                            self.stats.timers_exhausted.add(1);
-                        }
-                        Armed::Full
-                    }
-                },
-            );
-        // Sleepers without a timer come back at every poll: tell of the 1st, 2nd, 4th, ... time only.
-        if P::STATS
-            && matches!(armed, Some(Armed::Full))
-            && self.stats.timers_exhausted.get().is_power_of_two()
-        {
-            P::event(Event::TimersExhausted { core: self.id });
+    #[inline]
+    pub(crate) fn arm(&self, time: u64, waker: &Waker) -> Option<Armed> {
+        let armed = self.with(|local| local.timers.arm(time, waker.clone()))?;
+        let Some(id) = armed else {
+            self.timers_exhausted();
+            return Some(Armed::Full);
+        };
+        if P::STATS {
+            self.stats.timers_armed.add(1);
         }
-        armed
+        Some(Armed::Yes(id))
+    }
+
+    /// A sleeper found no timer. Such sleepers come back at every poll: tells of the 1st, 2nd, 4th, ... time only.
+    #[cold]
+    fn timers_exhausted(&self) {
+        if P::STATS {
+            self.stats.timers_exhausted.add(1);
+            if self.stats.timers_exhausted.get().is_power_of_two() {
+                P::event(Event::TimersExhausted { core: self.id });
+            }
+        }
     }
 
     /// Whether the timer is still armed; sees to it that it wakes `waker`.
