@@ -274,7 +274,7 @@ impl Heap {
     }
 
     /// Puts `entry` where it belongs, starting from the hole at `position`.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, position: usize, entry: Entry) {
         if position > ROOT && entry.is_before(self.entry((position >> 2) + 2)) {
             self.sift_up(position, entry);
@@ -283,7 +283,7 @@ impl Heap {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn sift_up(&mut self, mut position: usize, entry: Entry) {
         loop {
             if position == ROOT {
@@ -301,7 +301,7 @@ impl Heap {
         self.put(position, entry);
     }
 
-    #[inline]
+    #[inline(never)]
     fn sift_down(&mut self, start: usize, entry: Entry) {
         let used = (ROOT + self.len + 3) >> 2;
         debug_assert!(used <= self.lines.len() && start < ROOT + self.len);

@@ -58,6 +58,8 @@ pub(crate) struct Fair {
     occupied: [u64; LEVELS],
     /// Where the current band begins (virtual time).
     start: u64,
+    /// The current band's list.
+    here: u32,
     shift: u32,
     ready: u32,
     /// How many of them have another weight than the default.
@@ -71,6 +73,7 @@ impl Fair {
             lists: [List::new(); LISTS * LEVELS],
             occupied: [0; LEVELS],
             start: 0,
+            here: 0,
             shift: band_ticks.max(2).ilog2().min(MAX_SHIFT),
             ready: 0,
             weighted: 0,
@@ -104,13 +107,22 @@ impl Fair {
         (time >> self.shift) as usize % LISTS
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+        self.ready += 1;
+        self.weighted += u32::from(record.relative.get() & COST_MASK != DEFAULT_COST);
+        if record.deadline.get().wrapping_sub(self.start) >> self.shift != 0 {
+            return self.push_beside(slots, slot, record);
+        }
+        self.append(slots, slot, record, self.here as usize);
+    }
+
+    /// For a task whose time is not within the current band.
+    #[inline(never)]
+    fn push_beside(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
         if record.deadline.get().wrapping_sub(self.start) > PAST {
             record.deadline.set(self.start);
         }
-        self.ready += 1;
-        self.weighted += u32::from(record.relative.get() & COST_MASK != DEFAULT_COST);
         self.place(slots, slot, record);
     }
 
@@ -122,6 +134,12 @@ impl Fair {
         } else {
             self.far(record)
         };
+        self.append(slots, slot, record, list);
+    }
+
+    #[inline(always)]
+    fn append(&mut self, slots: &[Slot], slot: u32, record: &Slot, list: usize) {
+        let list = list % (LISTS * LEVELS);
         record
             .relative
             .set(record.relative.get() & COST_MASK | (list as u64) << 32);
@@ -185,7 +203,7 @@ impl Fair {
             stays = (time.wrapping_sub(self.start) as i64) >> self.shift <= 0;
         }
         if stays {
-            let list = self.near(self.start);
+            let list = self.here as usize % LISTS;
             self.lists[list].rotate(slots, slot, record);
         } else {
             self.leave_band(slots, slot);
@@ -200,9 +218,9 @@ impl Fair {
     }
 
     /// Whose turn it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn first(&mut self, slots: &[Slot]) -> Option<u32> {
-        match self.lists[self.near(self.start)].first() {
+        match self.lists[self.here as usize % LISTS].first() {
             Some(slot) => Some(slot),
             None => self.next_band(slots),
         }
@@ -245,8 +263,9 @@ impl Fair {
                 continue;
             };
             self.start = self.start.wrapping_add(lead);
+            self.here = self.near(self.start) as u32;
             if level == 0 {
-                return self.lists[self.near(self.start)].first();
+                return self.lists[self.here as usize % LISTS].first();
             }
             dealt[level] = true;
             self.deal(slots, level);
@@ -268,8 +287,10 @@ impl Fair {
     /// Charges CPU time against a task's virtual time.
     #[inline]
     pub(crate) fn charge(&self, record: &Slot, ticks: u64) {
-        let time = record.deadline.get().wrapping_add(cost(record, ticks));
-        record.deadline.set(time);
+        if ticks != 0 {
+            let time = record.deadline.get().wrapping_add(cost(record, ticks));
+            record.deadline.set(time);
+        }
     }
 }
 

@@ -249,14 +249,13 @@ impl Scheduler {
     pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, record: &Slot, now: u64) {
         let flags = record.flags.get();
         if record.server.get() as u32 != FAIR
-            || flags & (flag::RELATIVE | flag::LENT) != 0
+            || flags & (flag::RELATIVE | flag::LENT | flag::MISSED | flag::THROTTLED) != 0
             || !self.upper.is_empty()
         {
             return self.wake_contended(slots, slot, now);
         }
         record.set_state(State::Queued);
         record.woken_at.set(now);
-        record.flags.set(flags & !(flag::MISSED | flag::THROTTLED));
         self.count_ready();
         self.fair.push(slots, slot, record);
     }
@@ -493,8 +492,28 @@ impl Scheduler {
         self.queue(server);
     }
 
+    /// Whose turn it is, and whether the end of the poll must be timed even without statistics. The common cases are here: one
+    /// class alone.
+    #[inline(always)]
+    pub(crate) fn next(&mut self, slots: &[Slot]) -> Option<(u32, bool)> {
+        let timed = !self.events.is_empty();
+        match (self.upper.len(), self.upper.first()) {
+            (0, _) => {
+                let slot = self.fair.first(slots)?;
+                Some((slot, timed || self.fair.is_weighted()))
+            }
+            (1, Some(OPEN)) => Some((self.open.first()?, timed)),
+            _ => self.next_contended(slots),
+        }
+    }
+
+    #[inline(never)]
+    fn next_contended(&mut self, slots: &[Slot]) -> Option<(u32, bool)> {
+        let slot = self.pick(slots)?;
+        Some((slot, self.needs_clock()))
+    }
+
     /// Whose turn it is: the earliest deadline's.
-    #[inline]
     pub(crate) fn pick(&mut self, slots: &[Slot]) -> Option<u32> {
         match self.upper.first() {
             Some(OPEN) => self.open.first(),

@@ -207,10 +207,10 @@ impl<P: Platform> Core<P> {
         }
         // SAFETY: as above; `expire_due` is over.
         let local = unsafe { &mut *cell };
-        let Some(slot) = local.sched.pick(&self.slots) else {
+        let Some((slot, timed)) = local.sched.next(&self.slots) else {
             return false;
         };
-        let timed = P::STATS || local.sched.needs_clock();
+        let timed = P::STATS || timed;
         if !P::STATS && timed {
             local.now = P::now();
         }

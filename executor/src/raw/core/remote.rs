@@ -22,14 +22,17 @@ impl<P: Platform> Core<P> {
                 local.rewoken = true;
                 return;
             }
-            self.wake_other(local, task);
+            self.wake_other(task);
         } else {
             self.wake_foreign(task);
         }
     }
 
-    #[inline(always)]
-    pub(super) fn wake_other(&self, local: &mut Local, task: TaskId) {
+    /// Wakes a task that is not the running one; for the core itself.
+    #[inline(never)]
+    fn wake_other(&self, task: TaskId) {
+        // SAFETY: at home, as `wake` found; no foreign code is called.
+        let local = unsafe { &mut *self.local.0.get() };
         let Some(record) = self.slots.get(task.slot() as usize) else {
             return;
         };

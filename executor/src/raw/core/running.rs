@@ -9,7 +9,7 @@ use crate::{
     platform::Platform,
     raw::locals::Chain,
     sched::{FAIR, OPEN},
-    slot::NONE,
+    slot::{NONE, flag},
     timers::TimerId,
 };
 
@@ -63,19 +63,23 @@ impl<P: Platform> Core<P> {
     }
 
     /// See [`crate::set_deadline`].
+    #[inline]
     pub(crate) fn set_current_deadline(&self, deadline: u64) -> bool {
         self.with(|local| {
             let slot = local.current;
             if slot == NONE {
                 return false;
             }
-            match self.slot(slot).server.get() as u32 {
+            let record = self.slot(slot);
+            match record.server.get() as u32 {
+                // It is put where it belongs when its poll ends.
+                OPEN if !record.has(flag::LENT) => record.deadline.set(deadline),
                 OPEN => local.sched.set_deadline(&self.slots, slot, deadline),
                 FAIR => {
                     let now = self.time(local);
                     local.sched.rebind(&self.slots, slot, OPEN, deadline, now);
                     // Only now: for best effort it says in which list the task is.
-                    self.slot(slot).relative.set(0);
+                    record.relative.set(0);
                 }
                 _ => return false,
             }
