@@ -20,6 +20,8 @@ use crate::cpu::percpu;
 use crate::irq::VectorTable;
 use crate::irq::nmi::NmiCore;
 use crate::irq::watchdog::WatchedCore;
+use crate::mem::user_tables::ActiveCore;
+use crate::smp::tlb::TlbCore;
 use crate::time::timer::{self, CoreTimer};
 use crate::{smp, time};
 
@@ -35,6 +37,10 @@ pub(crate) struct PlatformCore {
     pub(crate) nmi: NmiCore,
     /// What the watchdog keeps.
     pub(crate) watch: WatchedCore,
+    /// The address space it has loaded.
+    pub(crate) active: ActiveCore,
+    /// Requests to flush translations.
+    pub(crate) tlb: TlbCore,
     idle: IdleTimes,
 }
 
@@ -53,6 +59,8 @@ impl PlatformCore {
             tsc_offset: AtomicU64::new(0),
             nmi: NmiCore::new(),
             watch: WatchedCore::new(),
+            active: ActiveCore::new(),
+            tlb: TlbCore::new(),
             idle: IdleTimes {
                 since_ticks: AtomicU64::new(0),
                 total_ticks: AtomicU64::new(0),

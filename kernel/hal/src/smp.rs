@@ -5,9 +5,10 @@
 //! that core numbers have no holes. A core that does not come is named in the log and left out.
 //!
 //! Afterwards cores talk by inter-processor interrupts with fixed meanings ([`crate::irq::vectors`]): [`wake`] ends a
-//! halt, [`call`] runs the call handler, and [`stop_other_cores`] is an NMI, so that it also reaches a core that has
+//! halt, [`tlb`] makes cores forget translations, and [`stop_other_cores`] is an NMI, so that it also reaches a core that has
 //! its interrupts off.
 
+pub mod tlb;
 mod trampoline;
 
 use core::fmt;
@@ -20,7 +21,7 @@ use crate::cpu::stack_switch::CoreStacks;
 use crate::cpu::tables::IstTops;
 use crate::cpu::{self, halt_forever};
 use crate::irq::{self, lapic, nmi, vectors};
-use crate::mem::paging::MapError;
+use crate::mem::paging::{self, MapError};
 use crate::time;
 use crate::time::sync::Exchange;
 use trampoline::{NOBODY, StartSlot, Trampoline};
@@ -178,12 +179,11 @@ fn start_one(
     let stacks = CoreStacks::new(core).map_err(Missing::OutOfMemory)?;
     let no_memory = Missing::OutOfMemory(MapError::OutOfFrames);
     let block = leak(PerCpu::new()).ok_or(no_memory)?;
-    let (cr3, _) = x86_64::registers::control::Cr3::read();
     let newcomer = leak(Newcomer {
         slot: StartSlot {
             expected_apic_id: AtomicU32::new(apic_id),
             id_leaf: AtomicU32::new(apic_id_leaf()),
-            cr3: cr3.start_address().as_u64(),
+            cr3: paging::kernel_root(),
             stack_top: stacks.executor_top,
             main: newcomer_main,
         },
@@ -290,6 +290,8 @@ extern "C" fn newcomer_main(slot: *const StartSlot) -> ! {
             &newcomer.tops,
         )
     };
+    // SAFETY: once on this core, which is on the kernel's own tables.
+    unsafe { crate::mem::user_tables::init_this_core() };
     irq::init_this_core();
     time::init_this_core(Some(&newcomer.exchange)).inspect(|offset| {
         newcomer
@@ -317,8 +319,8 @@ pub fn wake(core: u32) {
     }
 }
 
-/// Makes core `core` run the call handler ([`irq::set_call_handler`]) in a top half.
-pub fn call(core: u32) {
+/// Makes core `core` look for requests to flush translations, in a top half.
+fn call(core: u32) {
     if let Some(block) = percpu::get(core) {
         lapic::send_fixed(block.apic_id.load(Ordering::Relaxed), vectors::CALL);
     }

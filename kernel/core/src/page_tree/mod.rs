@@ -541,12 +541,7 @@ const fn with_flags(entry: u64, bits: u64) -> u64 {
 
 /// Replaces an entry by what `new` makes of it, and returns what it was. A CPU sets each of two bits at most once meanwhile, so
 /// this ends.
-fn update(
-    store: &mut impl TableStore,
-    table: u64,
-    index: usize,
-    new: impl Fn(u64) -> u64,
-) -> u64 {
+fn update(store: &mut impl TableStore, table: u64, index: usize, new: impl Fn(u64) -> u64) -> u64 {
     let mut current = store.load(table, index);
     loop {
         match store.exchange(table, index, current, new(current)) {

@@ -9,7 +9,7 @@ use conquer_once::TryInitError;
 use kerncore::boot_info::{BootInfo, MemoryKind, MemoryRegion, PhysRange};
 use kerncore::cmdline::CommandLine;
 use kerncore::entropy::Sources;
-use kerncore::frames::FrameAllocator;
+use kerncore::frames::{FrameAllocator, ShareCounts};
 use kerncore::kaslr::{self, Sizes};
 use kerncore::memory_map::{MemoryMap, NoMemory};
 use x86_64::PhysAddr;
@@ -32,6 +32,8 @@ pub struct BootMemory {
     pub seed_sources: Sources,
     /// Where the frame allocator keeps its books.
     pub frame_metadata: PhysRange,
+    /// Where the counts of frames' holders are kept.
+    pub frame_counts: PhysRange,
     /// A page below 1 MiB for starting other cores, if there is one.
     pub trampoline_page: Option<u64>,
 }
@@ -131,6 +133,10 @@ unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Can
     let frame_metadata = map
         .take(metadata_bytes, PAGE, u64::MAX, MemoryKind::BootData)
         .map_err(Cannot::FindMemory)?;
+    let counts_bytes = (ShareCounts::needed(ram_end) * size_of::<u32>()) as u64;
+    let frame_counts = map
+        .take(counts_bytes, PAGE, u64::MAX, MemoryKind::BootData)
+        .map_err(Cannot::FindMemory)?;
 
     // What cannot be read is reported once the log is up; until then the safe choice holds.
     let randomise = words.flag("kaslr").unwrap_or(None).unwrap_or(true);
@@ -161,6 +167,7 @@ unsafe fn try_enter(mut boot: BootInfo) -> Result<core::convert::Infallible, Can
                 seed_sources: seed.sources(),
                 map,
                 frame_metadata,
+                frame_counts,
                 trampoline_page,
             },
         )

@@ -14,6 +14,7 @@ pub struct Features {
     pub pge: bool,
     pub mce: bool,
     pub pat: bool,
+    pub pcid: bool,
     pub gib_pages: bool,
     pub rdrand: bool,
     pub rdseed: bool,
@@ -53,6 +54,7 @@ fn read() -> Features {
         f.pge = basic.has_pge();
         f.mce = basic.has_mce();
         f.pat = basic.has_pat();
+        f.pcid = basic.has_pcid();
         f.rdrand = basic.has_rdrand();
         f.tsc_deadline = basic.has_tsc_deadline();
         f.x2apic = basic.has_x2apic();

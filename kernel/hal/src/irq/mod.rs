@@ -21,7 +21,7 @@ pub mod vectors;
 pub mod watchdog;
 
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use conquer_once::spin::OnceCell;
 use kerncore::fixed_list::FixedList;
@@ -261,17 +261,6 @@ pub fn claim_msi(name: &'static str, core: u32) -> Result<Interrupt, IrqError> {
     Interrupt::claim(name, SourceKind::Message, core)
 }
 
-/// Called on the target core of [`crate::smp::call`], in a top half: must be short, and take no lock that tasks
-/// hold with interrupts on.
-pub type CallHandler = fn();
-
-static CALL_HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
-/// Sets what [`crate::smp::call`] runs.
-pub fn set_call_handler(handler: CallHandler) {
-    CALL_HANDLER.store(handler as *mut (), Ordering::Release);
-}
-
 /// Errors of local APICs seen so far, as error-status bits or-ed together (Intel SDM vol. 3A §12.5.3).
 static APIC_ERRORS: AtomicU64 = AtomicU64::new(0);
 
@@ -292,14 +281,7 @@ pub(crate) fn dispatch(vector: u8, _frame: &mut TrapFrame) {
         // Ending the halt was all it is for.
         vectors::WAKE => watchdog::after_interrupt(),
         vectors::PING => watchdog::answer(),
-        vectors::CALL => {
-            let handler = CALL_HANDLER.load(Ordering::Acquire);
-            if !handler.is_null() {
-                // SAFETY: only `set_call_handler` stores here, and it stores a `CallHandler`.
-                let handler = unsafe { core::mem::transmute::<*mut (), CallHandler>(handler) };
-                handler();
-            }
-        }
+        vectors::CALL => crate::smp::tlb::serve(),
         vectors::ERROR => {
             APIC_ERRORS.fetch_or(u64::from(lapic::take_error()), Ordering::Relaxed);
         }

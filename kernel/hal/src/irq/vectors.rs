@@ -21,7 +21,7 @@ pub const DEVICE_COUNT: usize = (DEVICE_LAST - DEVICE_FIRST) as usize + 1;
 
 /// The one-shot timer of each core's local APIC.
 pub const TIMER: u8 = 0xf0;
-/// "Run this on that core", e.g. a TLB shootdown: see [`set_call_handler`](super::set_call_handler).
+/// "Translations have changed": see [`smp::tlb`](crate::smp::tlb).
 pub const CALL: u8 = 0xf1;
 /// Ends a halt; carries nothing. Whoever sends it has put a task in the target's inbox first.
 pub const WAKE: u8 = 0xf2;

@@ -3,12 +3,16 @@
 //! - [`paging`]: page flags that cannot express writable+executable, and the kernel's page tables.
 //! - [`direct`]: the direct map, physical RAM at a random base.
 //! - [`frames`]: the frame allocator, per-core caches in front of one lock.
+//! - [`counted`]: frames that several may hold, and their bytes: the memory of processes.
+//! - [`user_tables`]: the page tables of a process, activation and shootdown; [`audit`] looks for W+X.
 //! - [`vspace`]: addresses for mappings made at run time (MMIO windows, stacks, heap).
 //! - [`mmio`], [`stack`], [`heap`], [`phys`]: what is built from these.
 //!
 //! Order at boot: `boot::handoff` builds the final tables, then [`start`] starts the frame allocator and the
 //! heap. After that, every allocation may fail and every caller must cope.
 
+pub mod audit;
+pub mod counted;
 pub mod direct;
 pub mod frames;
 pub mod heap;
@@ -17,6 +21,7 @@ pub mod mmio;
 pub mod paging;
 pub mod phys;
 pub mod stack;
+pub mod user_tables;
 pub mod vspace;
 
 pub use mmio::{Mmio, map_mmio};
@@ -42,6 +47,9 @@ pub fn start() -> Result<(), MapError> {
     // SAFETY: the flag lets this happen once, and `boot_info` exists only on the final page tables.
     unsafe {
         frames::init()?;
+        counted::init(crate::boot::boot_memory().frame_counts);
+        user_tables::init_this_core();
+        paging::complete_kernel_half(placement.heap.address, placement.heap.len)?;
         heap::init()
     }
 }

@@ -1,7 +1,9 @@
 //! Page tables. Everything that maps goes through [`PageFlags`], which has no way to say
 //! "writable and executable".
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use kerncore::frames::Usage;
+
 use spin::Mutex;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::{MapToError, UnmapError};
@@ -195,14 +197,65 @@ impl Tables {
 /// Serialises changes to the kernel's half. Never held over an await; never taken by a top half.
 static KERNEL_TABLES: Mutex<()> = Mutex::new(());
 
+/// Physical address of the kernel's own level-4 table, once [`complete_kernel_half`] has run.
+static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
+
 fn current_root() -> u64 {
     Cr3::read().0.start_address().as_u64()
+}
+
+/// Physical address of the kernel's own level-4 table: its lower half is empty.
+pub fn kernel_root() -> u64 {
+    match KERNEL_ROOT.load(Ordering::Relaxed) {
+        0 => current_root(),
+        root => root,
+    }
+}
+
+/// Gives every 512 GiB of `[start, start + len)`, the room for mappings made at run time, its entry in the level-4 table. Image and
+/// direct map have theirs from boot. So the upper half of that table never changes again, and address spaces can copy it.
+pub(super) fn complete_kernel_half(start: u64, len: u64) -> Result<(), MapError> {
+    KERNEL_ROOT.store(current_root(), Ordering::Relaxed);
+    let _guard = KERNEL_TABLES.lock();
+    let last = start
+        .checked_add(len.max(1) - 1)
+        .ok_or(MapError::BadRange)?;
+    for index in top_index(start)..=top_index(last) {
+        let entry = top_entry(kernel_root(), index);
+        if entry.load(Ordering::Relaxed) == 0 {
+            let table = super::frames::allocate(Usage::PageTable).ok_or(MapError::OutOfFrames)?;
+            let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+            // SAFETY: a fresh frame nobody else knows.
+            unsafe { super::counted::fill_with_zeroes(super::direct::to_virtual(table)) };
+            entry.store(table | flags.bits(), Ordering::Release);
+        }
+    }
+    Ok(())
+}
+
+/// Fills the upper half of `root`, a fresh level-4 table, with the kernel's.
+pub(super) fn share_kernel_half(root: u64) {
+    for index in 256..512 {
+        let entry = top_entry(kernel_root(), index).load(Ordering::Acquire);
+        top_entry(root, index).store(entry, Ordering::Release);
+    }
+}
+
+fn top_index(address: u64) -> usize {
+    (address >> 39) as usize & 511
+}
+
+/// An entry of a level-4 table in the direct map.
+fn top_entry<'a>(root: u64, index: usize) -> &'a AtomicU64 {
+    let entries = super::direct::to_virtual(root) as *const AtomicU64;
+    // SAFETY: callers pass the kernel's root or a fresh one, both in the direct map; the index is masked.
+    unsafe { &*entries.add(index & 511) }
 }
 
 fn with_kernel_tables<R>(change: impl FnOnce(&mut Tables) -> R) -> R {
     let _guard = KERNEL_TABLES.lock();
     // SAFETY: the lock makes this the only value over the live tables, which the direct map covers.
-    let mut tables = unsafe { Tables::new(current_root(), super::direct::base()) };
+    let mut tables = unsafe { Tables::new(kernel_root(), super::direct::base()) };
     change(&mut tables)
 }
 
@@ -232,7 +285,9 @@ pub(super) fn map_memory(address: u64, pages: u64, usage: Usage) -> Result<(), M
 }
 
 /// Removes a 4 KiB page that only this core has used and returns its frame's physical address.
-/// (Other cores' TLBs are not told: callers unmap only what they just mapped.)
+///
+/// Other cores are not told. One that uses the same address later drops what its TLB may have of it first
+/// (see `phys`): cheaper than interrupting all of them for each page of a firmware table.
 pub(super) fn unmap_page(address: u64) -> Result<u64, MapError> {
     with_kernel_tables(|tables| tables.unmap(address))
 }
@@ -298,7 +353,7 @@ pub fn new_trampoline_space(page: u64) -> Result<u64, MapError> {
     let root = super::frames::allocate_below_4_gib().ok_or(MapError::OutOfFrames)?;
     let _guard = KERNEL_TABLES.lock();
     let table = super::direct::to_virtual(root) as *mut [u64; 512];
-    let live = super::direct::to_virtual(current_root()) as *const [u64; 512];
+    let live = super::direct::to_virtual(kernel_root()) as *const [u64; 512];
     // SAFETY: a fresh frame and the live table, both in the direct map; the lock keeps the latter still.
     let mut tables = unsafe {
         (&mut *table)[..256].fill(0);

@@ -39,6 +39,8 @@ pub fn read(address: u64, buffer: &mut [u8]) -> Result<(), PhysError> {
         let within = at % PAGE;
         let (now, later) = rest.split_at_mut(rest.len().min((PAGE - within) as usize));
         map_page(page, at - within, PageFlags::kernel(Access::ReadOnly)).map_err(PhysError::Map)?;
+        // Another core may have had another page here, and this one may have looked at it in passing.
+        super::user_tables::flush_page(page);
         for (offset, byte) in now.iter_mut().enumerate() {
             // SAFETY: the page is mapped, and `within + offset` stays inside it. Volatile: firmware or devices
             // may change it, and any byte value is a `u8`.
