@@ -37,6 +37,27 @@ fn main() {
     // The one file that every commit and checkout changes; where it is missing, the build just runs again.
     println!("cargo:rerun-if-changed=../.git/logs/HEAD");
     println!("cargo:rustc-env=RAEDE_BUILD={}", build_description());
+    println!(
+        "cargo:rustc-env=RAEDE_PROGRAMS_ARCHIVE={}",
+        programs_archive()
+    );
+}
+
+/// The archive of the programs that the kernel carries: what `RAEDE_PROGRAMS` names (scripts/ set it), else an empty one.
+fn programs_archive() -> String {
+    println!("cargo:rerun-if-env-changed=RAEDE_PROGRAMS");
+    if let Some(archive) = std::env::var("RAEDE_PROGRAMS")
+        .ok()
+        .filter(|path| !path.is_empty())
+    {
+        println!("cargo:rerun-if-changed={archive}");
+        return archive;
+    }
+    let empty = std::path::Path::new(&std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"))
+        .join("empty.tar");
+    // Two blocks of zeroes end a tar archive.
+    std::fs::write(&empty, [0; 1024]).expect("cargo's OUT_DIR takes files");
+    empty.display().to_string()
 }
 
 /// What was built and how: commit, profile, compiler.

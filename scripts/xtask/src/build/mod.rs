@@ -1,9 +1,10 @@
-//! From sources to what boots: the kernel ELF with its symbol table, the flat file for GRUB and
-//! UEFI, and the hybrid image.
+//! From sources to what boots: the programs' archive, the kernel ELF with that and its symbol table, the flat file for GRUB
+//! and UEFI, and the hybrid image.
 
 pub mod flat;
 pub mod image;
 pub mod ksyms;
+pub mod programs;
 
 use crate::error::{Doing, Result};
 use crate::host;
@@ -18,7 +19,7 @@ pub fn kernel_path() -> PathBuf {
 /// Names a finished kernel to use instead of building one: an old build, say.
 pub const KERNEL_VARIABLE: &str = "RAEDE_KERNEL";
 
-/// Builds the kernel and fills in its symbol table. Gives the ELF's path.
+/// Builds the programs, then the kernel with them, and fills in its symbol table. Gives the ELF's path.
 ///
 /// A lock file keeps two builders from filling the same file.
 pub fn kernel() -> Result<PathBuf> {
@@ -34,7 +35,12 @@ pub fn kernel() -> Result<PathBuf> {
         .lock()
         .doing(|| format!("locking {}", lock.display()))?;
 
-    host::run_cargo(host::cargo().args(["build", "--package", "kernel", "--release"]))?;
+    let programs = programs::archive()?;
+    host::run_cargo(
+        host::cargo()
+            .args(["build", "--package", "kernel", "--release"])
+            .env(programs::ARCHIVE_VARIABLE, &programs),
+    )?;
     let kernel = kernel_path();
     let report = ksyms::embed(&kernel)?;
     if report.shortened > 0 || report.left_out > 0 {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod image;
+mod programs;
 mod run;
 mod test;
 
@@ -23,9 +24,10 @@ pub fn main() -> ExitCode {
         "run" => run::main(&mut parser),
         "image" => image::main(&mut parser),
         "bench" => bench::main(&mut parser),
+        "programs" => programs::main(&mut parser),
         "test" => test::main(&mut parser),
         _ => Err(Error::Usage(
-            "an action is needed: run, test, bench or image".into(),
+            "an action is needed: run, test, bench, image or programs".into(),
         )),
     };
     outcome.unwrap_or_else(|error| {

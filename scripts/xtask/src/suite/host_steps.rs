@@ -1,6 +1,7 @@
 //! Checks of the sources and of what runs on the host: formatting, lints, tests, loom models.
 
 use super::{Outcome, Step, last_lines};
+use crate::build;
 use crate::error::{Error, Result};
 use crate::host;
 use std::process::Command;
@@ -16,19 +17,30 @@ const LONG_CASES: &str = "20000";
 /// The steps, in the order they run: the quick ones that fail most often first. With `long` the
 /// tests see `RAEDE_TEST_LONG=1` and more cases per property.
 pub fn steps(long: bool) -> Result<Vec<Step>> {
-    let mut steps = vec![
-        Step::new("host.fmt", || {
-            command(host::cargo().args(["fmt", "--all", "--check", "--", "-l", "--color", "never"]))
-        }),
-        Step::new("host.clippy", || {
-            clippy(&["--workspace", "--exclude", "kernel"])
-        }),
-        // By itself: beside the host's crates, shared dependencies would bring std along.
-        Step::new("host.clippy.kernel", || clippy(&["-p", "kernel"])),
-    ];
+    let mut steps = vec![Step::new("host.fmt", || {
+        command(host::cargo().args(["fmt", "--all", "--check", "--", "-l", "--color", "never"]))
+    })];
+    let programs = build::programs::packages()?;
+    let bare: Vec<String> = std::iter::once("kernel".to_owned())
+        .chain(programs.into_iter().map(|package| package.name))
+        .collect();
+    let with = |flag: &str, names: &[String]| -> Vec<String> {
+        names
+            .iter()
+            .flat_map(|name| [flag.to_owned(), name.clone()])
+            .collect()
+    };
+    let mut hosted = with("--exclude", &bare);
+    hosted.insert(0, "--workspace".into());
+    steps.push(Step::new("host.clippy", move || clippy(&hosted)));
+    // By themselves: beside the host's crates, shared dependencies would bring std along.
+    let kernel = with("-p", &bare[..1]);
+    steps.push(Step::new("host.clippy.kernel", move || clippy(&kernel)));
+    let programs = with("-p", &bare[1..]);
+    steps.push(Step::new("host.clippy.programs", move || clippy(&programs)));
     for package in packages()? {
-        // The kernel is a program for the bare machine: it has no host tests.
-        if package == "kernel" {
+        // The kernel and the programs are for the bare machine and for ring 3: they have no host tests.
+        if bare.contains(&package) {
             continue;
         }
         steps.push(Step::new(format!("host.test.{package}"), move || {
@@ -160,7 +172,7 @@ fn address_sanitizer() -> Outcome {
 }
 
 /// Lints the packages that `which` selects, with all their targets; a warning is a failure.
-fn clippy(which: &[&str]) -> Outcome {
+fn clippy(which: &[String]) -> Outcome {
     let mut cargo = host::cargo();
     cargo
         .args(["clippy", "--quiet", "--all-targets"])

@@ -1,8 +1,9 @@
-//! No std in the kernel: checks it against a sysroot that holds only core, alloc and
+//! No std in the kernel and in the programs: checks them against a sysroot that holds only core, alloc and
 //! compiler_builtins. A plain build proves nothing, because the host target's sysroot has std and a
 //! crate that asks for it gets it silently.
 
 use super::{Outcome, Step, host_steps::HOST_TARGET, last_lines};
+use crate::build;
 use crate::error::{Doing, Error, Result};
 use crate::host;
 use std::fs;
@@ -14,10 +15,23 @@ const CRATES: [&str; 3] = ["core", "alloc", "compiler_builtins"];
 
 /// The step.
 pub fn steps() -> Vec<Step> {
-    vec![Step::new("nostd.kernel", || Outcome::from(check()))]
+    vec![
+        Step::new("nostd.kernel", || {
+            Outcome::from(check(&["kernel".to_owned()]))
+        }),
+        Step::new("nostd.programs", || {
+            let programs = build::programs::packages().map(|packages| {
+                packages
+                    .into_iter()
+                    .map(|package| package.name)
+                    .collect::<Vec<_>>()
+            });
+            Outcome::from(programs.and_then(|programs| check(&programs)))
+        }),
+    ]
 }
 
-fn check() -> Result<()> {
+fn check(packages: &[String]) -> Result<()> {
     let sysroot = make_sysroot()?;
     refuses_std(&sysroot)?;
     let flag = serde_json::Value::from(format!("--sysroot={}", sysroot.display()));
@@ -29,13 +43,10 @@ fn check() -> Result<()> {
         "check",
         "--quiet",
     ]);
-    cargo.args([
-        "--package",
-        "kernel",
-        "--target",
-        HOST_TARGET,
-        "--target-dir",
-    ]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    cargo.args(["--target", HOST_TARGET, "--target-dir"]);
     cargo.arg(host::target_dir().join("nostd"));
     match host::run_captured(&mut cargo) {
         Ok(_) => Ok(()),
