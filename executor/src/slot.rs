@@ -155,6 +155,12 @@ impl Slot {
         self.flags.set(self.flags.get() & !flags);
     }
 
+    /// Not zero if the task lends or borrows.
+    #[inline(always)]
+    pub(crate) fn loans(&self) -> u16 {
+        self.lends.get() | self.borrows.get()
+    }
+
     #[inline(always)]
     pub(crate) fn block(&self) -> *mut Head {
         self.block.load(Ordering::Relaxed)

@@ -22,6 +22,14 @@ pub(crate) struct Vtable {
     pub(crate) layout: Layout,
 }
 
+impl Vtable {
+    /// Whether an output must be dropped.
+    #[inline(always)]
+    pub(crate) fn drops_output(&self) -> bool {
+        self.drop_output.is_some()
+    }
+}
+
 /// The start of every block.
 #[derive(Debug)]
 #[repr(C)]

@@ -4,6 +4,7 @@ use core::{
     fmt,
     future::Future,
     marker::PhantomData,
+    mem::ManuallyDrop,
     pin::Pin,
     ptr::NonNull,
     task::{Context, Poll},
@@ -92,7 +93,13 @@ impl<P: Platform, T> JoinHandle<P, T> {
 
     /// Lets the task run on by itself; its output is dropped.
     #[inline(always)]
-    pub fn detach(self) {}
+    pub fn detach(self) {
+        let handle = ManuallyDrop::new(self);
+        if let Some(head) = handle.head {
+            // SAFETY: the handle's own block, and it does not touch it any more.
+            unsafe { let_go::<P>(handle.id, head) };
+        }
+    }
 
     /// # Safety
     /// The task is done.
@@ -131,25 +138,44 @@ impl<P: Platform, T> Future for JoinHandle<P, T> {
 impl<P: Platform, T> Drop for JoinHandle<P, T> {
     #[inline]
     fn drop(&mut self) {
-        let Some(head) = self.head.take() else { return };
-        // SAFETY: the block lives at least until the handle lets go of it.
-        let join = unsafe { &head.as_ref().join };
-        let home = P::fleet()
-            .core(self.id.core())
-            .is_some_and(|core| core.is_home_of(self.id));
-        let done = if home {
-            join.abandon_at_home()
-        } else {
-            join.abandon()
-        };
-        if done {
-            // SAFETY: done, and the handle came last: output and memory are its own.
-            unsafe {
-                if !join.is_empty() {
-                    block::drop_output_of(head);
-                }
-                free_block::<P>(head);
-            }
+        if let Some(head) = self.head.take() {
+            // SAFETY: the handle's own block, and it does not touch it any more.
+            unsafe { let_go::<P>(self.id, head) };
         }
+    }
+}
+
+/// What a handle does last.
+///
+/// # Safety
+/// The caller owns the handle's half of the join cell, and uses the block no more.
+#[inline(always)]
+unsafe fn let_go<P: Platform>(id: TaskId, head: NonNull<Head>) {
+    // SAFETY: the block lives at least until the handle lets go of it.
+    let join = unsafe { &head.as_ref().join };
+    let home = P::fleet()
+        .core(id.core())
+        .is_some_and(|core| core.is_home_of(id));
+    let done = if home {
+        join.abandon_at_home()
+    } else {
+        join.abandon()
+    };
+    if done {
+        // SAFETY: done, and the handle came last: output and memory are its own.
+        unsafe { free_finished::<P>(head) };
+    }
+}
+
+/// # Safety
+/// The task is done; output and memory are the caller's.
+#[cold]
+unsafe fn free_finished<P: Platform>(head: NonNull<Head>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !head.as_ref().join.is_empty() {
+            block::drop_output_of(head);
+        }
+        free_block::<P>(head);
     }
 }

@@ -71,6 +71,12 @@ impl JoinCell {
         self.state.load(Ordering::Acquire) & ABANDONED != 0
     }
 
+    /// Whether the handle left a waker; for the home core, once the handle is gone.
+    #[inline(always)]
+    pub(crate) fn has_waker(&self) -> bool {
+        self.state.load(Ordering::Acquire) & WAKER != 0
+    }
+
     /// The handle asks to be woken; `true` when the task has finished (then nothing is kept).
     pub fn register(&self, waker: &Waker) -> bool {
         let state = self.state.load(Ordering::Acquire);

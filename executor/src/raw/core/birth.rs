@@ -11,7 +11,7 @@ use crate::{
         slab,
     },
     sched::FAIR,
-    slot::{State, flag},
+    slot::{Slot, State, flag},
     spawn::{SpawnError, Spec},
 };
 
@@ -24,7 +24,6 @@ impl<P: Platform> Core<P> {
         spec: &Spec,
     ) -> Result<(TaskId, NonNull<Head>), SpawnError> {
         let layout = block::layout_of::<F>();
-        let now = if P::STATS { None } else { Some(P::now()) };
         let placed = self.with(|local| {
             let slot = local.free.first().ok_or(SpawnError::NoSlot {
                 core: self.id,
@@ -44,19 +43,22 @@ impl<P: Platform> Core<P> {
         let record = self.slot(slot);
         spec.fill(record);
         record.set_block(head.as_ptr());
-        let id = self.id_of(slot);
-        self.with(|local| {
-            let now = now.unwrap_or_else(|| self.time(local));
-            self.born(local, slot, now);
-            local.sched.wake(&self.slots, slot, record, now);
-            if P::STATS {
-                self.stats.slab_bytes.set(local.slab.held() as u64);
-                self.stats
-                    .ready_high_water
-                    .set(local.sched.high_water() as u64);
-            }
-        });
-        Ok((id, head))
+        // SAFETY: at home, or `with` had not been granted above; no foreign code is called.
+        let local = unsafe { &mut *self.local.0.get() };
+        let now = if P::STATS {
+            self.time(local)
+        } else {
+            self.wake_time(local, record)
+        };
+        self.born(local, slot, record, now);
+        local.sched.wake(&self.slots, slot, record, now);
+        if P::STATS {
+            self.stats.slab_bytes.set(local.slab.held() as u64);
+            self.stats
+                .ready_high_water
+                .set(local.sched.high_water() as u64);
+        }
+        Ok((record.id(), head))
     }
 
     /// Spawns here from elsewhere.
@@ -95,15 +97,14 @@ impl<P: Platform> Core<P> {
     }
 
     #[inline(always)]
-    pub(super) fn born(&self, local: &mut Local, slot: u32, now: u64) {
-        if self.slot(slot).server.get() as u32 == FAIR {
-            let start = local.sched.virtual_now();
-            self.slot(slot).deadline.set(start);
+    pub(super) fn born(&self, local: &mut Local, slot: u32, record: &Slot, now: u64) {
+        if record.server.get() as u32 == FAIR {
+            record.deadline.set(local.sched.virtual_now());
         }
         self.stats.tasks.add(1);
         if P::STATS {
             self.record(slot).begin(now);
-            self.sites.prepare(self.slot(slot).site.get());
+            self.sites.prepare(record.site.get());
             self.stats.spawned.add(1);
         }
     }
@@ -119,13 +120,50 @@ pub(crate) unsafe fn free_block<P: Platform>(head: NonNull<Head>) {
         // SAFETY: it belongs to the global allocator.
         return unsafe { slab::free_globally(head) };
     };
-    let Some(core) = P::fleet().core(owner) else {
-        return;
-    };
-    // SAFETY: at home it goes straight to its slab, else through the returns of that slab.
-    unsafe {
-        if core.with(|local| local.slab.free(head)).is_none() {
-            core.returns.push(head);
+    if let Some(core) = P::fleet().core(owner) {
+        // SAFETY: the caller's promise.
+        unsafe { core.take_block(head) };
+    }
+}
+
+impl<P: Platform> Core<P> {
+    /// As [`free_block`], on the core's own context.
+    ///
+    /// # Safety
+    /// As for [`free_block`]; and `is_here`.
+    #[inline(always)]
+    pub(super) unsafe fn free_block_here(&self, local: &mut Local, head: NonNull<Head>) {
+        // SAFETY: the head is intact until it is freed; its own blocks go straight to the slab.
+        unsafe {
+            if slab::owner(head) == Some(self.id) {
+                local.slab.free(head);
+            } else {
+                free_block_elsewhere::<P>(head);
+            }
         }
     }
+
+    /// Takes back a block of this core, from anywhere.
+    ///
+    /// # Safety
+    /// As for [`free_block`].
+    #[inline]
+    unsafe fn take_block(&self, head: NonNull<Head>) {
+        // SAFETY: at home it goes straight to its slab, else through the returns of that slab.
+        unsafe {
+            if self.with(|local| local.slab.free(head)).is_none() {
+                self.returns.push(head);
+            }
+        }
+    }
+}
+
+/// As [`free_block`], for a block of another core or of none.
+///
+/// # Safety
+/// As for [`free_block`].
+#[cold]
+unsafe fn free_block_elsewhere<P: Platform>(head: NonNull<Head>) {
+    // SAFETY: the caller's promise.
+    unsafe { free_block::<P>(head) }
 }

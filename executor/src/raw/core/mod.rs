@@ -268,25 +268,46 @@ impl<P: Platform> Core<P> {
         true
     }
 
-    /// A task is over.
-    #[inline(never)]
+    /// A task is over. Most are nobody's but their own: the rest is [`settle`](Self::settle)d beside.
+    #[inline(always)]
     fn bury(&self, slot: u32, record: &Slot, head: NonNull<Head>, cancelled: bool) {
+        let flags = record.flags.get();
+        if record.loans() != 0
+            || flags & flag::POOLED != 0
+            || record.server.get() as u32 >= FIRST_RESERVED
+        {
+            self.settle(slot, record);
+        }
         // SAFETY: called by `step` after the poll; the borrow ends before the output is delivered.
         let local = unsafe { &mut *self.local.0.get() };
-        if record.lends.get() != 0 || record.borrows.get() != 0 {
-            let now = local.now;
-            local.sched.settle_loans(&self.slots, slot, now);
+        self.release_slot(local, slot, record);
+        // SAFETY: the block lives until it is freed, or until the handle frees it after `complete`.
+        let (join, drops) = unsafe { (&head.as_ref().join, head.as_ref().vtable.drops_output()) };
+        if join.is_abandoned() && !join.has_waker() && (cancelled || !drops) {
+            // SAFETY: the handle is gone and nothing is left in the block.
+            return unsafe { self.free_block_here(local, head) };
         }
-        let server = record.server.get() as u32;
+        self.deliver_output(head, cancelled);
+    }
+
+    /// A task that is over gives back what it had of others: loans, a reservation, the slot that forwarded to it.
+    #[cold]
+    fn settle(&self, slot: u32, record: &Slot) {
+        if record.loans() != 0 {
+            self.with(|local| {
+                let now = local.now;
+                local.sched.settle_loans(&self.slots, slot, now);
+            });
+        }
+        // Only tasks in slots for others were moved here.
         let origin = self.cold[slot as usize].origin.get();
-        self.release_slot(local, slot);
         if origin != 0 {
             self.end_forwarding(slot, origin);
         }
+        let server = record.server.get() as u32;
         if server >= FIRST_RESERVED {
             self.release_claim(server);
         }
-        self.deliver_output(head, cancelled);
     }
 
     /// Some timer or event of the scheduler is set: looks whether one is due.
@@ -342,9 +363,8 @@ impl<P: Platform> Core<P> {
     }
 
     /// Ends a slot's occupancy: wakers and ids of this generation are stale from here on.
-    #[inline]
-    fn release_slot(&self, local: &mut Local, slot: u32) {
-        let record = self.slot(slot);
+    #[inline(always)]
+    fn release_slot(&self, local: &mut Local, slot: u32, record: &Slot) {
         let state = record.state();
         record.set_state(State::Free);
         record.set_block(core::ptr::null_mut());
@@ -367,7 +387,7 @@ impl<P: Platform> Core<P> {
     }
 
     /// Hands a finished task's output to its handle, or drops it.
-    #[inline]
+    #[inline(never)]
     fn deliver_output(&self, head: NonNull<Head>, cancelled: bool) {
         // SAFETY: the block lives until `free_block`, or until the handle frees it after `complete`.
         match unsafe { head.as_ref() }.join.complete(cancelled) {

@@ -166,7 +166,7 @@ impl<P: Platform> Core<P> {
         local.now = now;
         if record.state.acquire() == State::Born as u8 {
             record.set_state(State::Idle);
-            self.born(local, slot, now);
+            self.born(local, slot, record, now);
         }
         if self.cold[slot as usize].cancel.load(Ordering::Relaxed) == record.id().generation() {
             match record.state() {
@@ -186,7 +186,7 @@ impl<P: Platform> Core<P> {
                 .swap(false, Ordering::Acquire)
         {
             let on = self.cold[slot as usize].origin.get();
-            self.release_slot(local, slot);
+            self.release_slot(local, slot, record);
             self.end_forwarding(slot, on);
             return;
         }
