@@ -8,6 +8,7 @@
 //! - [`irq`]: 8259 masked, local APIC, IOAPIC, MSI; an interrupt is a stamp, a count and a wake.
 //! - [`time`]: TSC calibration and synchronisation, HPET, the one-shot timer.
 //! - [`smp`]: starting the other cores, inter-processor interrupts.
+//! - [`user`]: ring 3: entering it, coming back, touching its memory; and containing failures of resident servers.
 //! - [`pci`]: configuration space through ECAM, BARs, MSI/MSI-X.
 //! - [`framebuffer`]: pixels that can be written.
 //! - [`provoke`]: faults on purpose, for the test suite.
@@ -28,3 +29,4 @@ pub mod platform;
 pub mod provoke;
 pub mod smp;
 pub mod time;
+pub mod user;

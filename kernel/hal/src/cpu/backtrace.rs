@@ -19,7 +19,8 @@ pub fn write(out: &mut dyn Write, rip: u64, mut rbp: u64) -> fmt::Result {
     }
     write_frame(out, 0, rip)?;
     for number in 1..MAX_FRAMES {
-        if rbp == 0 || !rbp.is_multiple_of(8) || !crate::mem::paging::is_mapped(rbp, 16) {
+        // A frame pointer in the lower half is ring 3's, which fast system calls leave in place.
+        if (rbp as i64) >= 0 || !rbp.is_multiple_of(8) || !crate::mem::paging::is_mapped(rbp, 16) {
             break;
         }
         let frame = rbp as *const [u64; 2];
@@ -48,7 +49,7 @@ fn write_frame(out: &mut dyn Write, number: usize, address: u64) -> fmt::Result 
 }
 
 /// Writes `name+0xoffset` for the function that holds the byte `back` before `address`, or what there is to say instead.
-fn write_symbol(out: &mut dyn Write, address: u64, back: u64) -> fmt::Result {
+pub(crate) fn write_symbol(out: &mut dyn Write, address: u64, back: u64) -> fmt::Result {
     let Some(offset) = image::offset_of(address) else {
         return write!(out, "(outside the kernel)");
     };

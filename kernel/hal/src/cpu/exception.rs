@@ -6,12 +6,15 @@ use x86_64::registers::control::Cr2;
 
 use super::report::Report;
 use super::trap::TrapFrame;
+use crate::user;
 
 const BREAKPOINT: u64 = 3;
+const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
+const MACHINE_CHECK: u64 = 18;
 
 /// Mnemonic and meaning of the exception vectors (Intel SDM vol. 3A table 7-1).
-fn name(vector: u64) -> (&'static str, &'static str) {
+pub(crate) fn name(vector: u64) -> (&'static str, &'static str) {
     match vector {
         0 => ("#DE", "division by zero or overflowing division"),
         1 => ("#DB", "debug exception"),
@@ -38,10 +41,18 @@ fn name(vector: u64) -> (&'static str, &'static str) {
     }
 }
 
-/// Handles an exception taken in ring 0. Only a breakpoint returns.
-pub(super) fn handle(frame: &mut TrapFrame) {
+/// Handles an exception taken in ring 0 where the core was in `here` ([`super::percpu::PerCpu::here`]); and, of those taken in ring 3, #DF and
+/// #MC. Returns from a breakpoint, a fault of a user copy, and one that ends contained work: in `frame` is where to go on.
+pub(super) fn handle(frame: &mut TrapFrame, here: u32) {
+    if user::copy::fix_up(frame) {
+        return;
+    }
     if frame.vector == BREAKPOINT {
         crate::provoke::overwrite_xmm();
+        return;
+    }
+    let fatal = matches!(frame.vector, DOUBLE_FAULT | MACHINE_CHECK);
+    if !fatal && user::contain::abandon_exception(frame, here) {
         return;
     }
     let mut report = Report::begin();

@@ -13,8 +13,18 @@ pub struct Features {
     pub nx: bool,
     pub pge: bool,
     pub mce: bool,
+    pub xsave: bool,
+    pub xsaveopt: bool,
+    pub avx: bool,
+    pub avx512: bool,
+    /// Bits that XCR0 can have.
+    pub xcr0_supported: u64,
+    /// Restoring x87 state without a pending exception leaves the last instruction's addresses of whoever ran before: CPUs
+    /// with AMD's FXRSTOR, unless CPUID says that they always restore them (AMD APM vol. 2 §11.4.4.3, CPUID 8000_0008 EBX bit 2).
+    pub x87_pointers_leak: bool,
     pub pat: bool,
     pub pcid: bool,
+    pub invpcid: bool,
     pub gib_pages: bool,
     pub rdrand: bool,
     pub rdseed: bool,
@@ -53,6 +63,8 @@ fn read() -> Features {
     if let Some(basic) = cpuid.get_feature_info() {
         f.pge = basic.has_pge();
         f.mce = basic.has_mce();
+        f.xsave = basic.has_xsave();
+        f.avx = f.xsave && basic.has_avx();
         f.pat = basic.has_pat();
         f.pcid = basic.has_pcid();
         f.rdrand = basic.has_rdrand();
@@ -64,8 +76,22 @@ fn read() -> Features {
         f.smep = extended.has_smep();
         f.smap = extended.has_smap();
         f.umip = extended.has_umip();
+        f.invpcid = extended.has_invpcid();
+        f.avx512 = f.avx && extended.has_avx512f();
         f.rdseed = extended.has_rdseed();
     }
+    if let Some(state) = cpuid.get_extended_state_info().filter(|_| f.xsave) {
+        f.xsaveopt = state.has_xsaveopt();
+        // Leaf 0xd, sub-leaf 0: EDX:EAX (Intel SDM vol. 2A, CPUID).
+        let leaf = core::arch::x86_64::__cpuid_count(0xd, 0);
+        f.xcr0_supported = u64::from(leaf.edx) << 32 | u64::from(leaf.eax);
+    }
+    f.x87_pointers_leak = cpuid
+        .get_vendor_info()
+        .is_some_and(|vendor| matches!(vendor.as_str(), "AuthenticAMD" | "HygonGenuine"))
+        && !cpuid
+            .get_processor_capacity_feature_info()
+            .is_some_and(|sizes| sizes.has_restore_fp_error_ptrs());
     if let Some(amd) = cpuid.get_extended_processor_and_feature_identifiers() {
         f.nx = amd.has_execute_disable();
         f.gib_pages = amd.has_1gib_pages();

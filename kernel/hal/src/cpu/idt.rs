@@ -5,7 +5,7 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
-use super::tables::Ist;
+use super::tables::{Ist, KERNEL_CODE};
 use super::trap::stub_address;
 
 /// A 64-bit interrupt gate (Intel SDM vol. 3A §7.14.1): offset 15:0, selector, IST and type, offset
@@ -24,8 +24,10 @@ struct Gate {
 
 /// Present, DPL 0, interrupt gate (IF is cleared on entry).
 const INTERRUPT_GATE: u8 = 0x8e;
-/// The kernel's code segment: first entry after the null one (see `tables`).
-const KERNEL_CODE: u16 = 8;
+/// DPL 3: ring 3 may use the gate by `int3` and `int 4`. All other vectors' `int n` is a general protection fault there.
+const FROM_RING_3: u8 = 3 << 5;
+const BREAKPOINT: u8 = 3;
+const OVERFLOW: u8 = 4;
 
 #[repr(C, align(16))]
 struct Idt([Gate; 256]);
@@ -47,6 +49,9 @@ fn build() -> Idt {
         gate.offset_low = address as u16;
         gate.offset_middle = (address >> 16) as u16;
         gate.offset_high = (address >> 32) as u32;
+        if matches!(vector, BREAKPOINT | OVERFLOW) {
+            gate.kind |= FROM_RING_3;
+        }
         gate.ist = match vector {
             2 => Ist::Nmi,
             8 => Ist::DoubleFault,

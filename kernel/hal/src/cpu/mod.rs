@@ -4,7 +4,7 @@
 //! is safe and [`percpu::this`] works. [`protection::report`] logs which protections are on.
 
 pub mod backtrace;
-mod exception;
+pub(crate) mod exception;
 pub mod features;
 pub mod idt;
 pub mod percpu;
@@ -30,6 +30,7 @@ pub unsafe fn init_core(block: &'static percpu::PerCpu, core: u32, apic_id: u32,
     percpu::install(block, core, apic_id);
     idt::load();
     protection::enable();
+    crate::user::entry::init_this_core();
 }
 
 /// Gives the running core other interrupt stacks (the boot core starts on unguarded ones).

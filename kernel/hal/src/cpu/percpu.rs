@@ -1,6 +1,7 @@
 //! What each core keeps for itself, reached through GS.
 //!
-//! The first 16 bytes are fixed: stubs and the executor's "where am I" read them with one instruction.
+//! The first 16 bytes are fixed: stubs and the executor's "where am I" read them with one instruction. What the gate to ring 3
+//! uses comes next, on the same cache line.
 //! Only the owner core writes its own block; others may read the atomics.
 
 use core::arch::asm;
@@ -9,6 +10,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use super::tables::CoreTables;
 use crate::mem::frames::CoreCache;
+use crate::user::entry::UserCore;
 
 /// Most cores the kernel can run on.
 pub const MAX_CORES: usize = 256;
@@ -25,6 +27,8 @@ pub struct PerCpu {
     pub here: AtomicU32,
     /// gs:12, the local APIC's id.
     pub apic_id: AtomicU32,
+    /// What the core keeps for ring 3.
+    pub(crate) user: UserCore,
     /// Interrupts and exceptions taken, by vector.
     pub vector_counts: [AtomicU64; 256],
     pub(crate) tables: UnsafeCell<CoreTables>,
@@ -34,7 +38,7 @@ pub struct PerCpu {
     pub(crate) platform: crate::platform::PlatformCore,
 }
 
-// SAFETY: the cells are touched by the owner core only (tables while it starts, the cache by its
+// SAFETY: the cells are touched by the owner core only (tables while it starts, the cache and what is for ring 3 by its
 // cooperative tasks); all the rest are atomics.
 unsafe impl Sync for PerCpu {}
 
@@ -45,6 +49,7 @@ impl PerCpu {
             this: AtomicPtr::new(core::ptr::null_mut()),
             here: AtomicU32::new(0),
             apic_id: AtomicU32::new(0),
+            user: UserCore::new(),
             vector_counts: [const { AtomicU64::new(0) }; 256],
             tables: UnsafeCell::new(CoreTables::new()),
             frame_cache: UnsafeCell::new(CoreCache::new()),

@@ -23,7 +23,10 @@ pub(super) fn enable() {
             efer.insert(EferFlags::SYSTEM_CALL_EXTENSIONS);
         });
         Cr0::update(|cr0| {
-            cr0.insert(Cr0Flags::WRITE_PROTECT | Cr0Flags::MONITOR_COPROCESSOR);
+            // Without NUMERIC_ERROR x87 errors of ring 3 would come as an interrupt of the 8259, which is masked.
+            cr0.insert(
+                Cr0Flags::WRITE_PROTECT | Cr0Flags::MONITOR_COPROCESSOR | Cr0Flags::NUMERIC_ERROR,
+            );
             cr0.remove(Cr0Flags::EMULATE_COPROCESSOR | Cr0Flags::TASK_SWITCHED);
         });
         Cr4::update(|cr4| {
@@ -32,6 +35,13 @@ pub(super) fn enable() {
             cr4.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, f.smap);
             cr4.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, f.umip);
             cr4.set(Cr4Flags::PAGE_GLOBAL, f.pge);
+            cr4.set(Cr4Flags::OSXSAVE, f.xsave);
+            // Ring 3's bases are the kernel's to set: traps tell by the GS base whose it is.
+            cr4.remove(
+                Cr4Flags::FSGSBASE
+                    | Cr4Flags::PERFORMANCE_MONITOR_COUNTER
+                    | Cr4Flags::TIMESTAMP_DISABLE,
+            );
             // Without it a machine check shuts the machine down instead of being reported (Intel SDM vol. 3A §2.5).
             cr4.set(Cr4Flags::MACHINE_CHECK_EXCEPTION, f.mce);
         });

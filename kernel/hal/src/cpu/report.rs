@@ -164,6 +164,12 @@ impl Report {
     /// Writes the backtrace and ends as [`set_after_panic`] chose.
     pub fn finish(mut self, rip: u64, rbp: u64) -> ! {
         self.name_task();
+        if crate::user::contain::kernel_state_was_held() {
+            let _ = writeln!(
+                self,
+                "this work could have been abandoned alone, but it held kernel state"
+            );
+        }
         let _ = writeln!(self, "backtrace:");
         let _ = backtrace::write(&mut self, rip, rbp);
         let what = AFTERWARDS.load(Ordering::Relaxed);
@@ -186,9 +192,10 @@ impl Write for Report {
     }
 }
 
-/// Ends in a report of a Rust panic: the body of the kernel's panic handler.
+/// Ends in a report of a Rust panic, or ends [contained work](crate::user::contain()): the body of the kernel's panic handler.
 #[inline(never)]
 pub fn panic(info: &core::panic::PanicInfo) -> ! {
+    crate::user::contain::abandon_panic(info);
     let rbp: u64;
     // SAFETY: reads a register.
     unsafe {

@@ -1,7 +1,7 @@
 //! GDT, TSS and the stacks that the CPU switches to by itself.
 //!
 //! Every gate uses an interrupt stack (IST): the prebuilt core library may use the red zone, which an
-//! interrupt on the same stack would destroy. One stack for top halves (they never nest), one for
+//! interrupt on the same stack would destroy. So TSS.RSP0 is never used and stays zero, and there is no I/O permission bitmap. One stack for top halves (they never nest), one for
 //! exceptions, and NMI, #DF and #MC have their own (Intel SDM vol. 3A §7.14.5).
 
 use x86_64::VirtAddr;
@@ -25,6 +25,13 @@ pub enum Ist {
     /// #MC, machine check.
     MachineCheck = 5,
 }
+
+/// Selectors of the table that [`CoreTables::load`] makes. `syscall` and `sysretq` want this order (Intel SDM vol. 2B).
+pub(crate) const KERNEL_CODE: u16 = 0x08;
+pub(crate) const KERNEL_DATA: u16 = 0x10;
+/// With the requested privilege level 3, as ring 3 sees it.
+pub(crate) const USER_DATA: u16 = 0x18 | 3;
+pub(crate) const USER_CODE: u16 = 0x20 | 3;
 
 /// In the lower half, which holds nothing while the kernel runs.
 const UNMAPPED_STACK: u64 = 0x7fff_0000_0000;
@@ -68,8 +75,12 @@ impl CoreTables {
         self.gdt = GlobalDescriptorTable::empty();
         let code = self.gdt.append(Descriptor::kernel_code_segment());
         let data = self.gdt.append(Descriptor::kernel_data_segment());
-        self.gdt.append(Descriptor::user_data_segment());
-        self.gdt.append(Descriptor::user_code_segment());
+        let user_data = self.gdt.append(Descriptor::user_data_segment());
+        let user_code = self.gdt.append(Descriptor::user_code_segment());
+        debug_assert_eq!(
+            [code.0, data.0, user_data.0, user_code.0],
+            [KERNEL_CODE, KERNEL_DATA, USER_DATA, USER_CODE]
+        );
         let task = self.gdt.append(Descriptor::tss_segment(tss));
         self.gdt.load();
         // SAFETY: the selectors were just made for exactly these uses, in the table just loaded.

@@ -4,11 +4,15 @@
 //! XMM0-15 and MXCSR (compiled code uses SSE freely; no AVX and no x87 exists in the kernel, so these
 //! are all there is), marks the core as "in interrupt", and calls the handler. All gates are interrupt
 //! gates on IST stacks, so nothing nests but NMI, #DF, #MC and exceptions inside top halves.
+//!
+//! A trap from ring 3 goes to `user_trap` ([`crate::user::entry`]) instead. Not so NMI, #DF and #MC, which are handled here
+//! wherever they come from; those, and #DB in ring 0, may find ring 3's GS base still active (between an entry's first
+//! instruction and its `swapgs`, or an exit's `swapgs` and its last): they look at the base, whose sign tells whose it is.
 
 use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
-use super::percpu::{self, IN_INTERRUPT};
+use super::percpu::{self, IN_INTERRUPT, PerCpu};
 
 /// Registers at the moment of an interrupt or exception, as the stubs lay them out in memory.
 #[repr(C)]
@@ -53,23 +57,7 @@ impl TrapFrame {
 global_asm!(
     r#"
 .section .text.trap_stubs, "ax"
-.balign 16
-.global trap_stubs
-trap_stubs:
-vector = 0
-.rept 256
-    .balign 16
-    .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
-        push 0
-    .endif
-    .byte 0x68
-    .long vector
-    jmp trap_common
-    vector = vector + 1
-.endr
-
-.balign 16
-trap_common:
+.macro trap_push_registers
     push rax
     push rbx
     push rcx
@@ -85,7 +73,55 @@ trap_common:
     push r13
     push r14
     push r15
-    cld
+.endm
+
+.balign 16
+.global trap_stubs
+trap_stubs:
+vector = 0
+.rept 256
+    .balign 16
+    .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
+        push 0
+    .endif
+    .byte 0x68
+    .long vector
+    .if vector == 1 || vector == 2 || vector == 8 || vector == 18
+        jmp trap_anywhere
+    .else
+        jmp trap_common
+    .endif
+    vector = vector + 1
+.endr
+
+.balign 16
+trap_anywhere:
+    cmp qword ptr [rsp], 1
+    jne 2f
+    test byte ptr [rsp + 24], 3
+    jnz user_trap
+2:
+    trap_push_registers
+    mov ecx, 0xc0000101
+    rdmsr
+    xor ebx, ebx
+    test edx, edx
+    js trap_handle
+    swapgs
+    inc ebx
+    jmp trap_handle
+
+.balign 16
+trap_common:
+    test byte ptr [rsp + 24], 3
+    jnz user_trap
+    trap_push_registers
+    xor ebx, ebx
+# EBX: whether to swap GS again at the end.
+trap_handle:
+    # Clears DF, NT and AC, which a gate leaves as they were (AC: SMAP's lifting by a user copy, or by ring 3).
+    push 2
+    popfq
     mov rdi, rsp
     xor ebp, ebp
     sub rsp, 272
@@ -127,6 +163,10 @@ trap_common:
     movaps xmm14, [rsp + 224]
     movaps xmm15, [rsp + 240]
     add rsp, 272
+    test ebx, ebx
+    jz 3f
+    swapgs
+3:
     pop r15
     pop r14
     pop r13
@@ -164,17 +204,23 @@ extern "C" fn trap_entry(frame: &mut TrapFrame) {
     let vector = frame.vector as u8;
     let before = core.here.load(Ordering::Relaxed);
     core.here.store(before | IN_INTERRUPT, Ordering::Relaxed);
+    count(core, vector);
+    match vector {
+        2 => crate::irq::nmi(frame),
+        0..32 => super::exception::handle(frame, before),
+        _ => crate::irq::dispatch(vector),
+    }
+    core.here.store(before, Ordering::Relaxed);
+}
+
+/// Counts a trap at `vector`.
+#[inline]
+pub(crate) fn count(core: &PerCpu, vector: u8) {
     // Only this core writes its counters, so a plain load and store will do; an NMI in between may
     // only touch its own vector's.
-    let count = &core.vector_counts[vector as usize];
+    let count = &core.vector_counts[usize::from(vector)];
     count.store(
         count.load(Ordering::Relaxed).wrapping_add(1),
         Ordering::Relaxed,
     );
-    match vector {
-        2 => crate::irq::nmi(frame),
-        0..32 => super::exception::handle(frame),
-        _ => crate::irq::dispatch(vector, frame),
-    }
-    core.here.store(before, Ordering::Relaxed);
 }

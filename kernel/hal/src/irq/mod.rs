@@ -27,7 +27,6 @@ use conquer_once::spin::OnceCell;
 use kerncore::fixed_list::FixedList;
 
 use crate::cpu::percpu;
-use crate::cpu::trap::TrapFrame;
 
 pub use ioapic::{Polarity, Trigger};
 pub(crate) use nmi::nmi;
@@ -270,7 +269,7 @@ pub fn apic_errors() -> u32 {
 }
 
 /// The top half of every external interrupt. The trap path has counted the vector already.
-pub(crate) fn dispatch(vector: u8, _frame: &mut TrapFrame) {
+pub(crate) fn dispatch(vector: u8) {
     let platform = &percpu::this().platform;
     match vector {
         vectors::DEVICE_FIRST..=vectors::DEVICE_LAST => source::top_half(&platform.vectors, vector),

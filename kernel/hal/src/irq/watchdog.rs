@@ -249,8 +249,15 @@ fn observe(number: u32, core: &PerCpu) -> Option<Observation> {
     let (halted, halts) = core.platform.halts();
     let poll = fleet.polling(id);
     Some(Observation {
-        // Two counts that only grow, and whether a poll is under way: each poll's beginning and end changes the sum.
-        progress: (stats.dispatches.get().wrapping_add(halts) << 1) | u64::from(poll.is_some()),
+        // Counts that only grow, and whether a poll is under way: each poll's beginning and end changes the sum. A thread that
+        // stays in ring 3 in one long poll is interrupted by the ping, and entered again.
+        progress: (stats
+            .dispatches
+            .get()
+            .wrapping_add(halts)
+            .wrapping_add(core.user.entries())
+            << 1)
+            | u64::from(poll.is_some()),
         idle: halted,
         task: poll.map(|poll| poll.task.to_bits()),
         answered_ns: core.platform.watch.answered_ns.load(Ordering::Relaxed),

@@ -101,6 +101,13 @@ pub(crate) fn arm(at_ticks: u64, now_ticks: u64) {
     lapic::timer_start(u32::try_from(counts).unwrap_or(u32::MAX));
 }
 
+/// Whether the calling core's timer is armed for `at_ticks`.
+#[inline]
+pub(crate) fn is_armed_for(at_ticks: u64) -> bool {
+    let timer = &percpu::this().platform.timer;
+    timer.armed_for_ticks.load(Ordering::Relaxed) == at_ticks
+}
+
 /// Disarms the calling core's timer, if it is armed. Interrupts must be off.
 #[inline]
 pub(crate) fn disarm() {

@@ -1,0 +1,313 @@
+//! Running code whose failure must not be the kernel's: a poll of a resident server, a driver's step.
+//!
+//! [`contain`] notes where it was called. A panic or CPU exception in the closure then becomes a return from there, without
+//! unwinding: the stack pointer and the callee-saved registers are put back, nothing is dropped. Whoever owns what the
+//! closure used (its arena, its handles) reclaims it. Not contained are failures of top halves, and failures while kernel state is
+//! in the middle of a change: such code holds a [`KernelSection`]. Those end in the kernel's report, which says so.
+
+use core::arch::global_asm;
+use core::cell::{Cell, UnsafeCell};
+use core::fmt::{self, Write};
+use core::marker::PhantomData;
+use core::panic::PanicInfo;
+use core::sync::atomic::Ordering;
+
+use kerncore::text::FixedText;
+use x86_64::instructions::interrupts;
+use x86_64::registers::control::Cr2;
+
+use crate::cpu::percpu::{self, IN_INTERRUPT, PerCpu};
+use crate::cpu::trap::TrapFrame;
+use crate::cpu::{backtrace, exception};
+
+/// Why contained work did not come to its end.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a failure cannot allocate")]
+pub enum Reason {
+    /// It panicked.
+    Panic {
+        /// The panic's message.
+        message: FixedText<160>,
+        /// File, line and column.
+        place: FixedText<96>,
+    },
+    /// The CPU refused an instruction of it.
+    Exception {
+        /// Intel SDM vol. 3A table 7-1.
+        vector: u8,
+        /// The CPU's error code, 0 where the vector has none.
+        error_code: u64,
+        /// What a page fault was about, else 0.
+        address: u64,
+        /// The instruction.
+        rip: u64,
+    },
+}
+
+/// Contained work was abandoned.
+#[derive(Clone, Copy, Debug)]
+pub struct Abandoned {
+    /// Why.
+    pub reason: Reason,
+}
+
+impl fmt::Display for Abandoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Reason::Panic { message, place } => {
+                write!(f, "{} (at {})", message.as_str(), place.as_str())
+            }
+            Reason::Exception {
+                vector,
+                error_code,
+                address,
+                rip,
+            } => {
+                let (mnemonic, meaning) = exception::name(u64::from(*vector));
+                write!(f, "{meaning} ({mnemonic}, error code {error_code:#x}")?;
+                if *address != 0 {
+                    write!(f, ", address {address:#x}")?;
+                }
+                if let Some(guard) = crate::mem::stack::guard_at(*address) {
+                    write!(f, ", the guard page of {guard}")?;
+                }
+                write!(f, ") at {rip:#x} ")?;
+                backtrace::write_symbol(f, *rip, 0)
+            }
+        }
+    }
+}
+
+impl core::error::Error for Abandoned {}
+
+/// What a core keeps for this. Touched by the core itself only; by trap handlers only when they end in the core's report
+/// or resume in [`contain`].
+pub(super) struct ContainCore {
+    /// Stack pointer to go back to; 0: nothing is contained.
+    point: Cell<u64>,
+    /// Kernel sections entered and not left.
+    held: Cell<u32>,
+    /// A reason is being written down: a failure in that must not start over.
+    recording: Cell<bool>,
+    reason: UnsafeCell<Option<Reason>>,
+}
+
+impl ContainCore {
+    pub(super) const fn new() -> Self {
+        Self {
+            point: Cell::new(0),
+            held: Cell::new(0),
+            recording: Cell::new(false),
+            reason: UnsafeCell::new(None),
+        }
+    }
+}
+
+/// While it exists, kernel state may be in the middle of a change: a failure is not contained. Cheap: two plain increments.
+#[derive(Debug)]
+pub struct KernelSection(PhantomData<*const ()>);
+
+impl KernelSection {
+    /// Enters a section, in task context. Drop it before the poll ends.
+    #[inline]
+    #[expect(clippy::new_without_default, reason = "it has an effect")]
+    pub fn new() -> Self {
+        let held = &percpu::this().user.contain.held;
+        held.set(held.get() + 1);
+        Self(PhantomData)
+    }
+}
+
+impl Drop for KernelSection {
+    #[inline]
+    fn drop(&mut self) {
+        let held = &percpu::this().user.contain.held;
+        held.set(held.get() - 1);
+    }
+}
+
+// `contain_call(point, function, data)`: 0 when `function(data)` came back, 1 when it was abandoned.
+global_asm!(
+    r#"
+.section .text.contain, "ax"
+.global contain_call, contain_resume, contain_jump
+.balign 16
+contain_call:
+    push rbp
+    mov rbp, rsp
+    push rbx
+    push r12
+    push r13
+    push r14
+    push r15
+    sub rsp, 8
+    mov [rdi], rsp
+    mov rdi, rdx
+    call rsi
+    xor eax, eax
+2:
+    add rsp, 8
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    pop rbp
+    ret
+contain_resume:
+    ldmxcsr [rip + {mxcsr}]
+    cld
+    mov eax, 1
+    jmp 2b
+
+# contain_jump(stack pointer, flags)
+contain_jump:
+    mov rsp, rdi
+    push rsi
+    popfq
+    jmp contain_resume
+.text
+"#,
+    mxcsr = sym super::entry::KERNEL_MXCSR,
+);
+
+unsafe extern "sysv64" {
+    fn contain_call(
+        point: *mut u64,
+        function: unsafe extern "sysv64" fn(*mut ()),
+        data: *mut (),
+    ) -> u64;
+    fn contain_jump(stack_pointer: u64, flags: u64) -> !;
+    static contain_resume: u8;
+}
+
+/// RFLAGS with interrupts on and nothing else, and the bit that is always one.
+const FLAGS_TASK: u64 = 1 << 9 | 1 << 1;
+
+struct Work<F, R> {
+    function: Option<F>,
+    result: Option<R>,
+}
+
+unsafe extern "sysv64" fn run<F: FnOnce() -> R, R>(work: *mut ()) {
+    // SAFETY: `contain` passes its own `Work` of these types, and touches it again only when this is over.
+    let work = unsafe { &mut *work.cast::<Work<F, R>>() };
+    if let Some(function) = work.function.take() {
+        work.result = Some(function());
+    }
+}
+
+/// Runs `work`, in task context with interrupts on. If it panics or causes a CPU exception, it is abandoned where it stands.
+///
+/// What `work` borrows mutably may be in any state then: lend it only what is thrown away with it, or what holds a
+/// [`KernelSection`] while it is inconsistent. Inside another `contain`, the innermost one gets the failure.
+///
+/// # Errors
+/// If it was abandoned: why.
+#[expect(
+    clippy::result_large_err,
+    reason = "a failure cannot allocate, and is rare"
+)]
+pub fn contain<F: FnOnce() -> R, R>(work: F) -> Result<R, Abandoned> {
+    let core = &percpu::this().user.contain;
+    let outer = core.point.get();
+    let mut work = Work {
+        function: Some(work),
+        result: None,
+    };
+    // SAFETY: `run` gets the `Work` it expects. A task does not change cores within a poll, so `core` stays this core's.
+    let abandoned = unsafe {
+        contain_call(
+            core.point.as_ptr(),
+            run::<F, R>,
+            (&raw mut work).cast::<()>(),
+        )
+    };
+    core.point.set(outer);
+    core.recording.set(false);
+    match work.result {
+        Some(result) if abandoned == 0 => Ok(result),
+        left_over => {
+            // A result half written is not dropped.
+            core::mem::forget(left_over);
+            // SAFETY: only this core's task context and its failing code touch the cell, and the latter has ended here.
+            let reason = unsafe { (*core.reason.get()).take() };
+            Err(Abandoned {
+                reason: reason.unwrap_or(UNKNOWN),
+            })
+        }
+    }
+}
+
+/// What is left if writing down the reason fails in turn.
+const UNKNOWN: Reason = Reason::Panic {
+    message: FixedText::new(),
+    place: FixedText::new(),
+};
+
+/// The stack pointer that a failure on this core goes back to, if it can.
+fn way_out(core: &PerCpu, here: u32) -> Option<u64> {
+    let contain = &core.user.contain;
+    let point = contain.point.get();
+    (point != 0 && contain.held.get() == 0 && here & IN_INTERRUPT == 0).then_some(point)
+}
+
+/// Whether the failure under way would have been contained but for a [`KernelSection`].
+pub(crate) fn kernel_state_was_held() -> bool {
+    let contain = &percpu::this().user.contain;
+    contain.point.get() != 0 && contain.held.get() != 0
+}
+
+/// Ends contained work that panicked. Returns if nothing is contained.
+pub(crate) fn abandon_panic(info: &PanicInfo) {
+    let core = percpu::this();
+    let Some(point) = way_out(core, core.here.load(Ordering::Relaxed)) else {
+        return;
+    };
+    let contain = &core.user.contain;
+    if !contain.recording.replace(true) {
+        let message = FixedText::format(format_args!("{}", info.message()));
+        let mut place = FixedText::new();
+        if let Some(location) = info.location() {
+            let _ = write!(place, "{location}");
+        }
+        record(contain, Reason::Panic { message, place });
+    }
+    interrupts::disable();
+    // SAFETY: `way_out`: the frame of `contain_call` is below us on this stack, and all above it is abandoned.
+    unsafe { contain_jump(point, FLAGS_TASK) }
+}
+
+fn record(contain: &ContainCore, reason: Reason) {
+    // SAFETY: this core's failing code is the one user of the cell until `contain` resumes.
+    unsafe { *contain.reason.get() = Some(reason) };
+}
+
+/// Makes the trap that `frame` describes, taken in ring 0 where [`PerCpu::here`] was `here`, end contained work: `true`. `false`
+/// if nothing is contained.
+pub(crate) fn abandon_exception(frame: &mut TrapFrame, here: u32) -> bool {
+    let core = percpu::this();
+    let Some(point) = way_out(core, here) else {
+        return false;
+    };
+    if !core.user.contain.recording.replace(true) {
+        let address = match frame.vector {
+            14 => Cr2::read_raw(),
+            _ => 0,
+        };
+        record(
+            &core.user.contain,
+            Reason::Exception {
+                vector: frame.vector as u8,
+                error_code: frame.error,
+                address,
+                rip: frame.rip,
+            },
+        );
+    }
+    // The trap path's `iretq` goes there, which also leaves the IST stack.
+    frame.rip = &raw const contain_resume as u64;
+    frame.rsp = point;
+    frame.rflags = FLAGS_TASK;
+    true
+}
