@@ -19,6 +19,8 @@ mod bit_tree;
 mod cache;
 mod shares;
 #[cfg(test)]
+mod shares_tests;
+#[cfg(test)]
 mod tests;
 mod usage;
 
