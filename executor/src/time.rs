@@ -67,10 +67,16 @@ impl<P: Platform> Sleep<P> {
         self.until
     }
 
+    #[inline(always)]
     fn disarm(&mut self) {
-        if let Some((core, timer)) = self.timer.take()
-            && let Some(core) = P::fleet().core(core)
-        {
+        if let Some((core, timer)) = self.timer.take() {
+            Self::disarm_on(core, timer);
+        }
+    }
+
+    #[inline(never)]
+    fn disarm_on(core: CoreId, timer: TimerId) {
+        if let Some(core) = P::fleet().core(core) {
             core.disarm(timer);
         }
     }

@@ -317,16 +317,20 @@ impl Heap {
                     break;
                 }
                 let children = lines.add(below).cast::<u64>();
-                let (mut time, mut lane) = (*children, 0);
-                for next in 1..4 {
-                    let other = *children.add(next);
-                    if other == time {
-                        return self.sift_down_equals(start, position, entry);
-                    }
-                    let less = other < time;
-                    // Which is the least is anybody's guess: moves, not jumps.
-                    lane = select_unpredictable(less, next, lane);
-                    time = select_unpredictable(less, other, time);
+                // The least of each pair, then of both. Which it is is anybody's guess: moves, not jumps.
+                let (first, second) = (*children, *children.add(1));
+                let (third, fourth) = (*children.add(2), *children.add(3));
+                let left = select_unpredictable(second < first, second, first);
+                let right = select_unpredictable(fourth < third, fourth, third);
+                let turns_right = right < left;
+                let lane = select_unpredictable(
+                    turns_right,
+                    2 + usize::from(fourth < third),
+                    usize::from(second < first),
+                );
+                let time = select_unpredictable(turns_right, right, left);
+                if right == left || *children.add(lane ^ 1) == time {
+                    return self.sift_down_equals(start, position, entry);
                 }
                 if entry.time <= time {
                     if entry.time == time {

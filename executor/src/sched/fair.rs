@@ -222,6 +222,7 @@ impl Fair {
     pub(crate) fn first(&mut self, slots: &[Slot]) -> Option<u32> {
         match self.lists[self.here as usize % LISTS].first() {
             Some(slot) => Some(slot),
+            None if self.ready == 0 => None,
             None => self.next_band(slots),
         }
     }
