@@ -396,7 +396,7 @@ const PAGE_FAULT: u64 = 14;
 /// Runs the thread in ring 3 until it stops, in the address space that is active. The core's timer is armed for `until_ticks`
 /// (of [`time::now_ticks`]; `None`: disarmed), if it is not already. On return interrupts are on.
 #[inline]
-pub fn enter(context: &mut UserContext, until_ticks: Option<u64>, off: InterruptsOff) -> Exit {
+pub fn enter(off: InterruptsOff, context: &mut UserContext, until_ticks: Option<u64>) -> Exit {
     let core = percpu::this();
     let user = &core.user;
     let rip = context.rip;

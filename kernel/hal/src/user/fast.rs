@@ -49,9 +49,11 @@ static ALL_SLOW: [FastFn; FAST_COUNT] = [slow; FAST_COUNT];
 pub(super) static TABLE: AtomicPtr<FastFn> =
     AtomicPtr::new((&raw const ALL_SLOW).cast::<FastFn>().cast_mut());
 
-/// Sets the functions of the fast system calls, by number. Once, before ring 3 is entered; a later table replaces the earlier one.
-pub fn install_fast_table(table: &'static [FastFn; FAST_COUNT]) {
-    TABLE.store(table.as_ptr().cast_mut(), Ordering::Release);
+/// Sets the functions of the fast system calls, by number, and returns those in use before. Once, before ring 3 is entered.
+pub fn install_fast_table(table: &'static [FastFn; FAST_COUNT]) -> &'static [FastFn; FAST_COUNT] {
+    let before = TABLE.swap(table.as_ptr().cast_mut(), Ordering::AcqRel);
+    // SAFETY: only tables of this length and lifetime are ever stored.
+    unsafe { &*before.cast_const().cast() }
 }
 
 /// An entry for numbers that have no fast system call.

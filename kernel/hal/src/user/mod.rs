@@ -7,6 +7,7 @@
 //! - [`fast`] has the system calls that are answered inside the gate ([`install_fast_table`]).
 //! - [`extended`] is about vector and x87 state.
 //! - [`copy`] moves bytes between kernel and user memory and survives faults.
+//! - [`snippets`] is code for ring 3, for the test suite.
 //! - [`contain`] runs code of the kernel's own image whose failure must not be the kernel's.
 //!
 //! # How a stay in ring 3 goes
@@ -31,6 +32,7 @@ pub mod copy;
 pub mod entry;
 pub mod extended;
 pub mod fast;
+pub mod snippets;
 
 use core::fmt;
 use core::marker::PhantomData;
