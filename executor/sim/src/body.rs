@@ -106,6 +106,15 @@ impl<P: Simulated> Body<P> {
                 self.left = u64::MAX;
                 true
             }
+            Work::Overshoots { budget, every } => {
+                if !self.reached(context) {
+                    return false;
+                }
+                self.release = self.next;
+                self.next += every;
+                self.left = budget - 1 + self.spec.longest_poll.max(1);
+                true
+            }
             Work::Naps { sleep, most } => {
                 if !self.reached(context) {
                     return false;
@@ -146,7 +155,13 @@ impl<P: Simulated> Body<P> {
     /// One poll's worth of work.
     fn work(&mut self) {
         let longest = self.spec.longest_poll.max(1);
-        let length = if self.rng.percent(25) {
+        let length = if let Work::Overshoots { .. } = self.spec.work {
+            // The last one of full length, the others up to one tick before the end of the budget.
+            match self.left.saturating_sub(longest) {
+                0 => longest,
+                before => longest.min(before),
+            }
+        } else if self.rng.percent(25) {
             longest
         } else {
             self.rng.between(1, longest)

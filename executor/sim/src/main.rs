@@ -6,24 +6,25 @@ use executor_sim::{
     campaign,
     oracle::{self, Counts, Violation},
     run::run_fresh,
-    taskset::{Options, TaskSet},
+    taskset::{Kind, Options, TaskSet},
     trace,
 };
 use lexopt::prelude::*;
 
 const HELP: &str = "\
-Usage: executor-sim [--sets N] [--seed N] [--overload] [--cores N] [--failures N]
-       executor-sim --seed N [--overload] [--cores N] --trace FILE
+Usage: executor-sim [--sets N] [--seed N] [KIND] [--cores N] [--failures N]
+       executor-sim --seed N [KIND] [--cores N] --trace FILE
        executor-sim --replay FILE
 
 Runs the executor's scheduler on random task sets under virtual time and judges every dispatch.
 
   --sets N      how many sets (default 1000), of consecutive seeds
   --seed N      the first seed (default 1)
-  --overload    in each set somebody overruns what was declared
   --cores N     1 to 256 cores in each set (default: random)
   --failures N  stop after so many sets that failed (default 1)
   --trace FILE  run the one set of --seed and write down everything that happened
+  --overload    a KIND: in each set somebody overruns what was declared
+  --overshoot   a KIND: many reservations use a poll more than their budget at once
   --replay FILE judge a trace, simulated or recorded (its format: executor/sim/src/trace.rs)
 
 Exit status: 0 all rules kept, 1 a rule broken, 2 bad usage or file.
@@ -77,7 +78,8 @@ fn arguments() -> Result<Option<Arguments>, Problem> {
             Long("help") | Short('h') => return Ok(None),
             Long("sets") => arguments.sets = parser.value()?.parse()?,
             Long("seed") => arguments.seed = parser.value()?.parse()?,
-            Long("overload") => arguments.options.overload = true,
+            Long("overload") => arguments.options.kind = Kind::Overload,
+            Long("overshoot") => arguments.options.kind = Kind::Overshoot,
             Long("cores") => {
                 let cores = parser.value()?.parse()?;
                 if !(1..=256).contains(&cores) {

@@ -378,7 +378,7 @@ fn arrival(task: u32, work: &Work) -> Action {
 fn run_period(work: &Work) -> u64 {
     match work {
         Work::Jobs { period, .. } => *period,
-        Work::Busy | Work::Naps { .. } => 0,
+        Work::Busy | Work::Overshoots { .. } | Work::Naps { .. } => 0,
     }
 }
 

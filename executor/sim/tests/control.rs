@@ -13,8 +13,8 @@ fn recorded(seed: u64) -> Vec<Event> {
     let set = TaskSet::random(
         seed,
         Options {
-            overload: false,
             cores: Some(1),
+            ..Options::default()
         },
     );
     let outcome = run_fresh(&set, true);
@@ -303,20 +303,20 @@ fn shares_and_fairness() {
     refused(&one_sided, "virtual ticks more");
     // A soft reservation that leaves nothing to best effort, and one that does.
     let mut starved = String::from(
-        "reserve 0 0 0 80 100 100 2 soft o\ntask 0 0 fair 1024\ntask 1 0 in 0 -\nwake 0 0 0 0 -\nwake 0 0 1 0 -\n",
+        "reserve 0 0 0 78 100 100 2 soft o\ntask 0 0 fair 1024\ntask 1 0 in 0 -\nwake 0 0 0 0 -\nwake 0 0 1 0 -\n",
     );
-    let (mut deadline, mut left) = (100, 80);
+    let (mut deadline, mut left) = (100, 78);
     for t in (0..2000u64).step_by(2) {
         starved += &format!("run {t} 0 1 {deadline}\nend {} 0 1 yield\n", t + 2);
         left -= 2;
         if left == 0 {
-            (deadline, left) = (deadline + 100, 80);
+            (deadline, left) = (deadline + 100, 78);
         }
     }
     refused(&starved, "best effort lacks");
     // Best effort that runs while a reservation waits.
     let mut greedy = String::from(
-        "reserve 0 0 0 80 100 100 2 soft -\ntask 0 0 fair 1024\ntask 1 0 in 0 -\nwake 0 0 0 0 -\nwake 0 0 1 0 -\n",
+        "reserve 0 0 0 78 100 100 2 soft -\ntask 0 0 fair 1024\ntask 1 0 in 0 -\nwake 0 0 0 0 -\nwake 0 0 1 0 -\n",
     );
     for t in 0..40u64 {
         greedy += &format!("run {t} 0 0 -\nend {} 0 0 yield\n", t + 1);
@@ -326,16 +326,16 @@ fn shares_and_fairness() {
 
 #[test]
 fn admission() {
-    verdict("reserve 0 0 0 80 100 100 2 hard -\n").expect("fits");
+    verdict("reserve 0 0 0 78 100 100 2 hard -\n").expect("fits");
     refused(
-        "reserve 0 0 0 80 100 100 2 hard -\nreserve 0 1 0 10 100 100 2 hard -\n",
+        "reserve 0 0 0 78 100 100 2 hard -\nreserve 0 1 0 10 100 100 2 hard -\n",
         "does not fit",
     );
     refused(
         "reserve 0 0 0 80 1000 1000 40 hard -\nreserve 0 1 0 20 50 50 2 hard -\n",
         "does not fit",
     );
-    verdict("reserve 0 0 0 80 100 100 2 hard -\nrelease 5 0\nreserve 6 1 0 80 100 100 2 hard -\n")
+    verdict("reserve 0 0 0 78 100 100 2 hard -\nrelease 5 0\nreserve 6 1 0 78 100 100 2 hard -\n")
         .expect("given up");
 }
 

@@ -3,22 +3,16 @@
 use executor_sim::{
     oracle,
     run::{run_fresh, run_set},
-    taskset::{Options, TaskSet},
+    taskset::{Kind, Options, TaskSet},
     trace,
 };
 
 #[test]
 fn a_seed_is_the_same_run_on_used_cores() {
     let seeds = if cfg!(debug_assertions) { 10 } else { 150 };
-    for overload in [false, true] {
+    for kind in [Kind::Kept, Kind::Overload, Kind::Overshoot] {
         for seed in 0..seeds {
-            let set = TaskSet::random(
-                seed,
-                Options {
-                    overload,
-                    cores: None,
-                },
-            );
+            let set = TaskSet::random(seed, Options { kind, cores: None });
             let used = run_set(&set, true);
             let fresh = run_fresh(&set, true);
             if let Some(at) = (0..used.trace.len().min(fresh.trace.len()))
@@ -44,18 +38,9 @@ fn a_seed_is_the_same_run_on_used_cores() {
 
 #[test]
 fn a_trace_is_judged_as_its_run_was() {
-    for overload in [false, true] {
+    for kind in [Kind::Kept, Kind::Overload, Kind::Overshoot] {
         for seed in 0..20 {
-            let outcome = run_set(
-                &TaskSet::random(
-                    seed,
-                    Options {
-                        overload,
-                        cores: None,
-                    },
-                ),
-                true,
-            );
+            let outcome = run_set(&TaskSet::random(seed, Options { kind, cores: None }), true);
             let text = trace::print(&outcome.trace);
             let events = trace::parse(&text).expect("what was printed can be read");
             assert_eq!(events, outcome.trace);

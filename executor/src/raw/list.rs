@@ -65,6 +65,18 @@ impl List {
         first.previous.set(slot);
     }
 
+    /// The one that came last.
+    pub(crate) fn last(&self, slots: &[Slot]) -> Option<u32> {
+        self.first().map(|first| at(slots, first).previous.get())
+    }
+
+    /// The last one goes to the front.
+    pub(crate) fn turn_back(&mut self, slots: &[Slot]) {
+        if let Some(last) = self.last(slots) {
+            self.first = last;
+        }
+    }
+
     /// The slot is in this list; `record` is its record, here and below.
     #[inline(always)]
     pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32, record: &Slot) {

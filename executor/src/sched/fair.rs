@@ -278,10 +278,13 @@ impl Fair {
         let shift = self.block_shift(level);
         let list = level * LISTS + (self.start >> shift) as usize % LISTS;
         for _ in 0..DEALT {
-            let Some(slot) = self.lists[list].first() else {
+            let Some(slot) = self.lists[list].last(slots) else {
                 return;
             };
+            // They came before whoever is in a finer list already, and to its front they go, the last one first.
             self.leave_band(slots, slot);
+            let finer = (slots[slot as usize].relative.get() >> 32) as usize;
+            self.lists[finer].turn_back(slots);
         }
     }
 

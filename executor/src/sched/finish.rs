@@ -106,6 +106,11 @@ impl Scheduler {
         now: u64,
     ) {
         let reclaimable = self.reclaimable(now);
+        let used = if server < FIRST_RESERVED {
+            used.min(now.saturating_sub(self.accounted))
+        } else {
+            used
+        };
         let entry = &mut self.servers[server as usize];
         // Best effort on slack costs nothing. A reservation can be throttled in the middle of a poll, by new terms: the
         // poll is charged all the same, or a change in every poll would make them all free.

@@ -105,6 +105,10 @@ pub(crate) struct Scheduler {
     events: Heap,
     active: u64,
     limit: u64,
+    /// Since when [`OPEN`] or [`FAIR`] has been alone in the upper queue; `None` if it became ready when it was alone already.
+    alone_since: Option<u64>,
+    /// Up to here the time of whoever was alone is accounted for.
+    accounted: u64,
     ready: usize,
     high_water: usize,
     loans: Vec<loans::Loan>,
@@ -146,6 +150,8 @@ impl Scheduler {
             events: Heap::with_capacity(servers)?,
             active: 0,
             limit,
+            alone_since: None,
+            accounted: 0,
             ready: 0,
             high_water: 0,
             loans: Vec::new(),
@@ -163,6 +169,10 @@ impl Scheduler {
         entry.reclaims = terms.reclaims;
         entry.leaving = false;
         let reserved = server >= FIRST_RESERVED;
+        if !reserved && self.alone_since.is_some() {
+            // What it had alone before is nobody's.
+            self.alone_since = Some(now);
+        }
         if entry.phase == Phase::Vacant || reserved && entry.phase == Phase::Inactive {
             // Whatever it used was paid for by its 0-lag time.
             entry.account = Account::new();
@@ -354,6 +364,7 @@ impl Scheduler {
                     entry.phase = Phase::Ready;
                     let deadline = entry.account.deadline;
                     self.upper.set(server, deadline);
+                    self.alone_since = None;
                     return;
                 }
             }
@@ -384,8 +395,17 @@ impl Scheduler {
         self.upper.set(server, deadline);
     }
 
+    /// `server` is not in the upper queue any more.
+    fn left_upper(&mut self, server: u32, now: u64) {
+        self.upper.remove(server);
+        self.alone_since = (self.upper.len() == 1).then_some(now);
+    }
+
     /// `OPEN` and `FAIR` are not charged while they have the core to themselves, and best effort alone is not even in the
-    /// upper queue. Before another server joins, their account is made to look as if they had just become ready.
+    /// upper queue. Before another server joins, their account is brought up to date: it pays for the time it was alone as far as
+    /// its budget goes, and what is left keeps its deadline, so that no joining and leaving of others can put it off.
+    /// Beyond that the time was nobody else's; it goes on as if it had just become ready. Nothing else was pending then, so this
+    /// adds to no interval that ends with another's deadline.
     fn end_solitude(&mut self, now: u64) {
         let server = match (self.upper.len(), self.upper.first()) {
             (0, _)
@@ -397,10 +417,22 @@ impl Scheduler {
             (1, Some(server @ (OPEN | FAIR))) => server,
             _ => return,
         };
+        let alone = self.alone_since.take();
+        self.accounted = now;
         let entry = &mut self.servers[server as usize];
-        if entry.account.wake(&entry.params, now) != Wake::Run {
-            entry.account.left = entry.account.left.min(0);
-            entry.account.postpone(&entry.params);
+        if let Some(since) = alone {
+            entry.account.charge(now.saturating_sub(since));
+        }
+        let goes_on =
+            alone.is_some() && !entry.account.is_exhausted() && now < entry.account.deadline;
+        if !goes_on {
+            if alone.is_some() {
+                entry.account = Account::new();
+            }
+            if entry.account.wake(&entry.params, now) != Wake::Run {
+                entry.account.left = entry.account.left.min(0);
+                entry.account.postpone(&entry.params);
+            }
         }
         if entry.phase == Phase::Inactive {
             self.queue(server);
@@ -424,7 +456,7 @@ impl Scheduler {
             return;
         }
         entry.phase = Phase::Throttled;
-        self.upper.remove(server);
+        self.left_upper(server, now);
         self.events.set(server, resume);
     }
 
@@ -432,8 +464,9 @@ impl Scheduler {
     fn deactivate(&mut self, server: u32, now: u64) {
         let entry = &mut self.servers[server as usize];
         if entry.phase == Phase::Ready {
-            self.upper.remove(server);
+            self.left_upper(server, now);
         }
+        let entry = &mut self.servers[server as usize];
         if server < FIRST_RESERVED {
             if entry.phase == Phase::Ready {
                 entry.phase = Phase::Inactive;

@@ -1,5 +1,7 @@
 //! The admission test written down as in the papers: with deadlines in order, for every one of them
-//! Σ Q/D + B/D ≤ limit. In floating point, so it decides only what is clear.
+//! (and for the periods of best effort and open tasks) Σ Q/D + (B + O)/D ≤ limit, where B is the longest poll of anyone due later, and O the sum of the longest polls of those due
+//! by then, less the shortest of them: what all but one can use beyond their budgets. In floating point, so it decides only what
+//! is clear.
 
 use crate::trace::{Division, Terms};
 
@@ -19,8 +21,10 @@ fn excess(division: &Division, set: &[Terms]) -> f64 {
             .sum::<f64>()
     };
     let mut worst = sum(u64::MAX) + fair + open - limit;
-    for at in set {
-        let d = at.deadline;
+    let shortest = set.iter().map(|terms| terms.deadline).min().unwrap_or(0);
+    let periods = [division.open_period, division.fair_period];
+    let steps = set.iter().map(|terms| terms.deadline);
+    for d in steps.chain(periods.into_iter().filter(|&period| period >= shortest)) {
         let block = set
             .iter()
             .filter(|terms| terms.deadline > d)
@@ -28,12 +32,18 @@ fn excess(division: &Division, set: &[Terms]) -> f64 {
             .max()
             .unwrap_or(0)
             .max(division.longest_poll);
-        let mut used = sum(d) + part(block, d);
+        let polls = || {
+            set.iter()
+                .filter(|terms| terms.deadline <= d)
+                .map(|terms| terms.p_max)
+        };
+        let overshoot = polls().sum::<u64>() - polls().min().unwrap_or(0);
+        let mut used = sum(d) + part(block + overshoot, d);
         if division.fair_period <= d {
-            used += fair;
+            used += fair + part(division.longest_poll, d);
         }
         if division.open_period <= d {
-            used += open;
+            used += open + part(division.longest_poll, d);
         }
         worst = worst.max(used - limit);
     }

@@ -67,7 +67,7 @@ impl<P: Platform> Core<P> {
             open_least,
             longest_poll,
         };
-        let ledger = Ledger::new(config.reservations, division).map_err(no_memory)?;
+        let mut ledger = Ledger::new(config.reservations, division).map_err(no_memory)?;
         let open = ledger.open_params();
         if !open.is_sane() || limit < fair.bandwidth() + open_least {
             return Err(StartError::BadConfig(

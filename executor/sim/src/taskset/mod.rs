@@ -1,5 +1,7 @@
 //! Random task sets: what runs on the cores, from a seed.
 
+mod worst;
+
 use executor::CoreConfig;
 
 use crate::{
@@ -41,6 +43,13 @@ pub enum Work {
     },
     /// Always ready.
     Busy,
+    /// Ready at fixed times, and then for so long that its budget ends one tick into a poll of full length.
+    Overshoots {
+        /// The budget.
+        budget: u64,
+        /// Time from one such burst to the next: enough to pay for it.
+        every: u64,
+    },
     /// Works for a while, sleeps for a while.
     Naps {
         /// Most time asleep.
@@ -75,6 +84,24 @@ pub struct TaskSpec {
     pub guaranteed: bool,
 }
 
+impl TaskSpec {
+    /// A task of core 0 with nothing to do, there from beginning to end.
+    pub fn idle() -> TaskSpec {
+        TaskSpec {
+            core: 0,
+            class: Class::Fair(1024),
+            work: Work::Busy,
+            longest_poll: 1,
+            checks: false,
+            start: 0,
+            stop: u64::MAX,
+            wakes: Vec::new(),
+            changes: false,
+            guaranteed: false,
+        }
+    }
+}
+
 /// A task set.
 #[derive(Clone, Debug)]
 pub struct TaskSet {
@@ -94,11 +121,23 @@ pub struct TaskSet {
     pub tasks: Vec<TaskSpec>,
 }
 
+/// Who breaks his word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Nobody.
+    #[default]
+    Kept,
+    /// Some tasks overrun what they declared.
+    Overload,
+    /// Many reservations use a poll more than their budget at the same time, which is all that is allowed to them.
+    Overshoot,
+}
+
 /// What kind of sets to make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Some tasks overrun what they declared.
-    pub overload: bool,
+    /// Who breaks his word.
+    pub kind: Kind,
     /// So many cores; chosen at random if `None`.
     pub cores: Option<u32>,
 }
@@ -107,7 +146,7 @@ pub struct Options {
 struct Maker {
     rng: Rng,
     quantum: u64,
-    overload: bool,
+    kind: Kind,
     config: CoreConfig,
     set: TaskSet,
 }
@@ -124,7 +163,11 @@ impl TaskSet {
             900..995 => rng.between(4, 12),
             _ => rng.between(13, 40),
         } as u32;
-        let cores = options.cores.unwrap_or(drawn).clamp(1, 256);
+        let cores = if options.kind.is_alone() {
+            1
+        } else {
+            options.cores.unwrap_or(drawn).clamp(1, 256)
+        };
         let set = TaskSet {
             seed,
             variant,
@@ -137,10 +180,14 @@ impl TaskSet {
         let mut maker = Maker {
             rng,
             quantum,
-            overload: options.overload,
+            kind: options.kind,
             config: config(variant),
             set,
         };
+        if options.kind.is_alone() {
+            maker.worst();
+            return maker.set;
+        }
         for core in 0..cores {
             maker.core(core);
         }
@@ -150,6 +197,10 @@ impl TaskSet {
 }
 
 impl Maker {
+    fn overloads(&self) -> bool {
+        self.kind == Kind::Overload
+    }
+
     fn round(&self, ticks: u64) -> u64 {
         (ticks / self.quantum).max(1) * self.quantum
     }
@@ -190,11 +241,11 @@ impl Maker {
                 p_max: 0,
                 hard: self.rng.percent(50),
                 reclaims: self.rng.percent(10),
-                overruns: self.overload && self.rng.percent(25),
+                overruns: self.overloads() && self.rng.percent(25),
             };
             self.set.reservations.push((core, terms));
         }
-        if self.overload
+        if self.overloads()
             && self.set.reservations[first..]
                 .iter()
                 .all(|(_, terms)| !terms.overruns)
@@ -292,7 +343,7 @@ impl Maker {
     /// Tasks without a reservation.
     fn others(&mut self, core: u32, base: u64) {
         let allowed = self.config.longest_poll.as_nanos() as u64;
-        let rude = self.overload && self.rng.percent(10);
+        let rude = self.overloads() && self.rng.percent(10);
         let most_poll = if rude { allowed * 3 } else { allowed };
         let open = if self.rng.percent(50) {
             0
