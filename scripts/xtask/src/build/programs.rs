@@ -92,10 +92,15 @@ pub fn archive() -> Result<PathBuf> {
         for name in &package.programs {
             let program = host::target_dir().join("release").join(name);
             let bytes = fs::read(&program).doing(|| format!("reading {}", program.display()))?;
-            let bytes = strip(&bytes).map_err(|problem| Error::Format {
-                path: program,
-                problem,
-            })?;
+            let bytes = strip(&bytes)
+                .and_then(|bytes| match loader::Image::parse(&bytes) {
+                    Ok(_) => Ok(bytes),
+                    Err(error) => Err(format!("it could not be loaded: {error}")),
+                })
+                .map_err(|problem| Error::Format {
+                    path: program,
+                    problem,
+                })?;
             let manifest = package.folder.join(format!("{name}.toml"));
             if manifest.is_file() {
                 let text =
