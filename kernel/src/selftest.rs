@@ -31,7 +31,7 @@ pub async fn run_all() {
                 target: "selftest",
                 "selftest {name}: FAILED: there is no such test; there are {}",
                 "write_text write_constant exec_data page_fault general_protection double_fault stack_overflow irq_wakes_halted \
-                 cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog device_irq load long_poll xmm"
+                 cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog device_irq load long_poll user_tables:ROUNDS xmm"
             ),
         }
     }
@@ -53,6 +53,7 @@ async fn run(name: &str, argument: &str) -> Option<Outcome> {
         "xmm" if hal::provoke::xmm_survives_a_trap() => Ok(()),
         "xmm" => Err("a trap does not preserve XMM0-15 and MXCSR"),
         "device_irq" => crate::device_irq::run().await,
+        "user_tables" => crate::user_tables_test::run(argument.parse().unwrap_or(10_000)).await,
         _ => return None,
     })
 }

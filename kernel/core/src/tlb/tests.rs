@@ -226,7 +226,7 @@ impl World {
                     cores.remove(me as u32);
                     (cores, cores)
                 });
-                let flush = if choice % 5 == 0 {
+                let flush = if choice.is_multiple_of(5) {
                     Flush::All
                 } else {
                     Flush::page(page << 12)

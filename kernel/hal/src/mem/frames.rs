@@ -6,8 +6,9 @@
 use core::sync::atomic::Ordering;
 
 use kerncore::boot_info::MemoryKind;
+pub use kerncore::frames::Usage;
 use kerncore::frames::{
-    AllocError, CacheError, Frame, FrameAllocator, FrameCache, Frames, FreeError, Request, Usage,
+    AllocError, CacheError, Frame, FrameAllocator, FrameCache, Frames, FreeError, Request,
 };
 use spin::Mutex;
 use x86_64::PhysAddr;

@@ -100,6 +100,23 @@ pub fn refusal_happened() -> bool {
     HEAP.until_refusal.load(Ordering::SeqCst) == u64::MAX
 }
 
+/// What may be promised to jobs, in bytes: what is free now, less an eighth of the heap for the kernel's own needs and for what the
+/// allocator loses between blocks. Ask once start-up has taken what it keeps: promises are not subtracted.
+///
+/// The policy: the heap has a fixed size, an eighth of the memory free at boot within 4 to 256 MiB, and all that
+/// processes make the kernel allocate is charged against promises that never exceed this. So a job that reaches its limit
+/// is refused, and nobody else. The other seven eighths are for frames.
+pub fn promisable_bytes() -> usize {
+    let stats = stats();
+    stats
+        .size_bytes
+        .saturating_sub(stats.used_bytes)
+        .saturating_sub(stats.size_bytes / KEPT_SHARE)
+}
+
+/// The share of the heap that is not promised.
+const KEPT_SHARE: usize = 8;
+
 /// Figures for `mem`.
 pub fn stats() -> HeapStats {
     HeapStats {

@@ -151,6 +151,29 @@ pub(crate) fn shootdown(tables: &UserTables, flush: Flush) -> Shootdown<'_> {
     post(tables, flush, retired)
 }
 
+/// See [`UserTables::flush_if_alone`].
+pub(crate) fn flush_if_alone(tables: &UserTables, flush: Flush) -> bool {
+    let shared = tables.shared();
+    let others = || {
+        let mut cores = shared.cores.snapshot();
+        cores.remove(percpu::core_number());
+        !cores.is_empty()
+    };
+    if others() {
+        return false;
+    }
+    let retired = shared.take_retired();
+    let from = shared.generation.fetch_add(1, Ordering::SeqCst);
+    // Only now is it certain: who comes later sees the generation.
+    if others() {
+        shared.put_back_retired(retired);
+        return false;
+    }
+    flush_here(tables, from, flush);
+    shared.free_retired(retired);
+    true
+}
+
 /// See [`UserTables::evict`].
 pub(crate) fn evict(tables: &UserTables) -> Shootdown<'_> {
     let shared = tables.shared();
@@ -259,9 +282,7 @@ impl Shootdown<'_> {
     /// All have answered.
     fn finish(&mut self) {
         let retired = core::mem::take(&mut self.retired);
-        if !retired.is_empty() {
-            self.tables.shared().free_retired(retired);
-        }
+        self.tables.shared().free_retired(retired);
     }
 }
 

@@ -192,6 +192,11 @@ impl UserTables {
         tlb::shootdown(self, flush).wait();
     }
 
+    /// If no core but this one has these tables active, does all of [`shootdown`](Self::shootdown) and returns true; else nothing.
+    pub fn flush_if_alone(&self, flush: Flush) -> bool {
+        tlb::flush_if_alone(self, flush)
+    }
+
     /// Takes all cores off these tables; await the answers. The process must not be about to run: nobody activates them any more.
     pub fn evict(&self) -> Shootdown<'_> {
         tlb::evict(self)

@@ -64,15 +64,23 @@ impl RetiredTables {
         self.first == 0
     }
 
+    fn pop(&mut self) -> Option<u64> {
+        let table = self.first;
+        if table == 0 {
+            return None;
+        }
+        self.first = !entry(table, 0).load(Ordering::Acquire) & ADDRESS;
+        self.count -= 1;
+        Some(table)
+    }
+
     /// Frees them all. No core may walk through them any more.
     fn free(&mut self) -> u64 {
-        let mut table = core::mem::take(&mut self.first);
-        while table != 0 {
-            let next = !entry(table, 0).load(Ordering::Acquire) & ADDRESS;
+        let count = self.count;
+        while let Some(table) = self.pop() {
             free_table(table);
-            table = next;
         }
-        core::mem::take(&mut self.count)
+        count
     }
 }
 
@@ -218,9 +226,20 @@ impl Shared {
         core::mem::take(&mut tree.retired)
     }
 
+    /// There is no shootdown after all: what [`Self::take_retired`] gave waits for the next.
+    pub(crate) fn put_back_retired(&self, mut tables: RetiredTables) {
+        let tree = &mut *self.tree.lock();
+        tree.awaited -= tables.count;
+        while let Some(table) = tables.pop() {
+            tree.retired.push(table);
+        }
+    }
+
     /// The shootdown is over: frees what [`Self::take_retired`] gave.
     pub(crate) fn free_retired(&self, mut tables: RetiredTables) {
-        let freed = tables.free();
-        self.tree.lock().awaited -= freed;
+        if !tables.is_empty() {
+            let freed = tables.free();
+            self.tree.lock().awaited -= freed;
+        }
     }
 }
