@@ -76,6 +76,11 @@ impl Scale {
         self.hz
     }
 
+    /// Multiplier and right shift that make nanoseconds of ticks, for whoever does it elsewhere.
+    pub const fn to_ns_factor(&self) -> (u64, u32) {
+        (self.to_ns.factor, self.to_ns.shift)
+    }
+
     /// Nanoseconds that `ticks` take, rounded down.
     pub const fn ticks_to_ns(&self, ticks: u64) -> u64 {
         self.to_ns.apply(ticks)

@@ -89,6 +89,12 @@ pub const OPTIONS: &[KnownOption] = {
         ),
         option("bench.", Text, Prefix, "settings of the measuring probes"),
         option(
+            "init",
+            Text,
+            Once,
+            "the first program, with its arguments, in place of the manager; off: none",
+        ),
+        option(
             "kaslr",
             Flag,
             Once,

@@ -75,6 +75,17 @@ pub fn ns_to_ticks(ns: u64) -> u64 {
     SCALE.get().map_or(0, |scale| scale.ns_to_ticks(ns))
 }
 
+/// Ticks after which at least `ns` nanoseconds have passed; 0 before [`init`].
+#[inline]
+pub fn ns_to_ticks_up(ns: u64) -> u64 {
+    SCALE.get().map_or(0, |scale| scale.ns_to_ticks_up(ns))
+}
+
+/// Multiplier and right shift that make nanoseconds of ticks: `(0, 0)` before [`init`].
+pub fn ns_factor() -> (u64, u32) {
+    SCALE.get().map_or((0, 0), |scale| scale.to_ns_factor())
+}
+
 /// How the rate of the TSC was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calibration {
