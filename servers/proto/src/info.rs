@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rows::MAX_CORES;
 use crate::text::Text;
 
@@ -9,7 +11,7 @@ use crate::text::Text;
 pub const MAX_FRAME_KINDS: usize = 12;
 
 /// Frames in one kind of use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KindFrames {
     /// The use: `kernel image`, `heap`, `page tables`.
     pub kind: Text<24>,
@@ -18,7 +20,7 @@ pub struct KindFrames {
 }
 
 /// The kernel heap, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeapInfo {
     /// What the heap may grow to.
     pub total: u64,
@@ -31,7 +33,7 @@ pub struct HeapInfo {
 }
 
 /// Physical memory and the kernel heap.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryInfo {
     /// Bytes in a frame.
     pub frame_bytes: u32,
@@ -48,7 +50,7 @@ pub struct MemoryInfo {
 }
 
 /// A date and time of day, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DateTime {
     /// Year, Gregorian.
     pub year: u16,
@@ -75,7 +77,7 @@ impl fmt::Display for DateTime {
 }
 
 /// How the frequency of the time stamp counter became known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calibration {
     /// How: `from cpuid 15h`, `measured by the hpet in 5 windows`.
     pub source: Text<80>,
@@ -84,7 +86,7 @@ pub struct Calibration {
 }
 
 /// The clock.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeInfo {
     /// Time since the kernel's entry.
     pub uptime_ns: u64,
@@ -99,7 +101,7 @@ pub struct TimeInfo {
 }
 
 /// The framebuffer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScreenInfo {
     /// Pixels across.
     pub width: u32,
@@ -110,7 +112,7 @@ pub struct ScreenInfo {
 }
 
 /// What runs, on what, and how it was started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemInfo {
     /// Version of the kernel.
     pub version: Text<32>,

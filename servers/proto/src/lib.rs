@@ -2,7 +2,9 @@
 //!
 //! * [`System`]: what the shell (and later other tools) may ask of the running system.
 //! * [`rows`]: one row type for each table `System` serves: tasks, cores, interrupts, PCI, log.
-//! * [`info`]: the single answers: memory, time, identity.
+//! * [`info`]: the single answers: memory, time, identity. [`process`]: rows about processes.
+//! * [`table`]: all of these as bytes, for [`abi::system::Table`].
+//! * [`Services`]: what the shell may ask of the manager of units; [`services`]: its rows.
 //! * [`text`]: [`Text`], a short string stored in place.
 //!
 //! Everything here is owned, of fixed size and free of pointers into the other side, so each
@@ -13,17 +15,27 @@
 #![forbid(unsafe_code)]
 
 pub mod info;
+pub mod process;
 pub mod rows;
+pub mod services;
 pub mod system;
+pub mod table;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 pub use info::{
     Calibration, DateTime, HeapInfo, KindFrames, MAX_FRAME_KINDS, MemoryInfo, ScreenInfo,
     SystemInfo, TimeInfo,
 };
+pub use process::{HandleRow, ProcessRow, ProcessState};
 pub use rows::{
     Bar, CoreRow, CoreState, IrqRow, Level, LogRow, MAX_CORES, PciAddress, PciRow, TaskId, TaskRow,
     TaskState,
+};
+pub use services::{
+    Action, NoProgram, Placement, RunEvent, Running, Services, UnitLogRow, UnitName, UnitRow,
+    UnitState, exit_status,
 };
 pub use system::{Cursor, Refused, System};
 pub use text::Text;

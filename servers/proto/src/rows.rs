@@ -2,13 +2,17 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::text::Text;
 
 /// Most cores a table has columns for.
 pub const MAX_CORES: usize = 64;
 
 /// A task's identity: never reused, since the slot's generation grows with each new task in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct TaskId {
     /// The core whose slab holds the slot.
     pub core: u16,
@@ -29,7 +33,7 @@ impl fmt::Display for TaskId {
 }
 
 /// What a task is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskState {
     /// Waits for a wake.
     #[default]
@@ -56,7 +60,7 @@ impl TaskState {
 }
 
 /// A task of some core's executor.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRow {
     /// Its identity.
     pub id: TaskId,
@@ -81,7 +85,7 @@ pub struct TaskRow {
 }
 
 /// What a core is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CoreState {
     /// Found in the tables but never started, or stopped.
     #[default]
@@ -105,7 +109,7 @@ impl CoreState {
 }
 
 /// A core and its counters since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoreRow {
     /// Raede's number of the core, from 0.
     pub core: u16,
@@ -130,7 +134,7 @@ pub struct CoreRow {
 }
 
 /// An interrupt vector in use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IrqRow {
     /// The vector.
     pub vector: u8,
@@ -149,7 +153,7 @@ impl IrqRow {
 }
 
 /// Where a PCI function sits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PciAddress {
     /// Segment group.
     pub segment: u16,
@@ -172,7 +176,7 @@ impl fmt::Display for PciAddress {
 }
 
 /// A base address register of a PCI function.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bar {
     /// Not implemented, or the upper half of the one before.
     #[default]
@@ -198,7 +202,7 @@ pub enum Bar {
 }
 
 /// A PCI function.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PciRow {
     /// Where it sits.
     pub address: PciAddress,
@@ -223,7 +227,7 @@ pub struct PciRow {
 }
 
 /// How much a log record matters; the first is the gravest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
     /// Something failed.
     Error,
@@ -268,7 +272,7 @@ impl Level {
 }
 
 /// A record of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogRow {
     /// Its number, growing by one: a gap means that records were overwritten before they were read.
     pub seq: u64,

@@ -3,25 +3,54 @@
 use core::fmt;
 use core::future::Future;
 
+use serde::{Deserialize, Serialize};
+
 use crate::info::{MemoryInfo, SystemInfo, TimeInfo};
+use crate::process::{HandleRow, ProcessRow};
 use crate::rows::{CoreRow, IrqRow, LogRow, PciRow, TaskRow};
 use crate::text::Text;
 
 /// Where a table's last page ended. Only the side that serves the table gives the number a meaning
 /// (a slot, a sequence number); [`Cursor::START`] is before the first row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor(pub u64);
 
 impl Cursor {
     /// Before the first row.
     pub const START: Self = Self(0);
+
+    /// Before the first handle of a process, for [`System::handles`]: the process id in bits 63:32.
+    /// `None` for an id beyond those.
+    #[must_use]
+    pub fn of_process(process: u64) -> Option<Self> {
+        let process = u32::try_from(process).ok()?;
+        Some(Self(u64::from(process) << 32))
+    }
 }
 
 /// The system would not do it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// Why, and what to do instead.
     pub reason: Text<120>,
+}
+
+impl Refused {
+    /// For this reason; cut if it is too long.
+    #[must_use]
+    pub fn because(reason: fmt::Arguments<'_>) -> Self {
+        Self {
+            reason: Text::format(reason),
+        }
+    }
+
+    /// There is no manager to ask.
+    #[must_use]
+    pub fn without_manager() -> Self {
+        Self::because(format_args!(
+            "this shell runs inside the kernel and has no manager of units to ask"
+        ))
+    }
 }
 
 impl fmt::Display for Refused {
@@ -61,6 +90,25 @@ pub trait System: Send + Sync {
     fn pci(&self, cursor: &mut Cursor, page: &mut [PciRow]) -> impl Future<Output = usize> + Send;
     /// The log, from the oldest record still kept.
     fn log(&self, cursor: &mut Cursor, page: &mut [LogRow]) -> impl Future<Output = usize> + Send;
+    /// All processes, in order of their ids. A system that runs none has no rows.
+    fn processes(
+        &self,
+        cursor: &mut Cursor,
+        page: &mut [ProcessRow],
+    ) -> impl Future<Output = usize> + Send {
+        let _ = (cursor, page);
+        async { 0 }
+    }
+    /// The handles of the process that the cursor was made of by [`Cursor::of_process`]; none if
+    /// there is no such process.
+    fn handles(
+        &self,
+        cursor: &mut Cursor,
+        page: &mut [HandleRow],
+    ) -> impl Future<Output = usize> + Send {
+        let _ = (cursor, page);
+        async { 0 }
+    }
     /// Waits until [`System::log`] has a record after `cursor`.
     fn log_grown(&self, cursor: Cursor) -> impl Future<Output = ()> + Send;
 

@@ -3,9 +3,11 @@
 use core::fmt::{self, Write};
 use core::ops::Deref;
 
+use serde::{Deserialize, Serialize};
+
 /// A UTF-8 string of at most `N` bytes, stored in place. What does not fit is cut off at a character
 /// boundary and the text ends in `…` instead, so that a reader can tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Text<const N: usize> {
     bytes: heapless::String<N>,
     cut: bool,
