@@ -10,6 +10,22 @@
 extern crate alloc;
 
 mod atomics;
+pub mod capability;
+pub mod channel;
+mod charged;
+pub mod endpoint;
+pub mod graveyard;
+pub mod handle;
 pub mod job;
+pub mod lease;
 pub mod memory;
+pub mod notification;
+pub mod object;
+pub mod observers;
+pub mod port;
 pub mod refs;
+pub mod signals;
+mod slots;
+pub mod timer;
+
+pub use object::KernelObject;

@@ -1,13 +1,15 @@
 //! Jobs: limits, and what is used of them, in a tree.
 //!
 //! A [`Job`] is the account. Everything that costs is charged to one **before** it is allocated, as a [`Charge`] that gives back
-//! when it is dropped; a charge counts in the job and in all above it, or nowhere.
+//! when it is dropped; a charge counts in the job and in all above it, or nowhere. [`Group`] is the job *object*: the account, with
+//! its processes and the jobs below, which are ended with it.
 //!
 //! What must hold: `used <= limit` in every job at every moment, however many cores charge (lowering a limit takes nothing away,
 //! so what was above it before can only shrink). A charge that fails has, for a moment, counted in the jobs below the one that refused:
 //! another one racing it may be refused too, but none is ever let through that does not fit.
 
 mod charge;
+mod group;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +19,7 @@ use abi::{
 };
 
 pub use charge::Charge;
+pub use group::{Ending, Group, Member, Members};
 
 use crate::refs::Ref;
 

@@ -1,0 +1,520 @@
+//! Endpoints: where calls arrive.
+//!
+//! A call moves no bytes here: the words stay with the caller ([`Caller`], a thread), and whoever answers writes the answer there.
+//!
+//! * **Fast path.** A receiver is parked: [`Endpoint::call`] takes it out, puts the call into its process's [`ReplyTable`] and gives it to the caller
+//!   ([`Handed`]), who runs it at once if it is of this core, or wakes it. Two short locks, nothing allocated.
+//! * **Else** the call waits in order of its deadline, first come first served among equals, and the endpoint is readable. So that it
+//!   ends whatever happens, the caller holds a [`InFlight`]: dropping that gives the call up.
+//! * The receiver gets a [`Delivery`]: the badge of the handle that was called, and a [`Token`] to answer by, once.
+//!
+//! When the last handle that may receive is closed, waiting and later calls end with [`Error::PeerClosed`]. A manager that holds such a handle keeps calls waiting
+//! while it starts a server anew.
+//!
+//! Lock order: endpoint, then the port it is bound to, then reply tables. Receivers and callers are woken and dropped under no lock.
+
+mod parking;
+mod replies;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use abi::{Error, ObjectType, Rights, Signals, message::MAX_WAITING_CALLS};
+use spin::Mutex;
+
+pub use parking::{MAX_PARKED, Ticket};
+pub(crate) use parking::{ParkedReceiver, Parking};
+pub use replies::{Claimed, Reply, ReplyTable, Token};
+pub use slot::{CallId, CallSlot};
+
+use crate::{
+    charged::ChargedVec,
+    job::Job,
+    lease::Lease,
+    object::{Header, KernelObject},
+    port::Port,
+    refs::{Ref, WeakRef},
+    signals::SignalState,
+};
+
+/// Who calls: a thread. Cloning is cheap.
+pub trait Caller: Clone + Send + Sync + 'static {
+    /// Its one slot.
+    fn calls(&self) -> &CallSlot;
+}
+
+/// Who receives: a thread, parked where calls arrive.
+pub trait Receiver: Send + 'static {
+    /// Who calls.
+    type Caller: Caller;
+
+    /// The calls its process has to answer.
+    fn replies(&self) -> &ReplyTable<Self::Caller>;
+    /// The core it runs on.
+    fn core(&self) -> u32;
+    /// Makes it look again: something came, or what it waits at was closed. Under no lock.
+    fn wake(self);
+}
+
+/// What a receiver learns of a call beside its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Of the port's binding; 0 if received at the endpoint itself.
+    pub key: u32,
+    /// Of the handle that was called.
+    pub badge: u32,
+    /// To answer by.
+    pub token: Token,
+}
+
+/// A call that was received.
+#[derive(Debug)]
+pub struct Arrival<C> {
+    /// About the call.
+    pub delivery: Delivery,
+    /// Whose words to read.
+    pub caller: C,
+}
+
+/// A receiver that was parked and now has the call: run it or wake it, it does not wake by itself.
+#[derive(Debug)]
+#[must_use = "nobody else will wake the receiver"]
+pub struct Handed<R> {
+    /// Who receives.
+    pub receiver: R,
+    /// What to tell it.
+    pub delivery: Delivery,
+}
+
+/// What calling did.
+#[must_use = "dropping it gives the call up"]
+pub struct Called<'a, O: KernelObject> {
+    /// Ends with the answer.
+    pub in_flight: InFlight<'a, O>,
+    /// The receiver that was parked for it; if none was, the call waits.
+    pub handed: Option<Handed<O::Receiver>>,
+}
+
+/// What receiving did.
+#[derive(Debug)]
+pub enum Receive<C> {
+    /// A call was waiting.
+    Call(Arrival<C>),
+    /// None was: the receiver is parked, until a caller hands it a call or it is woken to look again. To leave before,
+    /// it must be [unparked](Endpoint::unpark).
+    Parked(Ticket),
+}
+
+#[derive(Debug)]
+struct Waiting<C: Caller> {
+    deadline: u64,
+    number: u64,
+    badge: u32,
+    reply: Reply<C>,
+}
+
+impl<C: Caller> Waiting<C> {
+    /// Sorts the first to be received last.
+    fn key(&self) -> (u64, u64) {
+        (u64::MAX - self.deadline, u64::MAX - self.number)
+    }
+}
+
+struct Bound<O: KernelObject> {
+    port: WeakRef<Port<O>>,
+    key: u32,
+}
+
+struct State<O: KernelObject> {
+    waiting: ChargedVec<Waiting<O::Caller>>,
+    next_number: u64,
+    parked: Parking<O::Receiver>,
+    bound: Option<Bound<O>>,
+    closed: bool,
+}
+
+/// See the module.
+pub struct Endpoint<O: KernelObject> {
+    header: Header,
+    signals: SignalState,
+    /// Handles that may receive.
+    receivers: AtomicUsize,
+    state: Mutex<State<O>>,
+}
+
+impl<O: KernelObject> Endpoint<O> {
+    /// An endpoint.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub fn create(job: &Ref<Job>) -> Result<Ref<Self>, Error> {
+        let header = Header::new(ObjectType::Endpoint, job, Ref::<Self>::BYTES)?;
+        Ok(Ref::try_new(Self {
+            header,
+            signals: SignalState::new(Signals::empty()),
+            receivers: AtomicUsize::new(0),
+            state: Mutex::new(State {
+                waiting: ChargedVec::new(job)?,
+                next_number: 0,
+                parked: Parking::new(job)?,
+                bound: None,
+                closed: false,
+            }),
+        })?)
+    }
+
+    /// What every object has.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Readable while calls wait; peer closed once nobody can receive.
+    pub fn signals(&self) -> &SignalState {
+        &self.signals
+    }
+
+    /// How many calls wait.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    /// How many receivers are parked at the endpoint itself.
+    pub fn parked(&self) -> usize {
+        self.state.lock().parked.len()
+    }
+
+    /// Counts handles that may receive. For [`KernelObject::handle_opened`].
+    pub fn handle_opened(&self, rights: Rights) {
+        if rights.contains(Rights::RECEIVE) {
+            self.receivers.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Closes the endpoint with the last handle that may receive. For [`KernelObject::handle_closed`].
+    pub fn handle_closed(&self, rights: Rights) {
+        if rights.contains(Rights::RECEIVE) && self.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close();
+        }
+    }
+
+    /// Ends waiting and later calls with [`Error::PeerClosed`].
+    pub fn close(&self) {
+        let raised = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.bound = None;
+            self.signals.clear(Signals::READABLE);
+            self.signals.raise(Signals::PEER_CLOSED)
+        };
+        raised.tell();
+        // One at a time, as each is woken or dropped under no lock; none is added any more.
+        loop {
+            let receiver = self.state.lock().parked.pop();
+            let Some(receiver) = receiver else { break };
+            receiver.wake();
+        }
+        loop {
+            let call = self.state.lock().waiting.pop();
+            if call.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Calls, through a handle with this badge. `deadline` orders it among those that wait; `core` is the caller's.
+    ///
+    /// If a receiver was parked, it comes back with the call. In any case await [`InFlight::answered`] or look whether it was
+    /// [answered](InFlight::try_answer).
+    ///
+    /// # Errors
+    /// [`Error::PeerClosed`] if nobody can receive; [`Error::QueueFull`] at [`MAX_WAITING_CALLS`]; [`Error::NoMemory`] if the endpoint's job has none for its queue.
+    #[inline]
+    pub fn call<'a>(
+        &'a self,
+        caller: &'a O::Caller,
+        badge: u32,
+        deadline: u64,
+        core: u32,
+    ) -> Result<Called<'a, O>, Error> {
+        let id = caller.calls().begin();
+        let mut in_flight = InFlight {
+            endpoint: self,
+            slot: caller.calls(),
+            id,
+            place: None,
+        };
+        let mut reply = Reply::new(caller.clone(), id);
+        loop {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Err(Error::PeerClosed);
+            }
+            let (parked, key) = match state.parked.pop_for(core) {
+                Some(parked) => (Some(parked), 0),
+                None => match &state.bound {
+                    Some(bound) => (
+                        bound.port.upgrade().and_then(|port| port.take_parked(core)),
+                        bound.key,
+                    ),
+                    None => (None, 0),
+                },
+            };
+            let Some(parked) = parked else {
+                state
+                    .waiting
+                    .make_room(MAX_WAITING_CALLS, Error::QueueFull)?;
+                let number = state.next_number;
+                state.next_number += 1;
+                let waiting = Waiting {
+                    deadline,
+                    number,
+                    badge,
+                    reply,
+                };
+                let key = waiting.key();
+                let place = state.waiting.partition_point(|other| other.key() < key);
+                state.waiting.insert(place, waiting);
+                let raised = self.signals.raise(Signals::READABLE);
+                drop(state);
+                in_flight.place = Some(key);
+                raised.tell();
+                return Ok(Called {
+                    in_flight,
+                    handed: None,
+                });
+            };
+            drop(state);
+            let Some(receiver) = parked.with_place() else {
+                continue;
+            };
+            match receiver.replies().put(reply) {
+                Ok(token) => {
+                    let delivery = Delivery { key, badge, token };
+                    return Ok(Called {
+                        in_flight,
+                        handed: Some(Handed { receiver, delivery }),
+                    });
+                }
+                Err(rejected) => {
+                    // Its process is being ended.
+                    receiver.wake();
+                    reply = rejected;
+                }
+            }
+        }
+    }
+
+    /// Takes the first call that waits.
+    ///
+    /// # Errors
+    /// [`Error::WouldWait`]; [`Error::PeerClosed`] once closed; those of the table: [`Error::NoMemory`], [`Error::Dying`].
+    pub fn try_receive(
+        &self,
+        replies: &ReplyTable<O::Caller>,
+    ) -> Result<Arrival<O::Caller>, Error> {
+        replies.reserve()?;
+        let mut state = self.state.lock();
+        loop {
+            let found = self.pop(&mut state);
+            let closed = state.closed;
+            drop(state);
+            match found {
+                None => {
+                    replies.unreserve();
+                    return Err(if closed {
+                        Error::PeerClosed
+                    } else {
+                        Error::WouldWait
+                    });
+                }
+                Some(waiting) => match deliver(waiting, replies) {
+                    Deliver::Arrived(arrival) => return Ok(arrival),
+                    Deliver::Dying => return Err(Error::Dying),
+                    Deliver::Stale => state = self.state.lock(),
+                },
+            }
+        }
+    }
+
+    /// Takes the first call that waits, or parks the receiver.
+    ///
+    /// # Errors
+    /// [`Error::PeerClosed`] once closed; [`Error::LimitReached`] at [`MAX_PARKED`]; [`Error::NoMemory`]; [`Error::Dying`].
+    #[inline]
+    pub fn receive(&self, receiver: O::Receiver) -> Result<Receive<O::Caller>, Error> {
+        receiver.replies().reserve()?;
+        loop {
+            let mut state = self.state.lock();
+            let Some(waiting) = self.pop(&mut state) else {
+                let parked = if state.closed {
+                    Err(Error::PeerClosed)
+                } else {
+                    state.parked.make_room()
+                };
+                if let Err(error) = parked {
+                    drop(state);
+                    receiver.replies().unreserve();
+                    return Err(error);
+                }
+                return Ok(Receive::Parked(state.parked.park(receiver)));
+            };
+            drop(state);
+            match deliver(waiting, receiver.replies()) {
+                Deliver::Arrived(arrival) => return Ok(Receive::Call(arrival)),
+                Deliver::Dying => return Err(Error::Dying),
+                Deliver::Stale => {}
+            }
+        }
+    }
+
+    /// Takes a receiver out; `false` if it was handed a call, or woken, first.
+    pub fn unpark(&self, ticket: Ticket) -> bool {
+        let parked = self.state.lock().parked.unpark(ticket);
+        parked.is_some()
+    }
+
+    fn pop(&self, state: &mut State<O>) -> Option<Waiting<O::Caller>> {
+        let first = state.waiting.pop();
+        if state.waiting.is_empty() {
+            self.signals.clear(Signals::READABLE);
+        }
+        first
+    }
+
+    /// Takes a call out that its caller gives up.
+    fn withdraw(&self, key: (u64, u64)) {
+        let withdrawn = {
+            let mut state = self.state.lock();
+            let found = state.waiting.binary_search_by_key(&key, Waiting::key);
+            let withdrawn = found.ok().and_then(|place| state.waiting.remove(place));
+            if state.waiting.is_empty() {
+                self.signals.clear(Signals::READABLE);
+            }
+            withdrawn
+        };
+        drop(withdrawn);
+    }
+
+    /// Hands calls to receivers parked at the port from now on.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it is bound to a port already.
+    pub(crate) fn bind(&self, port: &Ref<Port<O>>, key: u32) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        let taken = state
+            .bound
+            .as_ref()
+            .is_some_and(|bound| bound.port.upgrade().is_some_and(|port| !port.is_closed()));
+        if taken {
+            return Err(Error::BadState);
+        }
+        let old = state.bound.replace(Bound {
+            port: port.downgrade(),
+            key,
+        });
+        drop(state);
+        drop(old);
+        Ok(())
+    }
+
+    /// No more.
+    pub(crate) fn unbind(&self, port: &WeakRef<Port<O>>) {
+        let mut state = self.state.lock();
+        let old = match &state.bound {
+            Some(bound) if bound.port.is(port) => state.bound.take(),
+            _ => None,
+        };
+        drop(state);
+        drop(old);
+    }
+}
+
+enum Deliver<C> {
+    Arrived(Arrival<C>),
+    /// The caller has given up meanwhile; the place is still promised.
+    Stale,
+    Dying,
+}
+
+/// Puts a call into the place that is promised in the table.
+fn deliver<C: Caller>(waiting: Waiting<C>, replies: &ReplyTable<C>) -> Deliver<C> {
+    let Some(caller) = waiting.reply.waiting().cloned() else {
+        return Deliver::Stale;
+    };
+    match replies.put(waiting.reply) {
+        Ok(token) => Deliver::Arrived(Arrival {
+            delivery: Delivery {
+                key: 0,
+                badge: waiting.badge,
+                token,
+            },
+            caller,
+        }),
+        // The call ends with PeerClosed as it is dropped: it was received by a process that dies.
+        Err(_rejected) => Deliver::Dying,
+    }
+}
+
+impl<O: KernelObject> core::fmt::Debug for Endpoint<O> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("id", &self.header.id())
+            .field("waiting", &self.waiting())
+            .finish()
+    }
+}
+
+/// A call under way. Dropping it gives the call up.
+#[must_use = "dropping it gives the call up"]
+pub struct InFlight<'a, O: KernelObject> {
+    endpoint: &'a Endpoint<O>,
+    slot: &'a CallSlot,
+    id: CallId,
+    /// Where it waits to be received, if it did not go straight to a receiver.
+    place: Option<(u64, u64)>,
+}
+
+impl<O: KernelObject> InFlight<'_, O> {
+    /// The answer, if it has come.
+    #[inline]
+    pub fn try_answer(&self) -> Option<Result<(), Error>> {
+        self.slot.answer(self.id)
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// Those the server's end brings: [`Error::PeerClosed`]; [`Error::Revoked`] as soon as the lease is.
+    pub async fn answered(&self, lease: Option<&Lease>) -> Result<(), Error> {
+        self.slot.answered(self.id, lease).await
+    }
+}
+
+impl<O: KernelObject> Drop for InFlight<'_, O> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.slot.answer(self.id).is_none()
+            && self.slot.cancel(self.id)
+            && let Some(place) = self.place
+        {
+            self.endpoint.withdraw(place);
+        }
+    }
+}
+
+impl<O: KernelObject> core::fmt::Debug for Called<'_, O> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Called")
+            .field("in_flight", &self.in_flight)
+            .field("handed", &self.handed.is_some())
+            .finish()
+    }
+}
+
+impl<O: KernelObject> core::fmt::Debug for InFlight<'_, O> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("InFlight").field(&self.id).finish()
+    }
+}

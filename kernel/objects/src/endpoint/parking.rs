@@ -1,0 +1,119 @@
+//! Receivers that wait where calls or packets arrive.
+
+use abi::Error;
+
+use super::Receiver;
+use crate::{charged::ChargedVec, job::Job, refs::Ref};
+
+/// Most receivers parked in one place.
+pub const MAX_PARKED: usize = 1024;
+/// How many of the last parked are looked at for one of the caller's core.
+const CORE_SEARCH: usize = 8;
+
+/// Which parked receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// A receiver with the place for a token that is promised to it.
+#[derive(Debug)]
+pub(crate) struct ParkedReceiver<R: Receiver> {
+    ticket: Ticket,
+    receiver: Option<R>,
+}
+
+impl<R: Receiver> ParkedReceiver<R> {
+    /// The receiver, and the place is the caller's to use.
+    pub(crate) fn with_place(mut self) -> Option<R> {
+        self.receiver.take()
+    }
+
+    /// Lets it look again. Under no lock.
+    pub(crate) fn wake(mut self) {
+        if let Some(receiver) = self.receiver.take() {
+            receiver.replies().unreserve();
+            receiver.wake();
+        }
+    }
+}
+
+impl<R: Receiver> Drop for ParkedReceiver<R> {
+    fn drop(&mut self) {
+        if let Some(receiver) = &self.receiver {
+            receiver.replies().unreserve();
+        }
+    }
+}
+
+/// A list of them: the last to park is the first to be given something, as its memory is warm.
+#[derive(Debug)]
+pub(crate) struct Parking<R: Receiver> {
+    /// Tickets rise.
+    list: ChargedVec<ParkedReceiver<R>>,
+    next: u64,
+}
+
+impl<R: Receiver> Parking<R> {
+    pub(crate) fn new(job: &Ref<Job>) -> Result<Self, Error> {
+        Ok(Self {
+            list: ChargedVec::new(job)?,
+            next: 0,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Makes room for one more.
+    pub(crate) fn make_room(&mut self) -> Result<(), Error> {
+        self.list.make_room(MAX_PARKED, Error::LimitReached)
+    }
+
+    /// Parks a receiver, for which a token's place is promised, in the room that was made.
+    pub(crate) fn park(&mut self, receiver: R) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        let place = self.list.len();
+        self.list.insert(
+            place,
+            ParkedReceiver {
+                ticket,
+                receiver: Some(receiver),
+            },
+        );
+        ticket
+    }
+
+    /// Takes it out, if nobody was faster. To be dropped under no lock.
+    pub(crate) fn unpark(&mut self, ticket: Ticket) -> Option<ParkedReceiver<R>> {
+        let found = self
+            .list
+            .binary_search_by_key(&ticket.0, |parked| parked.ticket.0);
+        self.list.remove(found.ok()?)
+    }
+
+    /// The best one: of this core, else the last.
+    #[inline]
+    pub(crate) fn pop_for(&mut self, core: u32) -> Option<ParkedReceiver<R>> {
+        let of_core = |parked: &ParkedReceiver<R>| {
+            parked
+                .receiver
+                .as_ref()
+                .is_some_and(|receiver| receiver.core() == core)
+        };
+        let last = self.list.last()?;
+        if of_core(last) {
+            return self.list.pop();
+        }
+        let near = self.list.iter().rev().take(CORE_SEARCH).position(of_core);
+        match near {
+            Some(back) => self.list.remove(self.list.len() - 1 - back),
+            None => self.list.pop(),
+        }
+    }
+
+    /// The last one.
+    pub(crate) fn pop(&mut self) -> Option<ParkedReceiver<R>> {
+        self.list.pop()
+    }
+}

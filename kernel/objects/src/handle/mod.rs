@@ -1,0 +1,325 @@
+//! Handle tables: a process's names for what it may use.
+//!
+//! A [`Handle`] is a place and its generation, so a number that was closed never comes to mean another object. The table checks what every use asks for: that
+//! the handle is current, its lease alive, its type and rights enough. Handles and memory are charged to the job the table was made with.
+//!
+//! * [`HandleTable::get`] gives an [`Entry`] for the length of a system call.
+//! * [`HandleTable::reserve`] promises places before anything is done that cannot be undone; [`Room::install`] cannot fail.
+//! * [`HandleTable::take`] takes handles out to send them ([`Taken`]): all or none, and back under the same numbers unless
+//!   [committed](Taken::commit).
+//!
+//! The lock is held for one place at a time, for at most 16 when handles are taken, and never while a capability is dropped.
+
+mod taken;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use core::mem;
+
+use abi::{Error, Handle, ObjectType, Rights};
+use spin::Mutex;
+
+pub use taken::Taken;
+
+use crate::{
+    capability::{Capability, Entry},
+    graveyard::{Contents, Grave, Progress},
+    job::{Charge, Job},
+    object::KernelObject,
+    refs::Ref,
+    slots::{self, Number, Slots},
+};
+
+/// What lies in a place.
+#[derive(Debug)]
+pub(crate) enum Held<O: KernelObject> {
+    Here(Capability<O>),
+    /// Taken out to be sent; the number is kept for it.
+    Away,
+}
+
+pub(crate) type Places<O> = Slots<Held<O>>;
+
+/// A row of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The handle.
+    pub handle: Handle,
+    /// Number of the object.
+    pub object_id: u64,
+    /// Its type.
+    pub object_type: ObjectType,
+    /// What the handle allows.
+    pub rights: Rights,
+    /// Badge of an endpoint's handle.
+    pub badge: u32,
+    /// Whether somebody can revoke it, or has.
+    pub leased: bool,
+}
+
+/// The handles of a process.
+pub struct HandleTable<O: KernelObject> {
+    job: Ref<Job>,
+    places: Mutex<Places<O>>,
+    /// For as many handles as lie in places or are promised.
+    charge: Mutex<Charge>,
+    grave: Option<Box<Grave<O>>>,
+}
+
+fn number(handle: Handle) -> Result<Number, Error> {
+    let (index, generation) = handle.parts().ok_or(Error::BadHandle)?;
+    Ok(Number { index, generation })
+}
+
+fn handle(number: Number) -> Handle {
+    Handle::new(number.index, number.generation)
+}
+
+impl<O: KernelObject> HandleTable<O> {
+    /// An empty table. Its first places are made when they are needed.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub fn new(job: &Ref<Job>) -> Result<Self, Error> {
+        Ok(Self {
+            job: job.clone(),
+            places: Mutex::new(Slots::default()),
+            charge: Mutex::new(job.charge_handles(0)?),
+            grave: Some(Grave::new()?),
+        })
+    }
+
+    /// Kernel memory of an empty table, beside itself: for the charge of whoever holds it.
+    pub const EXTRA_BYTES: u64 = Grave::<O>::BYTES;
+
+    /// Who pays.
+    pub fn job(&self) -> &Ref<Job> {
+        &self.job
+    }
+
+    /// How many handles there are.
+    pub fn len(&self) -> usize {
+        self.places.lock().used()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Promises so many places.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] or [`Error::NoMemory`] of the job; [`Error::Dying`] once closed.
+    pub fn reserve(&self, count: usize) -> Result<Room<'_, O>, Error> {
+        let charge = self.job.charge_handles(count as u64)?;
+        slots::reserve(&self.places, &self.job, count)?;
+        Ok(Room {
+            table: self,
+            left: count,
+            charge,
+        })
+    }
+
+    /// Puts one in.
+    ///
+    /// # Errors
+    /// As for [`reserve`](Self::reserve), and the capability is dropped: to keep it, reserve first.
+    pub fn insert(&self, capability: Capability<O>) -> Result<Handle, Error> {
+        Ok(self.reserve(1)?.install(capability))
+    }
+
+    /// What a handle stands for.
+    ///
+    /// # Errors
+    /// [`Error::BadHandle`], [`Error::Revoked`], [`Error::NoRight`].
+    #[inline]
+    pub fn get(&self, handle: Handle, rights: Rights) -> Result<Entry<O>, Error> {
+        let entry = self.look(handle)?;
+        entry.require(rights)?;
+        Ok(entry)
+    }
+
+    /// As [`get`](Self::get), for an object of this type.
+    ///
+    /// # Errors
+    /// These, and [`Error::WrongType`], which is looked at before the rights.
+    #[inline]
+    pub fn get_typed(
+        &self,
+        handle: Handle,
+        object: ObjectType,
+        rights: Rights,
+    ) -> Result<Entry<O>, Error> {
+        let entry = self.look(handle)?;
+        if entry.object_type() != object {
+            return Err(Error::WrongType);
+        }
+        entry.require(rights)?;
+        Ok(entry)
+    }
+
+    fn look(&self, handle: Handle) -> Result<Entry<O>, Error> {
+        let number = number(handle)?;
+        match self.places.lock().get(number) {
+            Some(Held::Here(capability)) => Ok(capability.entry().clone()),
+            _ => Err(Error::BadHandle),
+        }
+    }
+
+    /// Another handle with these of its rights.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get) with [`Rights::DUPLICATE`], of [`Entry::duplicate`] and of [`reserve`](Self::reserve).
+    pub fn duplicate(&self, handle: Handle, rights: Rights) -> Result<Handle, Error> {
+        let entry = self.get(handle, Rights::DUPLICATE)?;
+        self.insert(entry.duplicate(rights)?)
+    }
+
+    /// Closes one; a revoked one too.
+    ///
+    /// # Errors
+    /// [`Error::BadHandle`].
+    pub fn close(&self, handle: Handle) -> Result<(), Error> {
+        let number = number(handle)?;
+        let taken = {
+            let mut places = self.places.lock();
+            match places.get(number) {
+                Some(Held::Here(_)) => places.take(number),
+                _ => None,
+            }
+        };
+        let taken = taken.ok_or(Error::BadHandle)?;
+        self.give_back(1);
+        drop(taken);
+        Ok(())
+    }
+
+    /// Gives the job handles back.
+    fn give_back(&self, count: u64) {
+        let returned = self.charge.lock().split(count);
+        drop(returned);
+    }
+
+    /// Ends the table: nothing gets in any more, and each call closes up to `most` handles.
+    pub fn close_some(&self, most: usize) -> Progress {
+        self.places.lock().close();
+        let mut next = 0;
+        for _ in 0..most.max(1) {
+            let taken = loop {
+                let mut places = self.places.lock();
+                let (after, taken) =
+                    places.take_next(next, slots::CHUNK, |held| matches!(held, Held::Here(_)));
+                next = after;
+                if taken.is_some() || after as usize >= places.places() {
+                    break taken;
+                }
+            };
+            let Some(taken) = taken else {
+                return Progress::Done;
+            };
+            self.give_back(1);
+            drop(taken);
+        }
+        Progress::More
+    }
+
+    /// The first handle at or after a place, of no more than 32 that are looked at, and the place to go on from; `None` at the end.
+    pub fn list(&self, from: u32) -> Option<(u32, Option<Listed>)> {
+        let places = self.places.lock();
+        if from as usize >= places.places() {
+            return None;
+        }
+        let Some((number, held)) = places.find_next(from, slots::CHUNK) else {
+            return Some((from + slots::CHUNK as u32, None));
+        };
+        let listed = match held {
+            Held::Here(capability) => {
+                let entry = capability.entry();
+                Some(Listed {
+                    handle: handle(number),
+                    object_id: entry.object().header().id(),
+                    object_type: entry.object_type(),
+                    rights: entry.rights(),
+                    badge: entry.badge(),
+                    leased: entry.lease().is_some(),
+                })
+            }
+            Held::Away => None,
+        };
+        Some((number.index + 1, listed))
+    }
+}
+
+impl<O: KernelObject> Drop for HandleTable<O> {
+    fn drop(&mut self) {
+        let places = mem::take(self.places.get_mut());
+        if places.used() == 0 {
+            return;
+        }
+        if let Some(grave) = self.grave.take() {
+            grave.bury(Contents::Places(places, 0));
+        }
+    }
+}
+
+impl<O: KernelObject> core::fmt::Debug for HandleTable<O> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("HandleTable")
+            .field("len", &self.len())
+            .finish()
+    }
+}
+
+/// Places that were promised. What is not used of it is given back.
+#[derive(Debug)]
+#[must_use = "dropping it gives the places back"]
+pub struct Room<'a, O: KernelObject> {
+    table: &'a HandleTable<O>,
+    left: usize,
+    charge: Charge,
+}
+
+impl<O: KernelObject> Room<'_, O> {
+    /// How many there still are.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Puts one in. Beyond what was promised, or when the table was closed meanwhile, the capability is dropped, and the handle is
+    /// one that never works.
+    pub fn install(&mut self, capability: Capability<O>) -> Handle {
+        if self.left == 0 {
+            return Handle::NONE;
+        }
+        self.left -= 1;
+        let charge = self.charge.split(1);
+        // The charge goes first: who closes the handle gives it back.
+        let kept = self.table.charge.lock().merge(charge);
+        let put = self
+            .table
+            .places
+            .lock()
+            .put_reserved(Held::Here(capability));
+        match put {
+            Ok(number) => handle(number),
+            Err(rejected) => {
+                if kept.is_ok() {
+                    self.table.give_back(1);
+                }
+                drop(rejected);
+                Handle::NONE
+            }
+        }
+    }
+}
+
+impl<O: KernelObject> Drop for Room<'_, O> {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.table.places.lock().unreserve(self.left);
+        }
+    }
+}

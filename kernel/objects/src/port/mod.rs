@@ -1,0 +1,506 @@
+//! Ports: one queue for what many objects have to say.
+//!
+//! A [binding](Port::bind) brings a packet whenever one of its signals **becomes** set (at once, if one is set when it is made), and not again before that one was
+//! taken: one that has taken a packet must use the object until it would wait. An endpoint that is bound for [`Signals::READABLE`] brings its calls. Packets can
+//! also be [posted](Port::post). First in, first out.
+//!
+//! A binding ends when it is [unbound](Port::unbind), with the port, and with the last handle to the object. Through a handle that is
+//! revoked, it brings [`Signals::REVOKED`] once. Ports cannot be bound to ports: a wake would run down the chain.
+//!
+//! The bindings' memory is charged to who binds, packets that are posted to who posts them. A port that is closed lets go of its bindings step by step
+//! ([`graveyard`](crate::graveyard)).
+//!
+//! Lock order: port, then binding. Observers' lists and receivers are touched under neither.
+
+mod item;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use core::mem;
+
+use abi::{
+    Error, ObjectType, Rights, Signals,
+    message::{MAX_PORT_PACKETS, Words},
+};
+use spin::Mutex;
+
+use crate::{
+    capability::Entry,
+    charged::ChargedVec,
+    endpoint::{Arrival, ParkedReceiver, Parking, Receiver, ReplyTable, Ticket},
+    graveyard::{Contents, Grave},
+    job::Job,
+    lease::Lease,
+    object::{Header, KernelObject},
+    observers::OBSERVER_BYTES,
+    refs::Ref,
+    signals::SignalState,
+};
+pub(crate) use item::Item;
+use item::{Binding, BindingState, Content, Queue};
+
+/// Most bindings of a port.
+pub const MAX_BINDINGS: usize = 16384;
+
+/// What a port brings.
+#[derive(Debug)]
+pub enum Packet<C> {
+    /// A call of a bound endpoint.
+    Call(Arrival<C>),
+    /// Signals that became set.
+    Signals {
+        /// The binding's.
+        key: u64,
+        /// Which.
+        signals: Signals,
+    },
+    /// Posted by somebody.
+    Posted {
+        /// As given.
+        key: u64,
+        /// As given.
+        words: Words,
+    },
+}
+
+/// What waiting did.
+#[derive(Debug)]
+pub enum Wait<C> {
+    /// A packet was there.
+    Packet(Packet<C>),
+    /// None was: the receiver is parked, until a caller hands it a call of a bound endpoint or it is woken to look again. To leave
+    /// before, it must be [unparked](Port::unpark).
+    Parked(Ticket),
+}
+
+struct Bindings<O: KernelObject>(ChargedVec<(u64, Ref<Item<O>>)>);
+
+struct State<O: KernelObject> {
+    queue: Queue<O>,
+    posted: usize,
+    /// By object number.
+    bindings: Bindings<O>,
+    parked: Parking<O::Receiver>,
+    closed: bool,
+    grave: Option<Box<Grave<O>>>,
+}
+
+/// See the module.
+pub struct Port<O: KernelObject> {
+    header: Header,
+    signals: SignalState,
+    state: Mutex<State<O>>,
+}
+
+/// What a closed port leaves.
+pub(crate) struct Remains<O: KernelObject> {
+    bindings: Bindings<O>,
+    queue: Queue<O>,
+}
+
+impl<O: KernelObject> Remains<O> {
+    pub(crate) fn drop_one(&mut self) -> bool {
+        if let Some((_, item)) = self.bindings.0.pop() {
+            if let Some(binding) = item.binding() {
+                binding.end();
+            }
+            return true;
+        }
+        self.queue.pop().is_some()
+    }
+}
+
+impl<O: KernelObject> Port<O> {
+    /// An empty port.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub fn create(job: &Ref<Job>) -> Result<Ref<Self>, Error> {
+        let bytes = Ref::<Self>::BYTES + Grave::<O>::BYTES;
+        let header = Header::new(ObjectType::Port, job, bytes)?;
+        Ok(Ref::try_new(Self {
+            header,
+            signals: SignalState::new(Signals::empty()),
+            state: Mutex::new(State {
+                queue: Queue::new(),
+                posted: 0,
+                bindings: Bindings(ChargedVec::new(job)?),
+                parked: Parking::new(job)?,
+                closed: false,
+                grave: Some(Grave::new()?),
+            }),
+        })?)
+    }
+
+    /// What every object has.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Readable while there is a packet.
+    pub fn signals(&self) -> &SignalState {
+        &self.signals
+    }
+
+    /// Whether its last handle was closed.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// How many bindings it has.
+    pub fn bindings(&self) -> usize {
+        self.state.lock().bindings.0.len()
+    }
+
+    /// No more packets about this object.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it was not bound.
+    pub fn unbind(&self, object: &O) -> Result<(), Error> {
+        self.end_binding(object.header().id())
+            .ok_or(Error::BadState)
+    }
+
+    /// As [`unbind`](Self::unbind), by the object's number, if it is bound.
+    pub(crate) fn forget(&self, object_id: u64) {
+        self.end_binding(object_id);
+    }
+
+    fn end_binding(&self, object_id: u64) -> Option<()> {
+        let (_, item) = {
+            let mut state = self.state.lock();
+            let found = state
+                .bindings
+                .0
+                .binary_search_by_key(&object_id, |(id, _)| *id);
+            state.bindings.0.remove(found.ok()?)?
+        };
+        item.binding()?.end();
+        Some(())
+    }
+
+    /// Puts a packet in, charged to the poster's job until it is taken.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`] at [`MAX_PORT_PACKETS`], [`Error::NoMemory`], [`Error::PeerClosed`] once the port is closed.
+    pub fn post(&self, job: &Ref<Job>, key: u64, words: Words) -> Result<(), Error> {
+        let charge = job.charge_kernel(Ref::<Item<O>>::BYTES)?;
+        let item = Item::create(Content::Posted { key, words }, charge)?;
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Error::PeerClosed);
+        }
+        if state.posted >= MAX_PORT_PACKETS {
+            return Err(Error::QueueFull);
+        }
+        state.posted += 1;
+        state.queue.push(item);
+        let raised = self.signals.raise(Signals::READABLE);
+        let parked = state.parked.pop();
+        drop(state);
+        raised.tell();
+        if let Some(parked) = parked {
+            parked.wake();
+        }
+        Ok(())
+    }
+
+    /// A binding saw something.
+    pub(crate) fn enqueue(&self, item: &Ref<Item<O>>, signals: Signals) {
+        let Some(binding) = item.binding() else {
+            return;
+        };
+        let mut state = self.state.lock();
+        {
+            let mut about = binding.state.lock();
+            if state.closed || about.ended {
+                return;
+            }
+            about.seen |= signals;
+            if mem::replace(&mut about.queued, true) {
+                return;
+            }
+        }
+        state.queue.push(item.clone());
+        let raised = self.signals.raise(Signals::READABLE);
+        let parked = state.parked.pop();
+        drop(state);
+        raised.tell();
+        if let Some(parked) = parked {
+            parked.wake();
+        }
+    }
+
+    /// The next item of the queue that still means something, and what a binding saw.
+    fn pop(&self, state: &mut State<O>) -> Option<(Ref<Item<O>>, Signals)> {
+        let found = loop {
+            let Some(item) = state.queue.pop() else {
+                break None;
+            };
+            let Some(binding) = item.binding() else {
+                state.posted -= 1;
+                break Some((item, Signals::empty()));
+            };
+            let mut about = binding.state.lock();
+            about.queued = false;
+            let seen = mem::take(&mut about.seen);
+            let ended = about.ended;
+            drop(about);
+            if !ended {
+                break Some((item, seen));
+            }
+        };
+        if state.queue.is_empty() {
+            self.signals.clear(Signals::READABLE);
+        }
+        found
+    }
+
+    /// Makes a packet of an item; `None` if it has nothing to say any more.
+    fn packet(
+        &self,
+        item: &Ref<Item<O>>,
+        seen: Signals,
+        replies: &ReplyTable<O::Caller>,
+    ) -> Result<Option<Packet<O::Caller>>, Error> {
+        let binding = match &item.content {
+            Content::Posted { key, words } => {
+                return Ok(Some(Packet::Posted {
+                    key: *key,
+                    words: *words,
+                }));
+            }
+            Content::Binding(binding) => binding,
+        };
+        if !binding.calls || seen.contains(Signals::REVOKED) {
+            return Ok(Some(Packet::Signals {
+                key: binding.key,
+                signals: seen,
+            }));
+        }
+        let target = O::upgrade(&binding.target);
+        let Some(endpoint) = target.as_ref().and_then(O::endpoint) else {
+            return Ok(None);
+        };
+        match endpoint.try_receive(replies) {
+            Ok(mut arrival) => {
+                // The endpoint stays readable while calls wait, so nothing else would bring the next one.
+                let rest = (endpoint.signals().get() | seen & !Signals::READABLE) & binding.mask;
+                if !rest.is_empty() {
+                    self.enqueue(item, rest);
+                }
+                arrival.delivery.key = binding.key as u32;
+                Ok(Some(Packet::Call(arrival)))
+            }
+            Err(Error::WouldWait | Error::PeerClosed) => {
+                let others = seen & !Signals::READABLE;
+                Ok((!others.is_empty()).then_some(Packet::Signals {
+                    key: binding.key,
+                    signals: others,
+                }))
+            }
+            Err(error) => {
+                self.enqueue(item, seen);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the next packet.
+    ///
+    /// # Errors
+    /// [`Error::WouldWait`]; [`Error::PeerClosed`] once the port is closed; those of the reply table for a call, which waits on.
+    pub fn try_take(&self, replies: &ReplyTable<O::Caller>) -> Result<Packet<O::Caller>, Error> {
+        loop {
+            let popped = {
+                let mut state = self.state.lock();
+                if state.closed {
+                    return Err(Error::PeerClosed);
+                }
+                self.pop(&mut state)
+            };
+            let (item, seen) = popped.ok_or(Error::WouldWait)?;
+            if let Some(packet) = self.packet(&item, seen, replies)? {
+                return Ok(packet);
+            }
+        }
+    }
+
+    /// Takes the next packet, or parks the receiver.
+    ///
+    /// # Errors
+    /// As for [`try_take`](Self::try_take); [`Error::LimitReached`] at [`MAX_PARKED`](crate::endpoint::MAX_PARKED).
+    #[inline]
+    pub fn wait(&self, receiver: O::Receiver) -> Result<Wait<O::Caller>, Error> {
+        loop {
+            match self.try_take(receiver.replies()) {
+                Err(Error::WouldWait) => {}
+                taken => return taken.map(Wait::Packet),
+            }
+            receiver.replies().reserve()?;
+            let mut state = self.state.lock();
+            let room = if state.closed {
+                Err(Error::PeerClosed)
+            } else {
+                state.parked.make_room()
+            };
+            if room.is_ok() && state.queue.is_empty() {
+                return Ok(Wait::Parked(state.parked.park(receiver)));
+            }
+            drop(state);
+            receiver.replies().unreserve();
+            room?;
+        }
+    }
+
+    /// Waits until there is a packet, for tasks that are no receivers.
+    ///
+    /// # Errors
+    /// [`Error::Revoked`] as soon as the lease is.
+    pub async fn readable(&self, lease: Option<&Lease>) -> Result<(), Error> {
+        self.signals.wait(Signals::READABLE, lease).await.map(drop)
+    }
+
+    /// Takes a receiver out; `false` if it was handed a call, or woken, first.
+    pub fn unpark(&self, ticket: Ticket) -> bool {
+        let parked = self.state.lock().parked.unpark(ticket);
+        parked.is_some()
+    }
+
+    /// A receiver for a call of a bound endpoint.
+    pub(crate) fn take_parked(&self, core: u32) -> Option<ParkedReceiver<O::Receiver>> {
+        self.state.lock().parked.pop_for(core)
+    }
+
+    /// Closes the port: packets go, bindings end, receivers are woken. For [`KernelObject::last_handle_closed`].
+    pub fn close(&self) {
+        let (grave, remains) = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            let Some(grave) = state.grave.take() else {
+                return;
+            };
+            let queue = mem::replace(&mut state.queue, Queue::new());
+            let bindings = state.bindings.take();
+            (grave, Remains { bindings, queue })
+        };
+        grave.bury(Contents::Port(remains));
+        loop {
+            let receiver = self.state.lock().parked.pop();
+            let Some(receiver) = receiver else { break };
+            receiver.wake();
+        }
+    }
+}
+
+impl<O: KernelObject> Bindings<O> {
+    fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+}
+
+impl<O: KernelObject> Ref<Port<O>> {
+    /// Brings a packet with this key whenever one of the signals becomes set; the calls of an endpoint that is bound for being readable, with
+    /// the key's lower half. Charged to `job`.
+    ///
+    /// # Errors
+    /// [`Error::BadArgument`] for no signals, or a key of more than 32 bits for calls; [`Error::WrongType`] for what has no signals, and for ports;
+    /// [`Error::NoRight`] without [`Rights::WAIT`], for calls [`Rights::RECEIVE`]; [`Error::Revoked`]; [`Error::BadState`] if the object is bound to this port, or the
+    /// endpoint to any; [`Error::LimitReached`] at [`MAX_BINDINGS`] or [`MAX_OBSERVERS`](crate::observers::MAX_OBSERVERS); [`Error::NoMemory`];
+    /// [`Error::PeerClosed`] once the port is closed.
+    pub fn bind(
+        &self,
+        job: &Ref<Job>,
+        entry: &Entry<O>,
+        mask: Signals,
+        key: u64,
+    ) -> Result<(), Error> {
+        let target = entry.object();
+        if mask.is_empty() {
+            return Err(Error::BadArgument);
+        }
+        if target.signals().is_none() || entry.object_type() == ObjectType::Port {
+            return Err(Error::WrongType);
+        }
+        let endpoint = target
+            .endpoint()
+            .filter(|_| mask.contains(Signals::READABLE));
+        entry.require(if endpoint.is_some() {
+            Rights::RECEIVE
+        } else {
+            Rights::WAIT
+        })?;
+        let call_key = match endpoint {
+            Some(_) => u32::try_from(key).map_err(|_| Error::BadArgument)?,
+            None => 0,
+        };
+        let object_id = target.header().id();
+        let item = {
+            let bytes = Ref::<Item<O>>::BYTES + 2 * OBSERVER_BYTES;
+            let binding = Binding {
+                port: self.downgrade(),
+                target: target.downgrade(),
+                object_id,
+                key,
+                mask,
+                calls: endpoint.is_some(),
+                lease: entry.lease().cloned(),
+                state: Mutex::new(BindingState::default()),
+            };
+            Item::create(Content::Binding(binding), job.charge_kernel(bytes)?)?
+        };
+        {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Err(Error::PeerClosed);
+            }
+            let Err(place) = state
+                .bindings
+                .0
+                .binary_search_by_key(&object_id, |(id, _)| *id)
+            else {
+                return Err(Error::BadState);
+            };
+            state
+                .bindings
+                .0
+                .make_room(MAX_BINDINGS, Error::LimitReached)?;
+            state.bindings.0.insert(place, (object_id, item.clone()));
+        }
+        let Some(binding) = item.binding() else {
+            return Err(Error::BadState);
+        };
+        let bound = match endpoint {
+            Some(endpoint) => endpoint.bind(self, call_key),
+            None => Ok(()),
+        };
+        if let Err(error) = bound.and_then(|()| binding.observe(&item, target)) {
+            self.forget(object_id);
+            binding.end();
+            return Err(error);
+        }
+        if binding.state.lock().ended {
+            // Unbound on another core while it was being made.
+            binding.end();
+            return Ok(());
+        }
+        crate::refs::Wakeable::wake(&item);
+        Ok(())
+    }
+}
+
+impl<O: KernelObject> Drop for Port<O> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<O: KernelObject> core::fmt::Debug for Port<O> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Port")
+            .field("id", &self.header.id())
+            .field("bindings", &self.bindings())
+            .finish()
+    }
+}

@@ -1,0 +1,290 @@
+//! Numbered places with generations: what handle tables and reply tables are made of.
+//!
+//! Places come in chunks that never move, so that growing copies nothing but a list of pointers. A place's generation rises each time it
+//! is given up, and a place whose generation would wrap is retired: a number never comes to mean something else.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use abi::Error;
+use spin::Mutex;
+
+use crate::{
+    job::{Charge, Job, Resource},
+    refs::{Ref, try_box},
+};
+
+/// Places in a chunk.
+pub(crate) const CHUNK: usize = 32;
+/// Most places: more handles than this nobody has.
+pub(crate) const MAX_PLACES: usize = 1 << 20;
+/// Generations stay below, so that handles and tokens are never negative as an `i64`: those are errors.
+pub(crate) const GENERATIONS: u32 = 1 << 31;
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+enum Content<T> {
+    Free { next: u32 },
+    Used(T),
+    Retired,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    generation: u32,
+    content: Content<T>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Chunk<T>([Place<T>; CHUNK]);
+
+/// The number of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Places, and how many are free or promised to somebody.
+#[derive(Debug)]
+pub(crate) struct Slots<T> {
+    chunks: Vec<Box<Chunk<T>>>,
+    first_free: u32,
+    free: usize,
+    /// Of the free ones.
+    reserved: usize,
+    used: usize,
+    closed: bool,
+    memory: Charge,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self {
+            chunks: Vec::new(),
+            first_free: NONE,
+            free: 0,
+            reserved: 0,
+            used: 0,
+            closed: false,
+            memory: Charge::nobody(Resource::Kernel),
+        }
+    }
+}
+
+impl<T> Slots<T> {
+    fn place(&mut self, index: u32) -> Option<&mut Place<T>> {
+        let chunk = self.chunks.get_mut(index as usize / CHUNK)?;
+        Some(&mut chunk.0[index as usize % CHUNK])
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn places(&self) -> usize {
+        self.chunks.len() * CHUNK
+    }
+
+    /// No more is put in; what is in stays until taken.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Gives back a promise that is not kept.
+    pub(crate) fn unreserve(&mut self, count: usize) {
+        self.reserved -= count.min(self.reserved);
+    }
+
+    /// Puts something into a reserved place; given back if the table was closed meanwhile.
+    pub(crate) fn put_reserved(&mut self, value: T) -> Result<Number, T> {
+        if self.reserved == 0 {
+            return Err(value);
+        }
+        self.reserved -= 1;
+        if self.closed {
+            return Err(value);
+        }
+        let index = self.first_free;
+        let Some(place) = self.place(index) else {
+            return Err(value);
+        };
+        let Content::Free { next } = place.content else {
+            return Err(value);
+        };
+        place.content = Content::Used(value);
+        let generation = place.generation;
+        self.first_free = next;
+        self.free -= 1;
+        self.used += 1;
+        Ok(Number { index, generation })
+    }
+
+    /// What lies there.
+    pub(crate) fn get(&self, number: Number) -> Option<&T> {
+        let chunk = self.chunks.get(number.index as usize / CHUNK)?;
+        match &chunk.0[number.index as usize % CHUNK] {
+            Place {
+                generation,
+                content: Content::Used(value),
+            } if *generation == number.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// What lies there.
+    pub(crate) fn get_mut(&mut self, number: Number) -> Option<&mut T> {
+        match self.place(number.index)? {
+            Place {
+                generation,
+                content: Content::Used(value),
+            } if *generation == number.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Takes it out; the number is never used again.
+    pub(crate) fn take(&mut self, number: Number) -> Option<T> {
+        self.get(number)?;
+        self.take_at(number.index)
+    }
+
+    fn take_at(&mut self, index: u32) -> Option<T> {
+        let next = self.first_free;
+        let place = self.place(index)?;
+        if !matches!(place.content, Content::Used(_)) {
+            return None;
+        }
+        place.generation += 1;
+        let retired = place.generation >= GENERATIONS;
+        let content = if retired {
+            Content::Retired
+        } else {
+            Content::Free { next }
+        };
+        let Content::Used(value) = core::mem::replace(&mut place.content, content) else {
+            return None;
+        };
+        if !retired {
+            self.first_free = index;
+            self.free += 1;
+        }
+        self.used -= 1;
+        Some(value)
+    }
+
+    /// Takes out the next thing at or after a place that `which` admits, looking at no more than `most` places; where to look next.
+    pub(crate) fn take_next(
+        &mut self,
+        from: u32,
+        most: usize,
+        which: impl Fn(&T) -> bool,
+    ) -> (u32, Option<T>) {
+        let end = self.places().min(from as usize + most) as u32;
+        for index in from..end {
+            let admitted = matches!(
+                self.place(index),
+                Some(Place { content: Content::Used(value), .. }) if which(value)
+            );
+            if admitted {
+                return (index + 1, self.take_at(index));
+            }
+        }
+        (end, None)
+    }
+
+    /// What lies at or after a place, looking at no more than `most` places.
+    pub(crate) fn find_next(&self, from: u32, most: usize) -> Option<(Number, &T)> {
+        let end = self.places().min(from as usize + most) as u32;
+        (from..end).find_map(|index| {
+            let place = &self.chunks[index as usize / CHUNK].0[index as usize % CHUNK];
+            match &place.content {
+                Content::Used(value) => Some((
+                    Number {
+                        index,
+                        generation: place.generation,
+                    },
+                    value,
+                )),
+                _ => None,
+            }
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn age(&mut self, number: Number, generation: u32) -> Option<Number> {
+        self.get(number)?;
+        self.place(number.index)?.generation = generation;
+        Some(Number {
+            index: number.index,
+            generation,
+        })
+    }
+
+    fn try_reserve(&mut self, count: usize) -> bool {
+        let enough = self.free - self.reserved >= count;
+        if enough {
+            self.reserved += count;
+        }
+        enough
+    }
+
+    fn add(&mut self, mut chunk: Box<Chunk<T>>, charge: Charge) -> Result<(), Error> {
+        if self.places() >= MAX_PLACES {
+            return Err(Error::LimitReached);
+        }
+        self.chunks.try_reserve(1).map_err(|_| Error::NoMemory)?;
+        if self.memory.job().is_none() {
+            self.memory = charge;
+        } else if self.memory.merge(charge).is_err() {
+            return Err(Error::NoMemory);
+        }
+        let base = self.places() as u32;
+        for (offset, place) in chunk.0.iter_mut().enumerate().rev() {
+            place.content = Content::Free {
+                next: self.first_free,
+            };
+            self.first_free = base + offset as u32;
+        }
+        self.free += CHUNK;
+        self.chunks.push(chunk);
+        Ok(())
+    }
+}
+
+/// Bytes of a chunk, its pointer with what lists of pointers keep spare included.
+const fn chunk_bytes<T>() -> u64 {
+    (size_of::<Chunk<T>>() + 4 * size_of::<Box<Chunk<T>>>()) as u64
+}
+
+/// Promises places, adding chunks as needed; memory is allocated outside of the lock.
+///
+/// # Errors
+/// [`Error::Dying`] once closed, [`Error::LimitReached`] at [`MAX_PLACES`], [`Error::NoMemory`].
+pub(crate) fn reserve<T>(
+    slots: &Mutex<Slots<T>>,
+    job: &Ref<Job>,
+    count: usize,
+) -> Result<(), Error> {
+    loop {
+        {
+            let mut slots = slots.lock();
+            if slots.closed {
+                return Err(Error::Dying);
+            }
+            if slots.try_reserve(count) {
+                return Ok(());
+            }
+        }
+        let charge = job.charge_kernel(chunk_bytes::<T>())?;
+        let chunk = try_box(Chunk(core::array::from_fn(|_| Place {
+            generation: 1,
+            content: Content::Retired,
+        })))?;
+        slots.lock().add(chunk, charge)?;
+    }
+}
