@@ -99,6 +99,29 @@ impl fmt::Display for MoveError {
 
 impl core::error::Error for MoveError {}
 
+/// Why a task was not abandoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbandonError {
+    /// The task is gone.
+    Gone,
+    /// Only the task context of the task's own core can do that, and it moved to another.
+    NotHere,
+    /// The task is being polled: only [`Platform::guard`] can end that.
+    Running,
+}
+
+impl fmt::Display for AbandonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AbandonError::Gone => "the task is gone",
+            AbandonError::NotHere => "only the task's own core can abandon it",
+            AbandonError::Running => "the task is running",
+        })
+    }
+}
+
+impl core::error::Error for AbandonError {}
+
 impl<P: Platform> Fleet<P> {
     /// A fleet without cores.
     #[expect(clippy::new_without_default, reason = "a fleet is a static")]
@@ -162,6 +185,26 @@ impl<P: Platform> Fleet<P> {
             return Err(MoveError::NotHere);
         }
         home.move_out(task, to)
+    }
+
+    /// Ends a task without dropping its future, at its next turn: for the other tasks of a program one of whose tasks was
+    /// [abandoned](crate::Abandoned). As for that one, [`Platform::remains`] gets its memory, and what is said there
+    /// about what the task had holds.
+    ///
+    /// # Errors
+    /// See [`AbandonError`]; nothing has changed then.
+    pub fn abandon(&self, task: TaskId) -> Result<(), AbandonError> {
+        self.core(task.core())
+            .ok_or(AbandonError::Gone)?
+            .abandon(task)
+    }
+
+    /// Disarms all timers of the calling core whose wakers' data lies in `memory`, which is given up. The wakers are not run, nor
+    /// dropped. For wakers that abandoned tasks made themselves; those that wake tasks need no such care.
+    pub fn forget_wakers(&self, memory: core::ops::Range<usize>) {
+        if let Some(core) = self.here() {
+            core.forget_wakers(&memory);
+        }
     }
 
     /// The core with the fewest tasks among those that take tasks which do not name them.

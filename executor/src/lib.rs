@@ -97,11 +97,12 @@ pub use current::{
 };
 pub use donate::lend;
 pub use event::{Event, Late};
-pub use fleet::{Fleet, MoveError, RunError, Step};
+pub use fleet::{AbandonError, Fleet, MoveError, RunError, Step};
 pub use ident::{CoreId, TaskId};
 pub use inspect::{Class, PollInfo, TaskInfo};
 pub use platform::Platform;
 pub use raw::{
+    abandon::{Abandoned, Guarded, Remains},
     core::Window,
     here::Here,
     join::{JoinError, JoinHandle},

@@ -1,6 +1,6 @@
 //! The seams: everything the executor asks of the world around it.
 
-use crate::{CoreId, Event, Fleet, Here};
+use crate::{CoreId, Event, Fleet, Guarded, Here, Remains, TaskId};
 
 /// Clock, place, wake interrupt and idle: all that differs between ring 0, ring 3, a host thread and
 /// a microcontroller. All functions are static so that they inline into the executor.
@@ -34,6 +34,24 @@ pub trait Platform: Sized + 'static {
     /// `None`), then enable interrupts and halt as one step; else enable interrupts. `still_idle` must
     /// be called with interrupts off and exactly once. Returning early is harmless.
     fn idle(core: CoreId, until: Option<u64>, still_idle: impl FnOnce() -> bool);
+
+    /// Runs `poll`, which is one poll of `task`, or the drop of its future. A platform that can stop a task in the middle of its
+    /// own code, without unwinding, does so around this call: it keeps the place to come back to, and if the task is lost, goes on
+    /// from there with [`Guarded::Abandoned`]. The contract is that of [`Abandoned::new`](crate::Abandoned::new).
+    /// Called in task context of the task's core, with nothing of the executor borrowed. Just runs it by default.
+    #[inline(always)]
+    fn guard(task: TaskId, poll: impl FnOnce()) -> Guarded {
+        let _ = task;
+        poll();
+        Guarded::Returned
+    }
+
+    /// An abandoned task is over: neither the executor nor the task's handle refers to its memory any more. Called where that came
+    /// last: on the task's core, or where the handle was dropped or awaited. Keeps the memory for ever by default.
+    #[cold]
+    fn remains(remains: Remains<Self>) {
+        drop(remains);
+    }
 
     /// Called on rare events worth a log line or a trace record: after the poll in question, in task
     /// context of its core. May wake tasks of any core and look at them; must not call back into the

@@ -64,8 +64,8 @@ pub(crate) mod flag {
     pub(crate) const LENT: u8 = 32;
     /// The task's reservation was throttled during the present job.
     pub(crate) const THROTTLED: u8 = 64;
-    /// Never polled yet.
-    pub(crate) const NEW: u8 = 128;
+    /// With [`CANCEL`]: and not dropped either.
+    pub(crate) const ABANDON: u8 = 128;
 }
 
 /// A task's record.

@@ -85,8 +85,7 @@ impl Spec {
         slot.server.set(self.server as u16);
         slot.deadline.set(self.deadline);
         slot.relative.set(self.relative);
-        slot.flags
-            .set(slot.flags.get() & flag::POOLED | self.flags | flag::NEW);
+        slot.flags.set(slot.flags.get() & flag::POOLED | self.flags);
         slot.site.set(self.site);
         slot.state.set(crate::slot::State::Idle as u8);
     }

@@ -103,6 +103,21 @@ impl Timers {
         }
     }
 
+    /// Disarms all timers whose wakers are `theirs`, and forgets the wakers: what they refer to is gone.
+    #[cold]
+    pub(crate) fn forget(&mut self, theirs: impl Fn(&Waker) -> bool) {
+        for index in 0..self.table.len() as u32 {
+            if self.table[index as usize]
+                .waker
+                .as_ref()
+                .is_some_and(&theirs)
+            {
+                self.heap.remove(index);
+                core::mem::forget(self.release(index));
+            }
+        }
+    }
+
     /// Takes the earliest timer.
     #[inline]
     pub(crate) fn expire(&mut self) -> Option<Waker> {

@@ -12,8 +12,9 @@
 
 use core::{
     marker::PhantomPinned,
+    ops::Range,
     pin::Pin,
-    ptr::null_mut,
+    ptr::{self, null_mut},
     task::{Context, Poll, Waker},
 };
 
@@ -261,6 +262,29 @@ impl Gate {
         if again {
             self.settle();
         }
+    }
+
+    /// Takes all waiters in `memory` out of the line. Their wakers are neither run nor dropped.
+    ///
+    /// # Safety
+    /// The futures they belong to are not polled or dropped any more.
+    pub(crate) unsafe fn forget(&self, memory: &Range<usize>) {
+        self.lock();
+        // SAFETY: locked; queued nodes are there until they are unlinked, those of forgotten futures too.
+        unsafe {
+            self.waiters.with_mut(|waiters| {
+                let mut next = (*waiters).first;
+                while let Some(node) = next.as_mut() {
+                    next = node.next;
+                    if memory.contains(&ptr::from_mut(node).addr()) {
+                        unlink(&mut *waiters, node);
+                    }
+                }
+            });
+        }
+        // Those behind them may want less.
+        self.unlock();
+        self.settle();
     }
 
     /// Waits for permits.

@@ -11,8 +11,8 @@ use core::{
 };
 
 use super::{
+    abandon::release_block,
     block::{self, Head},
-    core::free_block,
 };
 use crate::{ident::TaskId, platform::Platform};
 
@@ -21,6 +21,8 @@ use crate::{ident::TaskId, platform::Platform};
 pub enum JoinError {
     /// The task was cancelled before it finished.
     Cancelled,
+    /// The task died in a poll that will never return; see [`Abandoned`](crate::Abandoned).
+    Abandoned,
     /// The output was taken by an earlier poll of the handle.
     Taken,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             JoinError::Cancelled => "the task was cancelled",
+            JoinError::Abandoned => "the task was abandoned in the middle of a poll",
             JoinError::Taken => "the task's output was taken already",
         })
     }
@@ -108,12 +111,15 @@ impl<P: Platform, T> JoinHandle<P, T> {
         // SAFETY: done, and the handle is the only one left: output and memory are its own. The block's type was
         // that of the spawn which made the handle.
         unsafe {
-            let output = if head.as_ref().join.is_empty() {
+            let join = &head.as_ref().join;
+            let output = if join.is_lost() {
+                Err(JoinError::Abandoned)
+            } else if join.is_empty() {
                 Err(JoinError::Cancelled)
             } else {
                 Ok(block::take_output::<T>(head))
             };
-            free_block::<P>(head);
+            release_block::<P>(self.id, head);
             output
         }
     }
@@ -163,19 +169,19 @@ unsafe fn let_go<P: Platform>(id: TaskId, head: NonNull<Head>) {
     };
     if done {
         // SAFETY: done, and the handle came last: output and memory are its own.
-        unsafe { free_finished::<P>(head) };
+        unsafe { free_finished::<P>(id, head) };
     }
 }
 
 /// # Safety
 /// The task is done; output and memory are the caller's.
 #[cold]
-unsafe fn free_finished<P: Platform>(head: NonNull<Head>) {
+unsafe fn free_finished<P: Platform>(id: TaskId, head: NonNull<Head>) {
     // SAFETY: the caller's promise.
     unsafe {
         if !head.as_ref().join.is_empty() {
             block::drop_output_of(head);
         }
-        free_block::<P>(head);
+        release_block::<P>(id, head);
     }
 }

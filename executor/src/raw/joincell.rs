@@ -14,6 +14,8 @@ const ABANDONED: u32 = 2;
 const WAKER: u32 = 4;
 /// With DONE: there is no output, the task was cancelled.
 const EMPTY: u32 = 8;
+/// The task was abandoned: its content is not to be touched.
+const LOST: u32 = 16;
 
 /// The meeting point.
 #[derive(Debug)]
@@ -71,10 +73,26 @@ impl JoinCell {
         self.state.load(Ordering::Acquire) & ABANDONED != 0
     }
 
-    /// Whether the handle left a waker; for the home core, once the handle is gone.
+    /// Whether the handle is gone, left no waker, and the content may be freed; for the home core.
     #[inline(always)]
-    pub(crate) fn has_waker(&self) -> bool {
-        self.state.load(Ordering::Acquire) & WAKER != 0
+    pub(crate) fn is_alone(&self) -> bool {
+        self.state.load(Ordering::Acquire) & (ABANDONED | WAKER | LOST) == ABANDONED
+    }
+
+    /// The home core gives the content up, before it completes the task as empty.
+    pub fn lose(&self) {
+        self.state.fetch_or(LOST, Ordering::AcqRel);
+    }
+
+    /// Whether the content was given up.
+    pub fn is_lost(&self) -> bool {
+        self.state.load(Ordering::Acquire) & LOST != 0
+    }
+
+    /// The handle's memory is gone; for the home core, before the task is done. The waker it left is forgotten.
+    pub(crate) fn disown(&self) {
+        self.state.fetch_and(!WAKER, Ordering::AcqRel);
+        self.state.fetch_or(ABANDONED, Ordering::AcqRel);
     }
 
     /// The handle asks to be woken; `true` when the task has finished (then nothing is kept).

@@ -29,6 +29,11 @@ impl Chain {
     pub(crate) const fn new() -> Chain {
         Chain(Cell::new(ptr::null()))
     }
+
+    /// The poll whose frames these are is over.
+    pub(crate) fn cut(&self) {
+        self.0.set(ptr::null());
+    }
 }
 
 /// A key for a value of each task that sets it.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`here`] | lets a platform vouch for which core it is on |
 //! | [`cell`] | interior mutability behind the loom facade |
+//! | [`abandon`] | what is left of a task that died in its poll |
 //! | [`block`] | a task's memory: future, output, and the way to reach both without their types |
 //! | [`slab`] | where blocks come from and go back to, also from other cores |
 //! | [`joincell`] | how a finished task and its handle meet |
@@ -21,6 +22,7 @@
 //! What must hold everywhere: a core's `Local` is touched only where `Platform::here` equals that core,
 //! in task context, and never across a call into foreign code (a poll, a drop, a waker).
 
+pub mod abandon;
 pub(crate) mod block;
 pub(crate) mod cell;
 pub(crate) mod core;

@@ -88,6 +88,11 @@ impl<T> Sender<T> {
         Ok(())
     }
 
+    /// Where senders wait.
+    pub(crate) fn line(&self) -> &Gate {
+        &self.shared.room
+    }
+
     /// Whether the receiver is gone.
     pub fn is_closed(&self) -> bool {
         self.shared.room.is_closed()
@@ -133,6 +138,11 @@ impl<T> Receiver<T> {
         let value = self.shared.ring.pop()?;
         self.shared.room.release(1);
         Some(value)
+    }
+
+    /// Where the receiver waits.
+    pub(crate) fn line(&self) -> &Gate {
+        &self.shared.items
     }
 
     /// Refuses further values; those sent already can still be received.

@@ -20,7 +20,7 @@ use crate::{
 pub struct Mutex<P: Platform, T: ?Sized> {
     holder: AtomicU64,
     platform: PhantomData<fn() -> P>,
-    content: Exclusive<T>,
+    pub(crate) content: Exclusive<T>,
 }
 
 impl<P: Platform, T> Mutex<P, T> {

@@ -22,7 +22,7 @@ use crate::raw::gate::Gate;
 /// # futures_util::FutureExt::now_or_never(keyboard()).expect("was notified");
 /// ```
 #[derive(Debug)]
-pub struct Notify(Gate);
+pub struct Notify(pub(crate) Gate);
 
 impl Notify {
     /// An event that has not happened.

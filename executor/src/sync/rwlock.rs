@@ -8,7 +8,7 @@ const READERS: usize = 1 << 20;
 
 /// A value that many tasks may read at once, or one may change. First come, first served: readers that come after a
 /// waiting writer wait behind it.
-pub struct RwLock<T: ?Sized>(Guarded<T>);
+pub struct RwLock<T: ?Sized>(pub(crate) Guarded<T>);
 
 impl<T> RwLock<T> {
     /// A free lock around `value`.

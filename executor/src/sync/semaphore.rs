@@ -7,7 +7,7 @@ use crate::raw::gate::Gate;
 
 /// Permits that tasks take and give back, first come first served.
 #[derive(Debug)]
-pub struct Semaphore(Gate);
+pub struct Semaphore(pub(crate) Gate);
 
 impl Semaphore {
     /// The most permits there can be.

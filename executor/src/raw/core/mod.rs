@@ -5,6 +5,7 @@
 //! is outside of it: slots' links, the inbox, the pool of slots for remote spawns, returned memory, and
 //! words published for reading.
 
+mod abandon;
 mod account;
 mod birth;
 mod build;
@@ -28,6 +29,7 @@ pub(crate) use self::birth::free_block;
 pub(crate) use self::running::Armed;
 pub use self::running::Window;
 use super::{
+    abandon::{Guarded, release_block},
     block::{self, Head},
     joincell::Completion,
     list::Stack,
@@ -225,15 +227,23 @@ impl<P: Platform> Core<P> {
         let id = record.id();
         self.polling.since.set(start);
         self.polling.task.set(id.to_bits());
-        let cancelled = record.has(flag::CANCEL);
+        let mut cancelled = record.has(flag::CANCEL);
         let finished = if cancelled {
             // SAFETY: the future lives in its block until it finishes, and only its core touches it.
-            unsafe { block::drop_future_of(head) };
+            unsafe { self.end_cancelled(record, id, head) };
             true
         } else {
-            let waker = ManuallyDrop::new(waker::of_task::<P>(id));
-            // SAFETY: as above.
-            unsafe { block::poll_block(head, &mut Context::from_waker(&waker)) }
+            let mut finished = false;
+            let guarded = P::guard(id, || {
+                let waker = ManuallyDrop::new(waker::of_task::<P>(id));
+                // SAFETY: as above.
+                finished = unsafe { block::poll_block(head, &mut Context::from_waker(&waker)) };
+            });
+            if let Guarded::Abandoned(_) = guarded {
+                self.lose(id, head);
+                (finished, cancelled) = (true, true);
+            }
+            finished
         };
         self.polling.task.set(0);
         // SAFETY: the poll is over; this borrow ends before the output is delivered.
@@ -263,14 +273,14 @@ impl<P: Platform> Core<P> {
             .sched
             .finish(&self.slots, slot, record, end, used, local.now);
         if finished {
-            self.bury(slot, record, head, cancelled);
+            self.bury(slot, record, id, head, cancelled);
         }
         true
     }
 
     /// A task is over. Most are nobody's but their own: the rest is [`settle`](Self::settle)d beside.
     #[inline(always)]
-    fn bury(&self, slot: u32, record: &Slot, head: NonNull<Head>, cancelled: bool) {
+    fn bury(&self, slot: u32, record: &Slot, id: TaskId, head: NonNull<Head>, cancelled: bool) {
         let flags = record.flags.get();
         if record.loans() != 0
             || flags & flag::POOLED != 0
@@ -283,11 +293,11 @@ impl<P: Platform> Core<P> {
         self.release_slot(local, slot, record);
         // SAFETY: the block lives until it is freed, or until the handle frees it after `complete`.
         let (join, drops) = unsafe { (&head.as_ref().join, head.as_ref().vtable.drops_output()) };
-        if join.is_abandoned() && !join.has_waker() && (cancelled || !drops) {
+        if join.is_alone() && (cancelled || !drops) {
             // SAFETY: the handle is gone and nothing is left in the block.
             return unsafe { self.free_block_here(local, head) };
         }
-        self.deliver_output(head, cancelled);
+        self.deliver_output(id, head, cancelled);
     }
 
     /// A task that is over gives back what it had of others: loans, a reservation, the slot that forwarded to it.
@@ -388,7 +398,7 @@ impl<P: Platform> Core<P> {
 
     /// Hands a finished task's output to its handle, or drops it.
     #[inline(never)]
-    fn deliver_output(&self, head: NonNull<Head>, cancelled: bool) {
+    fn deliver_output(&self, id: TaskId, head: NonNull<Head>, cancelled: bool) {
         // SAFETY: the block lives until `free_block`, or until the handle frees it after `complete`.
         match unsafe { head.as_ref() }.join.complete(cancelled) {
             Completion::Delivered(Some(waker)) => waker.wake(),
@@ -399,7 +409,7 @@ impl<P: Platform> Core<P> {
                     unsafe { block::drop_output_of(head) };
                 }
                 // SAFETY: nothing is left in the block.
-                unsafe { free_block::<P>(head) };
+                unsafe { release_block::<P>(id, head) };
             }
         }
     }

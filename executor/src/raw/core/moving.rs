@@ -48,7 +48,7 @@ impl<P: Platform> Core<P> {
         new.relative.set(record.relative.get());
         new.site.set(record.site.get());
         new.flags
-            .set(flag::POOLED | record.flags.get() & flag::CANCEL);
+            .set(flag::POOLED | record.flags.get() & (flag::CANCEL | flag::ABANDON));
         new.set_block(record.block());
         there.cold[new_slot as usize].origin.set(task.to_bits());
         record.set_block(core::ptr::null_mut());
