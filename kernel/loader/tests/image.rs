@@ -66,7 +66,8 @@ fn each_fault_is_named() {
         Image::parse(&elf.bytes()).map(drop)
     };
     assert_eq!(change(&|_| ()), Ok(()));
-    let cases: &[(ImageError, &dyn Fn(&mut Elf))] = &[
+    type Fault<'a> = &'a dyn Fn(&mut Elf);
+    let cases: &[(ImageError, Fault<'_>)] = &[
         (ImageError::NoSegments, &|elf| elf.headers.clear()),
         (ImageError::NoSegments, &|elf| {
             elf.headers.retain(|header| header.kind != LOAD)

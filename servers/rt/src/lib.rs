@@ -20,6 +20,8 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+extern crate alloc;
+
 pub mod clock;
 pub mod io;
 pub mod pipe;

@@ -223,6 +223,13 @@ macro_rules! objects {
                 self.0
             }
         }
+
+        impl From<$name> for Owned {
+            #[inline]
+            fn from(object: $name) -> Self {
+                object.0
+            }
+        }
     )+};
 }
 
