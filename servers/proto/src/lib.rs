@@ -5,6 +5,8 @@
 //! * [`info`]: the single answers: memory, time, identity. [`process`]: rows about processes.
 //! * [`table`]: all of these as bytes, for [`abi::system::Table`].
 //! * [`Services`]: what the shell may ask of the manager of units; [`services`]: its rows.
+//! * [`manager`]: the same as bytes, and what a unit says to the manager.
+//! * [`framebuffer`]: what the pixels of a framebuffer vmo are.
 //! * [`text`]: [`Text`], a short string stored in place.
 //!
 //! Everything here is owned, of fixed size and free of pointers into the other side, so each
@@ -14,7 +16,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
+pub mod framebuffer;
 pub mod info;
+pub mod manager;
 pub mod process;
 pub mod rows;
 pub mod services;
@@ -24,6 +31,7 @@ pub mod table;
 mod tests;
 pub mod text;
 
+pub use framebuffer::FramebufferInfo;
 pub use info::{
     Calibration, DateTime, HeapInfo, KindFrames, MAX_FRAME_KINDS, MemoryInfo, ScreenInfo,
     SystemInfo, TimeInfo,

@@ -1,7 +1,5 @@
 //! Rows as bytes.
 
-extern crate std;
-
 use std::vec;
 use std::vec::Vec;
 
