@@ -548,7 +548,12 @@ fn spawn_and_cancel_races_leave_memory_flat() {
         ..CoreConfig::new()
     });
     let mut held = 0;
-    for round in 0..20_000u64 {
+    // The rest with `scripts/test --long`.
+    let rounds = match std::env::var_os("RAEDE_TEST_LONG") {
+        Some(_) => 1_000_000u64,
+        None => 20_000,
+    };
+    for round in 0..rounds {
         let task = Task::<Virtual>::new("victim")
             .spawn_local(async move {
                 let _sleep = time::sleep::<Virtual>(us(1000)).await;

@@ -99,10 +99,21 @@ fn spawn_join_cancel_across_cores() {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
-    const ROUNDS: usize = 3000;
-    let (count, there) = (dropped.clone(), other.core);
+    let there = other.core;
+    // With `scripts/test --long` a million.
+    let rounds = match std::env::var_os("RAEDE_TEST_LONG") {
+        Some(_) => 1_000_000,
+        None => 3000,
+    };
+    let bytes = move || {
+        [core, there].map(|core| {
+            let stats = Host::fleet().core_stats(core).expect("a core");
+            stats.slab_bytes.get()
+        })
+    };
+    let count = dropped.clone();
     block_on(core, async move {
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             let guard = Count(count.clone());
             let task = Task::<Host>::new("raced")
                 .core(there)
@@ -134,15 +145,21 @@ fn spawn_join_cancel_across_cores() {
                 time::sleep::<Host>(Duration::from_micros(200)).await;
             }
         }
+        // No more than all slots for such tasks need at a time, however many there were.
+        assert!(
+            bytes().iter().all(|&held| held <= 64 << 10),
+            "{:?}",
+            bytes()
+        );
         // A core that stops leaves its tasks where they are: wait for those that were let go.
-        while count.load(Ordering::Relaxed) < ROUNDS {
+        while count.load(Ordering::Relaxed) < rounds {
             time::sleep::<Host>(Duration::from_micros(200)).await;
         }
     });
     drop(other);
     assert_eq!(
         dropped.load(Ordering::Relaxed),
-        ROUNDS,
+        rounds,
         "each future or output was dropped once"
     );
 }
