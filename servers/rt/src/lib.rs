@@ -11,7 +11,7 @@
 //! * [`stream`]: [`ByteSource`] and [`ByteSink`], bytes with back-pressure.
 //! * [`pipe`]: [`Pipe`], a bounded byte pipe with one writer and one reader, and its counters.
 //! * [`race`]: [`first`], [`first_of_3`] and [`yield_now`], the few combinators servers need.
-//! * [`start`]: the start block. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
+//! * [`launch`]: starting a program. [`start`]: the start block it finds. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
 //!
 //! What must hold, for every implementation:
 //! * every future is cancel-safe: dropping it before it is ready loses no event and no byte;
@@ -24,6 +24,7 @@ extern crate alloc;
 
 pub mod clock;
 pub mod io;
+pub mod launch;
 pub mod pipe;
 pub mod race;
 pub mod start;

@@ -1,0 +1,236 @@
+//! Starting a program: from its file to a running process.
+//!
+//! The steps are those of [`loader`]: an empty process, one vmo for the image, mapped region by region at an address that the
+//! kernel chooses at random, a guarded stack, a read-only start block, and a thread. A process that cannot be completed is ended.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use abi::memory::{MapArgs, MapFlags, PAGE_BYTES};
+use abi::process::ThreadArgs;
+use abi::{Error, Handle, Rights};
+use loader::image::Access;
+use loader::start::{Start, StartError};
+use loader::{Image, ImageError, Memory};
+
+use crate::sys::memory::{map_at, unmap_in};
+use crate::sys::object::{Job, Object, Owned, Process, Thread, Vmo};
+
+/// Stack of a program's first thread: committed as it is touched, guarded below and above.
+pub const STACK_BYTES: u64 = 256 << 10;
+
+/// A program to be started.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// Name of the process: at most [`abi::process::MAX_NAME_BYTES`].
+    pub name: &'a str,
+    /// Its file.
+    pub file: &'a [u8],
+    /// Its arguments, the program's name first.
+    pub arguments: &'a [&'a str],
+    /// Named handles that go to it, with the rights they have there. `process` is added.
+    pub handles: Vec<(&'a str, Owned, Rights)>,
+    /// The vmo of the time page. Without one its clock counts ticks.
+    pub time_page: Option<&'a Vmo>,
+    /// How often it was started before, since boot.
+    pub generation: u32,
+    /// Core of its first thread, or `u32::MAX` for the kernel's choice.
+    pub core: u32,
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Launched {
+    /// Its process.
+    pub process: Process,
+    /// Its first thread.
+    pub thread: Thread,
+}
+
+/// Why a program was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaunchError {
+    /// Its file is bad.
+    Image(ImageError),
+    /// Names or arguments are bad.
+    Start(StartError),
+    /// The kernel refused a step.
+    Step {
+        /// Which.
+        step: &'static str,
+        /// The kernel's answer.
+        error: Error,
+    },
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => error.fmt(f),
+            Self::Start(error) => error.fmt(f),
+            Self::Step { step, error } => write!(f, "{step}: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for LaunchError {}
+
+impl From<ImageError> for LaunchError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<StartError> for LaunchError {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+/// Names the step that an error came from.
+trait During<T> {
+    fn during(self, step: &'static str) -> Result<T, LaunchError>;
+}
+
+impl<T> During<T> for Result<T, Error> {
+    fn during(self, step: &'static str) -> Result<T, LaunchError> {
+        self.map_err(|error| LaunchError::Step { step, error })
+    }
+}
+
+/// A vmo as memory to load into.
+struct Target<'a>(&'a Vmo);
+
+impl Memory for Target<'_> {
+    type Error = Error;
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.0.write(address, bytes).map(drop)
+    }
+}
+
+impl Launch<'_> {
+    /// Starts it under `job`.
+    ///
+    /// # Errors
+    /// See [`LaunchError`]. Nothing of it is left then; handles that were to go to it are closed.
+    pub fn start(self, job: &Job) -> Result<Launched, LaunchError> {
+        let image = Image::parse(self.file)?;
+        let process = Process::create(job, self.name).during("making the process")?;
+        match self.fill(&image, &process) {
+            Ok(thread) => Ok(Launched { process, thread }),
+            Err(error) => {
+                // An empty process needs no end of its own, one with handles does. It may have ended already.
+                let _ = process.kill(abi::process::KILLED);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(self, image: &Image<'_>, process: &Process) -> Result<Thread, LaunchError> {
+        let base = load(image, process)?;
+        let stack = Vmo::create(STACK_BYTES).during("making the stack")?;
+        let stack = map(
+            process,
+            &stack,
+            STACK_BYTES,
+            MapFlags::WRITE | MapFlags::GUARDS,
+        )
+        .during("mapping the stack")?;
+        let time_page = match self.time_page {
+            Some(vmo) => {
+                map(process, vmo, PAGE_BYTES, MapFlags::empty()).during("mapping the time page")?
+            }
+            None => 0,
+        };
+        let mut names: Vec<(&str, Handle)> = Vec::new();
+        names
+            .try_reserve(self.handles.len() + 1)
+            .map_err(|_| Error::NoMemory)
+            .during("naming the handles")?;
+        let rights = Rights::of_new(Process::TYPE);
+        let own = process
+            .duplicate(rights)
+            .and_then(|own| process.give(own.into_owned(), rights))
+            .during("giving it its own handle")?;
+        names.push(("process", own));
+        for (name, handle, rights) in self.handles {
+            let there = process
+                .give(handle, rights)
+                .during("giving it its handles")?;
+            names.push((name, there));
+        }
+        let block = start_block(&Start {
+            time_page,
+            image_base: base,
+            generation: self.generation,
+            handles: &names,
+            arguments: self.arguments,
+        })?;
+        let len = block.sizes().during("mapping the start block")?.size_bytes;
+        let block =
+            map(process, &block, len, MapFlags::empty()).during("mapping the start block")?;
+        process
+            .start_thread(&ThreadArgs {
+                entry: base + image.entry(),
+                stack: stack + STACK_BYTES - 8,
+                first_argument: block,
+                core: self.core,
+                ..ThreadArgs::default()
+            })
+            .during("starting its thread")
+    }
+}
+
+/// Loads an image into a process; its base.
+fn load(image: &Image<'_>, process: &Process) -> Result<u64, LaunchError> {
+    let span = image.span_bytes();
+    let vmo = Vmo::create(span).during("making its memory")?;
+    // Where there is room for all of it the kernel says best, and at random.
+    let base = map(process, &vmo, span, MapFlags::empty()).during("finding room for it")?;
+    unmap_in(process, base, span).during("finding room for it")?;
+    image.load(base, &mut Target(&vmo)).during("loading it")?;
+    for region in image.regions() {
+        let access = match region.access {
+            Access::Read => MapFlags::empty(),
+            Access::Write => MapFlags::WRITE,
+            Access::Execute => MapFlags::EXECUTE,
+        };
+        let arguments = MapArgs {
+            offset: region.address,
+            len: region.len,
+            address: base + region.address,
+            flags: (access | MapFlags::FIXED).bits(),
+            ..MapArgs::default()
+        };
+        map_at(process, &vmo, &arguments).during("mapping it")?;
+    }
+    Ok(base)
+}
+
+fn map(process: &Process, vmo: &Vmo, len: u64, flags: MapFlags) -> Result<u64, Error> {
+    map_at(
+        process,
+        vmo,
+        &MapArgs {
+            len,
+            flags: flags.bits(),
+            ..MapArgs::default()
+        },
+    )
+}
+
+/// A vmo of whole pages that begins with the start block.
+fn start_block(start: &Start<'_>) -> Result<Vmo, LaunchError> {
+    let len = start.len()?;
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve(len)
+        .map_err(|_| Error::NoMemory)
+        .during("writing the start block")?;
+    bytes.resize(len, 0);
+    start.write(&mut bytes)?;
+    let vmo =
+        Vmo::create((len as u64).next_multiple_of(PAGE_BYTES)).during("writing the start block")?;
+    vmo.write(0, &bytes).during("writing the start block")?;
+    Ok(vmo)
+}
