@@ -36,6 +36,7 @@ mod serial;
 mod shells;
 mod start;
 mod system;
+mod user_test;
 mod user_tables_test;
 
 /// Called by `hal` on the boot core: final page tables, interrupts off.

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 /// Deadly tests, each with words that must all be in its report: the exception, and what it was about.
-const DEADLY: [(&str, &[&str]); 7] = [
+const DEADLY: [(&str, &[&str]); 8] = [
     (
         "page_fault",
         &["#PF", "tried to read 0x", "nothing is mapped", "rip 0x"],
@@ -19,6 +19,10 @@ const DEADLY: [(&str, &[&str]); 7] = [
     (
         "write_constant",
         &["#PF", "tried to write 0x", "forbids that"],
+    ),
+    (
+        "contain_held",
+        &["#PF", "could have been abandoned", "held kernel state"],
     ),
     ("exec_data", &["#PF", "tried to execute 0x", "rip 0x"]),
 ];

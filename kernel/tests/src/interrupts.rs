@@ -54,7 +54,7 @@ pub fn self_test(lab: &Lab, test: &str) -> Verdict {
 }
 
 /// As [`self_test`], on a machine whose command line names the test.
-fn self_test_on(machine: &Machine, test: &str) -> Verdict {
+pub fn self_test_on(machine: &Machine, test: &str) -> Verdict {
     let mut vm = machine.spawn()?;
     let name = test.split(':').next().unwrap_or(test);
     // A million wakes take minutes under emulation on a busy host.

@@ -10,6 +10,7 @@
 //! - [`interrupts`]: no timer interrupts while idle, wakes of halted cores, NMI storms.
 //! - [`executor`]: a full load of reservations, and tasks that hold their core.
 //! - [`faults`]: provoked faults end in readable reports.
+//! - [`user`]: ring 3, entered and left in every way there is.
 //! - [`hardening`]: random addresses, W^X, failing allocations.
 //! - [`bad_input`]: nonsense from people, hosts and firmware.
 //! - [`screen`]: what the framebuffer shows, and the keyboard in front of it.
@@ -37,6 +38,7 @@ mod reader;
 mod scenario;
 mod screen;
 mod session;
+mod user;
 
 use lexopt::prelude::*;
 use scenario::Scenario;
@@ -53,6 +55,7 @@ fn scenarios() -> Vec<Scenario> {
         interrupts::scenarios(),
         executor::scenarios(),
         faults::scenarios(),
+        user::scenarios(),
         hardening::scenarios(),
         bad_input::scenarios(),
         screen::scenarios(),

@@ -138,7 +138,6 @@ snippets! {
     int3: "int3";
     int_3: ".byte 0xcd, 3";
     int_4: "int 4";
-    icebp: ".byte 0xf1";
     ud2: "ud2";
     divide: "xor ecx, ecx\n xor edx, edx\n mov eax, 1\n div ecx";
     x87_error: "fninit\n push 0x37b\n fldcw [rsp]\n fld1\n fldz\n fdivp\n fwait";

@@ -1,0 +1,68 @@
+//! Ring 3, entered and left in every way there is, on a CPU with everything and on one with little (no XSAVE, SMAP, SMEP or UMIP).
+
+use crate::interrupts::self_test_on;
+use crate::lab::Lab;
+use crate::scenario::{Scenario, Verdict};
+use crate::session::{COMMAND_LIMIT, KERNEL_BOOT_LIMIT};
+use std::time::Duration;
+use xtask::qemu::Machine;
+
+/// CPU models of QEMU.
+const CPUS: [&str; 2] = ["max", "qemu64"];
+/// How long ring 3 makes system calls while NMIs come.
+const STORM_SECONDS: u32 = 8;
+/// NMIs sent meanwhile, and how many must have come in that time: some may be merged, or late on a busy host.
+const NMIS: u32 = 600;
+const LEAST_NMIS: u64 = 100;
+const BETWEEN_NMIS: Duration = Duration::from_millis(5);
+
+pub fn scenarios() -> Vec<Scenario> {
+    let mut scenarios = Vec::new();
+    for cpu in CPUS {
+        for cores in [1, 2] {
+            scenarios.push(Scenario::alone(
+                format!("qemu.user.ring3_{cpu}_{cores}_core"),
+                move |lab| self_test_on(&machine(lab, cpu, cores, "selftest=user"), "user"),
+            ));
+        }
+        scenarios.push(Scenario::alone(
+            format!("qemu.user.nmi_storm_{cpu}"),
+            move |lab| nmi_storm(lab, cpu),
+        ));
+    }
+    scenarios
+}
+
+fn machine(lab: &Lab, cpu: &str, cores: u32, words: &str) -> Machine {
+    let mut machine = lab.machine(words);
+    machine.cpu = cpu.into();
+    machine.cpus = cores;
+    machine
+}
+
+/// NMIs between any two instructions of the gate: each system call still comes out right.
+fn nmi_storm(lab: &Lab, cpu: &str) -> Verdict {
+    let words = format!("selftest=user_storm:{STORM_SECONDS}");
+    let mut vm = machine(lab, cpu, 2, &words).spawn()?;
+    vm.serial
+        .wait_for("system calls begin", KERNEL_BOOT_LIMIT)?;
+    for _ in 0..NMIS {
+        vm.qmp.inject_nmi()?;
+        // One that comes before the last was taken is merged with it.
+        std::thread::sleep(BETWEEN_NMIS);
+    }
+    let counts = vm.serial.wait_line("NMIs meanwhile", COMMAND_LIMIT)?;
+    let verdict = vm
+        .serial
+        .wait_line("selftest user_storm: ", COMMAND_LIMIT)?;
+    let figure = |name: &str| -> Option<u64> {
+        let (before, _) = counts.split_once(name)?;
+        before.split_whitespace().last()?.parse().ok()
+    };
+    match (figure(" system calls"), figure(" NMIs")) {
+        (Some(calls), Some(nmis)) if verdict.trim_end().ends_with("ok") && nmis >= LEAST_NMIS => {
+            Ok(format!("{calls} system calls, {nmis} NMIs"))
+        }
+        _ => Err(format!("{counts}\n{verdict}\n{}", vm.serial.tail()).into()),
+    }
+}
