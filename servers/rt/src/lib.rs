@@ -11,6 +11,7 @@
 //! * [`stream`]: [`ByteSource`] and [`ByteSink`], bytes with back-pressure.
 //! * [`pipe`]: [`Pipe`], a bounded byte pipe with one writer and one reader, and its counters.
 //! * [`race`]: [`first`], [`first_of_3`] and [`yield_now`], the few combinators servers need.
+//! * [`watched`]: objects that tasks wait for. [`tasks`]: tasks and time, wherever a server is placed.
 //! * [`launch`]: starting a program. [`start`]: the start block it finds. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
 //!
 //! What must hold, for every implementation:
@@ -30,6 +31,8 @@ pub mod race;
 pub mod start;
 pub mod stream;
 pub mod sys;
+pub mod tasks;
+pub mod watched;
 
 pub use clock::Clock;
 pub use io::{Interrupt, IoPorts, IrqEvent};
@@ -37,3 +40,5 @@ pub use pipe::{Pipe, PipeCounters, PipeReader, PipeWriter};
 pub use race::{Either, Either3, first, first_of_3, yield_now};
 pub use stream::{ByteSink, ByteSource, Closed};
 pub use sys::Env;
+pub use tasks::{MonotonicClock, sleep, spawn};
+pub use watched::{ByteChannel, Watched};

@@ -3,10 +3,18 @@
 /// Makes this crate a program: its first instruction, global allocator, panic handler, and the memory functions that compiled
 /// code calls by name.
 ///
-/// `entry!(main)` with `fn main(env: rt::Env) -> i32`, the exit code. The crate is `#![no_std] #![no_main]`, and its build script
+/// `entry!(main)` with `fn main(env: rt::Env) -> i32`, the exit code; or `entry!(async main)` with
+/// `async fn main(env: rt::Env) -> i32`, which runs on the process's own executor. The crate is `#![no_std] #![no_main]`, and its build script
 /// calls `rt_link::program()`.
 #[macro_export]
 macro_rules! entry {
+    (async $main:path) => {
+        $crate::entry!(run_async);
+
+        fn run_async(env: $crate::sys::Env) -> i32 {
+            $crate::sys::exec::run(env, $main)
+        }
+    };
     ($main:path) => {
         $crate::program_symbols!();
 

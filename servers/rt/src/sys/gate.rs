@@ -4,10 +4,15 @@
 //! gave to [`install_resident`] before any server of it ran; the check for that is a compare and a branch that is never taken in
 //! ring 3. Every wrapper in [`sys`](super) goes through [`call`] or [`message`].
 
+use alloc::boxed::Box;
 use core::arch::asm;
+use core::future::Future;
+use core::pin::Pin;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use core::task::{Poll, Waker};
 
 use abi::message::Words;
+use abi::{Handle, Signals};
 
 /// The registers of a system call, as a resident server hands them to the kernel and gets them back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,16 +37,28 @@ impl Frame {
     }
 }
 
-/// Answers a resident server's system call. It must not wait: what would, answers [`WouldWait`](abi::Error::WouldWait), and the
-/// server's reactor awaits the signal.
-pub type ResidentGate = fn(&mut Frame);
+/// What the kernel gives to the resident servers of its image.
+#[derive(Clone, Copy)]
+pub struct Resident {
+    /// Answers a system call. It must not wait: what would, answers [`WouldWait`](abi::Error::WouldWait).
+    pub call: fn(&mut Frame),
+    /// Says which of the signals are set, or wakes the waker when one becomes so.
+    pub poll: fn(Handle, Signals, &Waker) -> Poll<Result<Signals, abi::Error>>,
+    /// Starts a task of the calling server.
+    pub spawn: fn(&'static str, Task) -> Result<(), abi::Error>,
+    /// Sleeps until a tick of the clock.
+    pub sleep_until: fn(u64) -> Task,
+}
 
-/// Null in ring 3. Else a [`ResidentGate`].
-static RESIDENT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// A task, as it goes from one executor's type to another's.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Makes all system calls of this image plain calls of `gate`. For the kernel, once, before it starts a resident server.
-pub fn install_resident(gate: ResidentGate) {
-    RESIDENT.store(gate as *mut (), Ordering::Release);
+/// Null in ring 3.
+static RESIDENT: AtomicPtr<Resident> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Makes all system calls of this image plain calls. For the kernel, once, before it starts a resident server.
+pub fn install_resident(resident: &'static Resident) {
+    RESIDENT.store(core::ptr::from_ref(resident).cast_mut(), Ordering::Release);
 }
 
 /// Whether this image is the kernel's.
@@ -51,17 +68,21 @@ pub fn is_resident() -> bool {
     !RESIDENT.load(Ordering::Relaxed).is_null()
 }
 
+/// What the kernel gave, in its image.
+#[inline]
+#[must_use]
+pub fn resident() -> Option<&'static Resident> {
+    // SAFETY: null, or what `install_resident` was given, which lives for ever.
+    unsafe { RESIDENT.load(Ordering::Acquire).as_ref() }
+}
+
 #[cold]
 #[inline(never)]
 fn call_resident(frame: &mut Frame) {
-    let gate = RESIDENT.load(Ordering::Acquire);
-    if gate.is_null() {
-        frame.rax = abi::Error::Unknown.to_raw();
-        return;
+    match resident() {
+        Some(resident) => (resident.call)(frame),
+        None => frame.rax = abi::Error::Unknown.to_raw(),
     }
-    // SAFETY: only `install_resident` writes the pointer, and only from a function of this type; it is not null.
-    let gate = unsafe { core::mem::transmute::<*mut (), ResidentGate>(gate) };
-    gate(frame);
 }
 
 /// What a call without a message gives: `rax` and `rdx`.

@@ -24,7 +24,7 @@ const GROWTH_BYTES: usize = 1 << 20;
 const OVERHEAD_BYTES: usize = 2 * PAGE_BYTES as usize;
 
 /// Lets the holder run: it may be a thread of the same core that was preempted.
-struct Yield;
+pub(super) struct Yield;
 
 impl RelaxStrategy for Yield {
     fn relax() {

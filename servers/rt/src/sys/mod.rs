@@ -8,6 +8,7 @@
 //! * [`device`]: I/O ports, interrupts, the system's tables.
 //! * [`clock`]: the time page. [`log`](mod@log): records in the kernel's log, and panics. [`heap`]: the allocator.
 //! * [`env`](mod@env): what the process was given. [`entry!`](crate::entry) ties it all together in a program.
+//! * [`exec`]: the executor inside a process. [`reactor`]: the port that its tasks wait on.
 //! * [`provoke`]: what no program should do, for tests of the kernel.
 //!
 //! Methods that end in `_blocking` wait with the whole thread: tasks of an executor use the reactor instead.
@@ -23,6 +24,7 @@ pub mod device;
 pub mod endpoint;
 pub mod entry;
 pub mod env;
+pub mod exec;
 pub mod gate;
 pub mod heap;
 pub mod log;
@@ -32,6 +34,7 @@ pub mod object;
 pub mod port;
 pub mod process;
 pub mod provoke;
+pub mod reactor;
 pub mod thread;
 
 pub use env::Env;

@@ -1,0 +1,139 @@
+//! The process's own executor at work: timers, messages between tasks, calls between tasks and a thread, wakes from a thread.
+//! Exits with 0 if all went well, else with the number of the step that did not.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+
+use abi::{FOREVER, Rights};
+use rt::sys::endpoint::Body;
+use rt::sys::message::Handles;
+use rt::sys::object::{Channel, Endpoint, Notification, Object};
+use rt::sys::{clock, thread};
+use rt::{Env, Watched, sleep, spawn};
+
+rt::entry!(async main);
+
+/// Rounds of each step.
+const ROUNDS: u32 = 100;
+
+async fn main(_: Env) -> i32 {
+    let steps: [(&str, bool); 4] = [
+        ("timers", timers().await),
+        ("messages", messages().await.is_some()),
+        ("calls", calls().await.is_some()),
+        ("wakes", wakes().await.is_some()),
+    ];
+    for (number, (name, good)) in (1..).zip(steps) {
+        if !good {
+            log::error!("step {name} failed");
+            return number;
+        }
+    }
+    log::info!("the executor works");
+    0
+}
+
+/// Sleeps are never short, and tasks that sleep do not hold each other up.
+async fn timers() -> bool {
+    static WOKEN: AtomicU32 = AtomicU32::new(0);
+    let start_ns = clock::now_ns();
+    for milliseconds in 1..=10 {
+        let task = async move {
+            let before_ns = clock::now_ns();
+            sleep(Duration::from_millis(milliseconds)).await;
+            if clock::now_ns() - before_ns >= milliseconds * 1_000_000 {
+                WOKEN.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        if spawn("sleeper", task).is_err() {
+            return false;
+        }
+    }
+    sleep(Duration::from_millis(30)).await;
+    let took_ms = (clock::now_ns() - start_ns) / 1_000_000;
+    log::info!("ten sleepers took {took_ms} ms");
+    WOKEN.load(Ordering::Relaxed) == 10
+}
+
+/// Two tasks on the two ends of a channel.
+async fn messages() -> Option<()> {
+    let (here, there) = Channel::create().ok()?;
+    let here = Watched::channel(here).ok()?;
+    let there = Watched::channel(there).ok()?;
+    let echo = async move {
+        let mut bytes = [0; 64];
+        let mut handles = Handles::new();
+        while let Ok(lengths) = there.receive(&mut bytes, &mut handles).await {
+            let bytes = bytes.get(..lengths.bytes as usize).unwrap_or_default();
+            if there.send(bytes, &mut handles).await.is_err() {
+                return;
+            }
+        }
+    };
+    spawn("echo", echo).ok()?;
+    let mut answer = [0; 64];
+    for round in 0..ROUNDS {
+        let sent = round.to_le_bytes();
+        here.send(&sent, &mut Handles::new()).await.ok()?;
+        let lengths = here.receive(&mut answer, &mut Handles::new()).await.ok()?;
+        if answer.get(..lengths.bytes as usize) != Some(&sent) {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// A thread calls a task.
+async fn calls() -> Option<()> {
+    let endpoint = Endpoint::create().ok()?;
+    let client = endpoint.mint(7, Rights::CALL).ok()?;
+    let endpoint = Watched::endpoint(endpoint).ok()?;
+    let caller = move || {
+        for round in 0..ROUNDS {
+            let answer = client.call_blocking(FOREVER, &[u64::from(round); 8]);
+            if answer != Ok([u64::from(round) + 1; 8]) {
+                log::error!("call {round} got {answer:?}");
+                return;
+            }
+        }
+        log::info!("the thread's calls were answered");
+    };
+    let caller = thread::spawn(caller).ok()?;
+    for _ in 0..ROUNDS {
+        let call = endpoint.receive().await.ok()?;
+        let Body::Words(words) = call.body else {
+            return None;
+        };
+        if call.badge != 7 {
+            return None;
+        }
+        call.token.reply(&words.map(|word| word + 1)).ok()?;
+    }
+    caller.join_blocking(FOREVER).ok()
+}
+
+/// A thread signals a notification that a task waits for.
+async fn wakes() -> Option<()> {
+    let notification = Notification::create().ok()?;
+    let signaller = notification.duplicate(Rights::SIGNAL).ok()?;
+    let notification = Watched::notification(notification).ok()?;
+    let signaller = thread::spawn(move || {
+        for round in 0..ROUNDS {
+            if signaller.signal(1 << (round % 64)).is_err() {
+                return;
+            }
+        }
+        // The last bit says that all were sent.
+        let _ = signaller.signal(1 << 63);
+    })
+    .ok()?;
+    let mut seen = 0;
+    while seen >> 63 == 0 {
+        seen |= notification.take().await.ok()?;
+    }
+    signaller.join_blocking(FOREVER).ok()?;
+    Some(())
+}
