@@ -12,6 +12,7 @@
 //! - [`faults`]: provoked faults end in readable reports.
 //! - [`user`]: ring 3, entered and left in every way there is.
 //! - [`hardening`]: random addresses, W^X, failing allocations.
+//! - [`memory`]: page tables of processes, and what other cores know of them.
 //! - [`bad_input`]: nonsense from people, hosts and firmware.
 //! - [`screen`]: what the framebuffer shows, and the keyboard in front of it.
 //! - [`measure`]: time to the prompt, and the probes inside.
@@ -32,6 +33,7 @@ mod interrupts;
 mod json;
 mod lab;
 mod measure;
+mod memory;
 mod picture;
 mod power;
 mod reader;
@@ -57,6 +59,7 @@ fn scenarios() -> Vec<Scenario> {
         faults::scenarios(),
         user::scenarios(),
         hardening::scenarios(),
+        memory::scenarios(),
         bad_input::scenarios(),
         screen::scenarios(),
         measure::scenarios(),
