@@ -31,7 +31,7 @@ pub async fn run_all() {
                 target: "selftest",
                 "selftest {name}: FAILED: there is no such test; there are {}",
                 "write_text write_constant exec_data page_fault general_protection double_fault stack_overflow irq_wakes_halted \
-                 cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog device_irq load long_poll user_tables:ROUNDS user user_storm:SECONDS contain_held xmm"
+                 cross_core_wake wake_storm:COUNT alloc_fail nmi_watchdog device_irq load long_poll user_tables:ROUNDS user user_storm:SECONDS user_cost contain_held xmm"
             ),
         }
     }
@@ -49,6 +49,7 @@ async fn run(name: &str, argument: &str) -> Option<Outcome> {
         "alloc_fail" => crate::alloc_fail::run().await,
         "user" => crate::user_test::run().await,
         "user_storm" => crate::user_test::storm(argument.parse().unwrap_or(5)).await,
+        "user_cost" => crate::user_test::cost().await,
         "contain_held" => crate::user_test::contain_held(),
         "nmi_watchdog" => nmi_watchdog().await,
         "load" => crate::load_test::run().await,

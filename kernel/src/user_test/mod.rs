@@ -1,16 +1,21 @@
 //! Ring 3 put to the test without any process: an address space made by hand, and the pieces of code in `hal::user::snippets`.
 //!
 //! `selftest=user` runs everything on each core in turn; `selftest=user_storm:SECONDS` makes system calls for so long, while the
-//! test suite fires NMIs from outside; `selftest=contain_held` dies, as a failure that must not be contained has to.
+//! test suite fires NMIs from outside; `selftest=user_cost` says what the gate costs; `selftest=contain_held` dies, as a
+//! failure that must not be contained has to.
 //! - [`space`]: the address space and how a thread runs in it.
-//! - [`gate`]: system calls, exceptions, flags, time limits.
+//! - [`gate`]: system calls, flags, single steps, time limits.
+//! - [`hostile`]: code that ends in exceptions.
 //! - [`state`]: vector state and segment bases, kept and not leaked.
+//! - [`cost`]: instructions per way through the gate.
 //! - [`copies`]: user copies.
 //! - [`contained`]: failures that end at `contain`.
 
 mod contained;
 mod copies;
+mod cost;
 mod gate;
+mod hostile;
 mod space;
 mod state;
 
@@ -29,7 +34,7 @@ type Group = fn() -> Outcome;
 const GROUPS: [(&str, Group); 12] = [
     ("slow and fast system calls", gate::system_calls),
     ("foreign system calls", gate::foreign_calls),
-    ("exceptions", gate::exceptions),
+    ("exceptions", hostile::exceptions),
     ("flags", gate::flags),
     ("single steps", gate::single_steps),
     ("the edge of the address space", gate::edge),
@@ -62,6 +67,11 @@ pub async fn storm(seconds: u64) -> Outcome {
     let cores = exec::fleet().cores();
     let core = cores.last().unwrap_or(CoreId::FIRST);
     on_core(core, move || gate::storm(seconds)).await
+}
+
+/// What the gate costs, to the log.
+pub async fn cost() -> Outcome {
+    on_core(CoreId::FIRST, cost::all).await
 }
 
 /// A failure of contained work that holds kernel state: must end in a report. Returns only if it does not.

@@ -14,6 +14,8 @@ const STORM_SECONDS: u32 = 8;
 /// NMIs sent meanwhile, and how many must have come in that time: some may be merged, or late on a busy host.
 const NMIS: u32 = 600;
 const LEAST_NMIS: u64 = 100;
+/// Most instructions of a system call that does nothing.
+const FAST_CALL_LIMIT: u64 = 80;
 const BETWEEN_NMIS: Duration = Duration::from_millis(5);
 
 pub fn scenarios() -> Vec<Scenario> {
@@ -30,7 +32,24 @@ pub fn scenarios() -> Vec<Scenario> {
             move |lab| nmi_storm(lab, cpu),
         ));
     }
+    scenarios.push(Scenario::alone("qemu.user.cost", cost));
     scenarios
+}
+
+/// Instructions of a fast system call that does nothing, from ring 3 and back: few.
+fn cost(lab: &Lab) -> Verdict {
+    let mut machine = machine(lab, "max", 1, "selftest=user_cost");
+    machine.icount = true;
+    let mut vm = machine.spawn()?;
+    let line = vm.serial.wait_line("cost in ns", KERNEL_BOOT_LIMIT)?;
+    let (_, figures) = line.split_once("instructions): ").unwrap_or_default();
+    let fast: Option<u64> = figures
+        .strip_prefix("fast call ")
+        .and_then(|rest| rest.split(',').next()?.parse().ok());
+    match fast {
+        Some(1..=FAST_CALL_LIMIT) => Ok(figures.trim().to_owned()),
+        _ => Err(format!("a fast call should take at most {FAST_CALL_LIMIT}: {line}").into()),
+    }
 }
 
 fn machine(lab: &Lab, cpu: &str, cores: u32, words: &str) -> Machine {

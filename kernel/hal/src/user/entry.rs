@@ -5,7 +5,8 @@
 //! holds one frame, `user_enter`'s, and gs:[kernel_rsp] points to it.
 //!
 //! # Cost of a fast system call
-//! In ring 0: 20 instructions in, the function itself, 29 out, `sysretq` included. [`super::fast`].
+//! In ring 0: 21 instructions in, `call` included, the function itself, and 29 out, `sysretq` included; the kernel's tests count them
+//! (`qemu.user.cost`).
 //!
 //! # `sysretq`
 //! It faults in ring 0 if RCX is not canonical (Intel SDM vol. 2B, SYSRET), after the stack pointer is ring 3's. So only addresses

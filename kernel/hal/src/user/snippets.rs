@@ -159,6 +159,8 @@ snippets! {
         pop rbx
         mov eax, 100
         syscall
+        push 0x7f80
+        ldmxcsr [rsp]
         mov eax, 4
         syscall
         mov r12, rax
@@ -396,6 +398,16 @@ snippets! {
         syscall";
     // Holds the core until something comes.
     spin: "2: jmp 2b";
+    // Call 0, R14 times.
+    call_loop: "
+        2: xor eax, eax
+        syscall
+        dec r14
+        jnz 2b
+        mov eax, 100
+        syscall";
+    // A breakpoint after the other.
+    trap_loop: "2: int3\n jmp 2b";
     // Fast and slow calls for ever, each checked.
     storm: "
         xor r14d, r14d
