@@ -5,7 +5,7 @@
 //! *buried*: hung on the kernel's one [`Graveyard`], which takes no memory (each owner of contents carries a [`Grave`]) and little time.
 //! A task of the kernel's digs: [`Graveyard::step`] in a loop with checkpoints, [`Graveyard::filled`] in between.
 //!
-//! What is buried is charged until it is dug out.
+//! What is buried stays charged as kernel memory until it is dug out.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -34,7 +34,7 @@ pub enum Progress {
 pub(crate) enum Contents<O: KernelObject> {
     Nothing,
     Messages(MessageQueue<O>),
-    Places(Places<O>, u32),
+    Places(Places<O>),
     Port(Remains<O>),
 }
 
@@ -44,12 +44,10 @@ impl<O: KernelObject> Contents<O> {
         match self {
             Self::Nothing => false,
             Self::Messages(queue) => queue.pop().is_some(),
-            Self::Places(places, next) => {
-                let (after, taken) = places.take_next(*next, 1, |_| true);
-                let more = after != *next;
-                *next = after;
+            Self::Places(places) => {
+                let (progress, taken) = places.clear_next(|_| true);
                 drop(taken);
-                more
+                progress == Progress::More
             }
             Self::Port(remains) => remains.drop_one(),
         }
@@ -130,14 +128,15 @@ impl<O: KernelObject> Graveyard<O> {
                 *graves = grave.next.take();
                 grave
             };
-            while left > 0 {
+            loop {
+                left -= 1;
                 if !grave.contents.drop_one() {
                     break;
                 }
-                left -= 1;
-            }
-            if left == 0 {
-                self.take_in(grave);
+                if left == 0 {
+                    self.take_in(grave);
+                    return Progress::More;
+                }
             }
         }
         Progress::More

@@ -9,6 +9,7 @@ use abi::Error;
 use spin::Mutex;
 
 use crate::{
+    graveyard::Progress,
     job::{Charge, Job, Resource},
     refs::{Ref, try_box},
 };
@@ -55,6 +56,8 @@ pub(crate) struct Slots<T> {
     reserved: usize,
     used: usize,
     closed: bool,
+    /// Where taking everything out goes on, once closed.
+    cleared: u32,
     memory: Charge,
 }
 
@@ -67,6 +70,7 @@ impl<T> Default for Slots<T> {
             reserved: 0,
             used: 0,
             closed: false,
+            cleared: 0,
             memory: Charge::nobody(Resource::Kernel),
         }
     }
@@ -177,24 +181,25 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// Takes out the next thing at or after a place that `which` admits, looking at no more than `most` places; where to look next.
-    pub(crate) fn take_next(
-        &mut self,
-        from: u32,
-        most: usize,
-        which: impl Fn(&T) -> bool,
-    ) -> (u32, Option<T>) {
-        let end = self.places().min(from as usize + most) as u32;
-        for index in from..end {
+    /// Once closed, takes out the next thing that `which` admits, looking at no more than a chunk; [`Progress::Done`] at the end.
+    pub(crate) fn clear_next(&mut self, which: impl Fn(&T) -> bool) -> (Progress, Option<T>) {
+        let end = self.places().min(self.cleared as usize + CHUNK) as u32;
+        for index in self.cleared..end {
             let admitted = matches!(
                 self.place(index),
                 Some(Place { content: Content::Used(value), .. }) if which(value)
             );
             if admitted {
-                return (index + 1, self.take_at(index));
+                self.cleared = index + 1;
+                return (Progress::More, self.take_at(index));
             }
         }
-        (end, None)
+        self.cleared = end;
+        if end as usize >= self.places() {
+            (Progress::Done, None)
+        } else {
+            (Progress::More, None)
+        }
     }
 
     /// What lies at or after a place, looking at no more than `most` places.
@@ -287,4 +292,24 @@ pub(crate) fn reserve<T>(
         })))?;
         slots.lock().add(chunk, charge)?;
     }
+}
+
+/// Closes places and takes out what `which` admits, in up to `most` short steps; each thing is given to `end` under no lock.
+pub(crate) fn close_some<T>(
+    slots: &Mutex<Slots<T>>,
+    most: usize,
+    which: impl Fn(&T) -> bool,
+    mut end: impl FnMut(T),
+) -> Progress {
+    slots.lock().close();
+    for _ in 0..most.max(1) {
+        let (progress, taken) = slots.lock().clear_next(&which);
+        if let Some(taken) = taken {
+            end(taken);
+        }
+        if progress == Progress::Done {
+            return progress;
+        }
+    }
+    Progress::More
 }

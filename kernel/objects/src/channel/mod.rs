@@ -4,21 +4,14 @@
 //! [`Signals::WRITABLE`] says when there is room again. When one end's handle is closed, the other end reads what was sent before, then
 //! [`Error::PeerClosed`].
 //!
-//! # No cycles
-//! An end that lies in a message is closed when the message goes. Two ends, each waiting in the other's queue, would keep each other for ever, with nobody left
-//! to read. So an end is sent only while **no ends wait in its own queue**, and never through its own channel. The last message that would close a cycle
-//! carries an end which is to lead back to where it goes, hence has an end waiting: it is refused ([`Error::BadState`]), whatever the cycle's length. Two writers who race to close one may
-//! both be refused. Handles of other types can wait in queues freely: what they hold on to hangs on processes, which end with their job.
+//! Ends of channels can be sent, but not in a [circle](ends).
 
+mod ends;
 mod message;
-#[cfg(test)]
-mod tests;
+mod received;
 
 use alloc::boxed::Box;
-use core::{
-    mem,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use core::{mem, sync::atomic::AtomicU32};
 
 use abi::{
     Error, ObjectType, Signals,
@@ -26,8 +19,10 @@ use abi::{
 };
 use spin::Mutex;
 
+use ends::Ends;
 pub use message::Message;
 pub(crate) use message::MessageQueue;
+pub use received::Received;
 
 use crate::{
     graveyard::{Contents, Grave},
@@ -198,31 +193,30 @@ impl<O: KernelObject> Channel<O> {
         let peer = self.peer();
         let ends = Ends::admit(self, &taken)?;
         self.promise()?;
-        // From here on the place is ours, so that handles leave their table only for a message that is accepted.
+        // The place is ours: handles leave their table only for a message that will be accepted.
         let put = message.put_handles(taken);
         let bytes = message.bytes().len() as u64;
-        let raised = {
-            let mut inbox = peer.inbox.lock();
-            inbox.promised -= 1;
-            if put.is_ok() && !inbox.reader_closed {
-                inbox.queue.push(message);
-                inbox.traffic.messages += 1;
-                inbox.traffic.bytes += bytes;
-                ends.keep();
-                Ok(peer.signals.raise(Signals::READABLE))
-            } else {
-                // The reader closed just now and the message goes the way of those it has not read; or nothing was sent, and there is room.
-                let room = inbox.queue.len() + inbox.promised < MAX_CHANNEL_MESSAGES;
-                let again = room && !inbox.reader_closed;
-                drop(inbox);
-                drop(message);
-                Err(again.then(|| self.own().signals.raise(Signals::WRITABLE)))
-            }
+        let mut inbox = peer.inbox.lock();
+        inbox.promised -= 1;
+        let mut lost = None;
+        let raised = if inbox.reader_closed {
+            // Just now: the message goes the way of those that were not read.
+            lost = Some(message);
+            None
+        } else if put.is_err() {
+            lost = Some(message);
+            Some(self.own().signals.raise(Signals::WRITABLE))
+        } else {
+            inbox.queue.push(message);
+            inbox.traffic.messages += 1;
+            inbox.traffic.bytes += bytes;
+            ends.keep();
+            Some(peer.signals.raise(Signals::READABLE))
         };
-        match raised {
-            Ok(raised) => raised.tell(),
-            Err(Some(raised)) => raised.tell(),
-            Err(None) => {}
+        drop(inbox);
+        drop(lost);
+        if let Some(raised) = raised {
+            raised.tell();
         }
         put
     }
@@ -335,57 +329,6 @@ impl<O: KernelObject> Channel<O> {
     }
 }
 
-/// A message that was taken from a queue, and goes back to its front when dropped: what is left of a read that failed or was
-/// cancelled.
-#[must_use = "dropping it puts the message back"]
-pub struct Received<'a, O: KernelObject> {
-    end: &'a Channel<O>,
-    message: Option<Box<Message<O>>>,
-}
-
-impl<O: KernelObject> Received<'_, O> {
-    /// The message.
-    pub fn message(&self) -> Option<&Message<O>> {
-        self.message.as_deref()
-    }
-
-    /// It has been read: its handles go into their new table ([`Message::install_handles`]), and the rest is dropped with it.
-    pub fn accept(mut self) -> Option<Box<Message<O>>> {
-        let message = self.message.take()?;
-        let ends = message.ends();
-        self.end.own().ends.fetch_sub(ends, Ordering::SeqCst);
-        Some(message)
-    }
-}
-
-impl<O: KernelObject> Drop for Received<'_, O> {
-    fn drop(&mut self) {
-        let Some(message) = self.message.take() else {
-            return;
-        };
-        let side = self.end.own();
-        let mut inbox = side.inbox.lock();
-        if inbox.reader_closed {
-            drop(inbox);
-            drop(message);
-            return;
-        }
-        inbox.queue.push_front(message);
-        if inbox.queue.len() + inbox.promised >= MAX_CHANNEL_MESSAGES {
-            self.end.peer().signals.clear(Signals::WRITABLE);
-        }
-        let raised = side.signals.raise(Signals::READABLE);
-        drop(inbox);
-        raised.tell();
-    }
-}
-
-impl<O: KernelObject> core::fmt::Debug for Received<'_, O> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.message.fmt(f)
-    }
-}
-
 impl<O: KernelObject> Drop for Channel<O> {
     fn drop(&mut self) {
         self.close();
@@ -398,43 +341,5 @@ impl<O: KernelObject> core::fmt::Debug for Channel<O> {
             .field("id", &self.header.id())
             .field("peer", &self.peer_id())
             .finish()
-    }
-}
-
-/// Ends in a message, counted at the inbox that it goes to; not any more when dropped.
-struct Ends<'a, O: KernelObject> {
-    side: &'a Side<O>,
-    count: u32,
-}
-
-impl<'a, O: KernelObject> Ends<'a, O> {
-    /// Counts first, then looks at the ends: of all writers that would close a cycle together, the last to look sees another's count.
-    fn admit(through: &'a Channel<O>, taken: &Taken<'_, O>) -> Result<Self, Error> {
-        let ends = || {
-            let objects = taken.capabilities().map(|capability| capability.entry());
-            objects.filter_map(|entry| entry.object().channel())
-        };
-        let counted = Self {
-            side: through.peer(),
-            count: ends().count() as u32,
-        };
-        counted.side.ends.fetch_add(counted.count, Ordering::SeqCst);
-        let forbidden = |end: &Ref<Channel<O>>| {
-            end.shared.is(&through.shared) || end.own().ends.load(Ordering::SeqCst) != 0
-        };
-        if ends().any(forbidden) {
-            return Err(Error::BadState);
-        }
-        Ok(counted)
-    }
-
-    fn keep(mut self) {
-        self.count = 0;
-    }
-}
-
-impl<O: KernelObject> Drop for Ends<'_, O> {
-    fn drop(&mut self) {
-        self.side.ends.fetch_sub(self.count, Ordering::SeqCst);
     }
 }

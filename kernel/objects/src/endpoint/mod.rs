@@ -13,17 +13,17 @@
 //!
 //! Lock order: endpoint, then the port it is bound to, then reply tables. Receivers and callers are woken and dropped under no lock.
 
+mod call;
 mod parking;
 mod replies;
 mod slot;
-#[cfg(test)]
-mod tests;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use abi::{Error, ObjectType, Rights, Signals, message::MAX_WAITING_CALLS};
 use spin::Mutex;
 
+pub use call::{Arrival, Called, Delivery, Handed, InFlight, Receive};
 pub use parking::{MAX_PARKED, Ticket};
 pub(crate) use parking::{ParkedReceiver, Parking};
 pub use replies::{Claimed, Reply, ReplyTable, Token};
@@ -58,55 +58,6 @@ pub trait Receiver: Send + 'static {
     fn wake(self);
 }
 
-/// What a receiver learns of a call beside its words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// Of the port's binding; 0 if received at the endpoint itself.
-    pub key: u32,
-    /// Of the handle that was called.
-    pub badge: u32,
-    /// To answer by.
-    pub token: Token,
-}
-
-/// A call that was received.
-#[derive(Debug)]
-pub struct Arrival<C> {
-    /// About the call.
-    pub delivery: Delivery,
-    /// Whose words to read.
-    pub caller: C,
-}
-
-/// A receiver that was parked and now has the call: run it or wake it, it does not wake by itself.
-#[derive(Debug)]
-#[must_use = "nobody else will wake the receiver"]
-pub struct Handed<R> {
-    /// Who receives.
-    pub receiver: R,
-    /// What to tell it.
-    pub delivery: Delivery,
-}
-
-/// What calling did.
-#[must_use = "dropping it gives the call up"]
-pub struct Called<'a, O: KernelObject> {
-    /// Ends with the answer.
-    pub in_flight: InFlight<'a, O>,
-    /// The receiver that was parked for it; if none was, the call waits.
-    pub handed: Option<Handed<O::Receiver>>,
-}
-
-/// What receiving did.
-#[derive(Debug)]
-pub enum Receive<C> {
-    /// A call was waiting.
-    Call(Arrival<C>),
-    /// None was: the receiver is parked, until a caller hands it a call or it is woken to look again. To leave before,
-    /// it must be [unparked](Endpoint::unpark).
-    Parked(Ticket),
-}
-
 #[derive(Debug)]
 struct Waiting<C: Caller> {
     deadline: u64,
@@ -125,6 +76,17 @@ impl<C: Caller> Waiting<C> {
 struct Bound<O: KernelObject> {
     port: WeakRef<Port<O>>,
     key: u32,
+    lease: Option<Ref<Lease>>,
+}
+
+impl<O: KernelObject> Bound<O> {
+    /// The port, while it is open and the handle it was bound through is good.
+    fn port(&self) -> Option<Ref<Port<O>>> {
+        if self.lease.as_ref().is_some_and(|lease| lease.is_revoked()) {
+            return None;
+        }
+        self.port.upgrade()
+    }
 }
 
 struct State<O: KernelObject> {
@@ -254,10 +216,10 @@ impl<O: KernelObject> Endpoint<O> {
             let (parked, key) = match state.parked.pop_for(core) {
                 Some(parked) => (Some(parked), 0),
                 None => match &state.bound {
-                    Some(bound) => (
-                        bound.port.upgrade().and_then(|port| port.take_parked(core)),
-                        bound.key,
-                    ),
+                    Some(bound) => {
+                        let port = bound.port();
+                        (port.and_then(|port| port.take_parked(core)), bound.key)
+                    }
                     None => (None, 0),
                 },
             };
@@ -338,12 +300,16 @@ impl<O: KernelObject> Endpoint<O> {
         }
     }
 
-    /// Takes the first call that waits, or parks the receiver.
+    /// Takes the first call that waits, or parks the receiver; nothing is handed to it any more once the lease is revoked.
     ///
     /// # Errors
     /// [`Error::PeerClosed`] once closed; [`Error::LimitReached`] at [`MAX_PARKED`]; [`Error::NoMemory`]; [`Error::Dying`].
     #[inline]
-    pub fn receive(&self, receiver: O::Receiver) -> Result<Receive<O::Caller>, Error> {
+    pub fn receive(
+        &self,
+        receiver: O::Receiver,
+        lease: Option<&Ref<Lease>>,
+    ) -> Result<Receive<O::Caller>, Error> {
         receiver.replies().reserve()?;
         loop {
             let mut state = self.state.lock();
@@ -358,7 +324,7 @@ impl<O: KernelObject> Endpoint<O> {
                     receiver.replies().unreserve();
                     return Err(error);
                 }
-                return Ok(Receive::Parked(state.parked.park(receiver)));
+                return Ok(Receive::Parked(state.parked.park(receiver, lease)));
             };
             drop(state);
             match deliver(waiting, receiver.replies()) {
@@ -401,18 +367,24 @@ impl<O: KernelObject> Endpoint<O> {
     ///
     /// # Errors
     /// [`Error::BadState`] if it is bound to a port already.
-    pub(crate) fn bind(&self, port: &Ref<Port<O>>, key: u32) -> Result<(), Error> {
+    pub(crate) fn bind(
+        &self,
+        port: &Ref<Port<O>>,
+        key: u32,
+        lease: Option<&Ref<Lease>>,
+    ) -> Result<(), Error> {
         let mut state = self.state.lock();
         let taken = state
             .bound
             .as_ref()
-            .is_some_and(|bound| bound.port.upgrade().is_some_and(|port| !port.is_closed()));
+            .is_some_and(|bound| bound.port().is_some_and(|port| !port.is_closed()));
         if taken {
             return Err(Error::BadState);
         }
         let old = state.bound.replace(Bound {
             port: port.downgrade(),
             key,
+            lease: lease.cloned(),
         });
         drop(state);
         drop(old);
@@ -463,58 +435,5 @@ impl<O: KernelObject> core::fmt::Debug for Endpoint<O> {
             .field("id", &self.header.id())
             .field("waiting", &self.waiting())
             .finish()
-    }
-}
-
-/// A call under way. Dropping it gives the call up.
-#[must_use = "dropping it gives the call up"]
-pub struct InFlight<'a, O: KernelObject> {
-    endpoint: &'a Endpoint<O>,
-    slot: &'a CallSlot,
-    id: CallId,
-    /// Where it waits to be received, if it did not go straight to a receiver.
-    place: Option<(u64, u64)>,
-}
-
-impl<O: KernelObject> InFlight<'_, O> {
-    /// The answer, if it has come.
-    #[inline]
-    pub fn try_answer(&self) -> Option<Result<(), Error>> {
-        self.slot.answer(self.id)
-    }
-
-    /// Waits for the answer.
-    ///
-    /// # Errors
-    /// Those the server's end brings: [`Error::PeerClosed`]; [`Error::Revoked`] as soon as the lease is.
-    pub async fn answered(&self, lease: Option<&Lease>) -> Result<(), Error> {
-        self.slot.answered(self.id, lease).await
-    }
-}
-
-impl<O: KernelObject> Drop for InFlight<'_, O> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.slot.answer(self.id).is_none()
-            && self.slot.cancel(self.id)
-            && let Some(place) = self.place
-        {
-            self.endpoint.withdraw(place);
-        }
-    }
-}
-
-impl<O: KernelObject> core::fmt::Debug for Called<'_, O> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Called")
-            .field("in_flight", &self.in_flight)
-            .field("handed", &self.handed.is_some())
-            .finish()
-    }
-}
-
-impl<O: KernelObject> core::fmt::Debug for InFlight<'_, O> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_tuple("InFlight").field(&self.id).finish()
     }
 }

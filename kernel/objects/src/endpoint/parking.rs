@@ -3,7 +3,7 @@
 use abi::Error;
 
 use super::Receiver;
-use crate::{charged::ChargedVec, job::Job, refs::Ref};
+use crate::{charged::ChargedVec, job::Job, lease::Lease, refs::Ref};
 
 /// Most receivers parked in one place.
 pub const MAX_PARKED: usize = 1024;
@@ -19,11 +19,17 @@ pub struct Ticket(u64);
 pub(crate) struct ParkedReceiver<R: Receiver> {
     ticket: Ticket,
     receiver: Option<R>,
+    /// What it receives through.
+    lease: Option<Ref<Lease>>,
 }
 
 impl<R: Receiver> ParkedReceiver<R> {
-    /// The receiver, and the place is the caller's to use.
+    /// The receiver, and the place is the caller's to use; `None` if its handle was revoked: it is woken to find out. Under no lock.
     pub(crate) fn with_place(mut self) -> Option<R> {
+        if self.lease.as_ref().is_some_and(|lease| lease.is_revoked()) {
+            self.wake();
+            return None;
+        }
         self.receiver.take()
     }
 
@@ -70,7 +76,7 @@ impl<R: Receiver> Parking<R> {
     }
 
     /// Parks a receiver, for which a token's place is promised, in the room that was made.
-    pub(crate) fn park(&mut self, receiver: R) -> Ticket {
+    pub(crate) fn park(&mut self, receiver: R, lease: Option<&Ref<Lease>>) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
         let place = self.list.len();
@@ -79,6 +85,7 @@ impl<R: Receiver> Parking<R> {
             ParkedReceiver {
                 ticket,
                 receiver: Some(receiver),
+                lease: lease.cloned(),
             },
         );
         ticket

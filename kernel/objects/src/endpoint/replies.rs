@@ -100,22 +100,7 @@ impl<C: Caller> ReplyTable<C> {
 
     /// Ends the table: no call gets in any more, and each call ends up to `most` of those in it with [`Error::PeerClosed`].
     pub fn close_some(&self, most: usize) -> Progress {
-        self.calls.lock().close();
-        let mut next = 0;
-        for _ in 0..most.max(1) {
-            let taken = loop {
-                let mut calls = self.calls.lock();
-                let (after, taken) = calls.take_next(next, slots::CHUNK, |_| true);
-                next = after;
-                if taken.is_some() || after as usize >= calls.places() {
-                    break taken;
-                }
-            };
-            if taken.is_none() {
-                return Progress::Done;
-            }
-        }
-        Progress::More
+        slots::close_some(&self.calls, most, |_| true, drop)
     }
 }
 

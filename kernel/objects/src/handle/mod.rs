@@ -11,10 +11,8 @@
 //! The lock is held for one place at a time, for at most 16 when handles are taken, and never while a capability is dropped.
 
 mod taken;
-#[cfg(test)]
-mod tests;
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 use core::mem;
 
 use abi::{Error, Handle, ObjectType, Rights};
@@ -204,25 +202,36 @@ impl<O: KernelObject> HandleTable<O> {
 
     /// Ends the table: nothing gets in any more, and each call closes up to `most` handles.
     pub fn close_some(&self, most: usize) -> Progress {
-        self.places.lock().close();
-        let mut next = 0;
-        for _ in 0..most.max(1) {
-            let taken = loop {
-                let mut places = self.places.lock();
-                let (after, taken) =
-                    places.take_next(next, slots::CHUNK, |held| matches!(held, Held::Here(_)));
-                next = after;
-                if taken.is_some() || after as usize >= places.places() {
-                    break taken;
-                }
-            };
-            let Some(taken) = taken else {
-                return Progress::Done;
-            };
+        let here = |held: &Held<O>| matches!(held, Held::Here(_));
+        slots::close_some(&self.places, most, here, |taken| {
             self.give_back(1);
             drop(taken);
+        })
+    }
+
+    /// Moves a handle into another table, with these of its rights.
+    ///
+    /// # Errors
+    /// Those of [`take`](Self::take) and of [`reserve`](Self::reserve) there; [`Error::NoRight`] if it lacks one of the rights. The handle stays.
+    pub fn give(&self, handle: Handle, rights: Rights, to: &Self) -> Result<Handle, Error> {
+        let mut room = to.reserve(1)?;
+        let taken = self.take(&[handle])?;
+        if !taken
+            .capabilities()
+            .all(|capability| capability.entry().rights().contains(rights))
+        {
+            return Err(Error::NoRight);
         }
-        Progress::More
+        let mut moved = Vec::new();
+        moved.try_reserve_exact(1).map_err(|_| Error::NoMemory)?;
+        let charge = taken.commit(&mut moved)?;
+        let Some(mut capability) = moved.pop() else {
+            return Err(Error::BadHandle);
+        };
+        capability.restrict(rights)?;
+        let handle = room.install(capability);
+        drop(charge);
+        Ok(handle)
     }
 
     /// The first handle at or after a place, of no more than 32 that are looked at, and the place to go on from; `None` at the end.
@@ -254,12 +263,13 @@ impl<O: KernelObject> HandleTable<O> {
 
 impl<O: KernelObject> Drop for HandleTable<O> {
     fn drop(&mut self) {
-        let places = mem::take(self.places.get_mut());
+        let mut places = mem::take(self.places.get_mut());
         if places.used() == 0 {
             return;
         }
+        places.close();
         if let Some(grave) = self.grave.take() {
-            grave.bury(Contents::Places(places, 0));
+            grave.bury(Contents::Places(places));
         }
     }
 }

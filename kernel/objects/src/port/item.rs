@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct BindingState {
     pub(super) ended: bool,
+    /// It has said that its handle was revoked.
+    pub(super) revoked: bool,
     pub(super) queued: bool,
     pub(super) seen: Signals,
     observer: Option<ObserverId>,
@@ -121,7 +123,7 @@ impl<O: KernelObject> Wakeable for Item<O> {
             return;
         };
         match binding.now() {
-            None => port.forget(binding.object_id),
+            None => port.forget(this),
             Some(signals) if signals.is_empty() => {}
             Some(signals) => port.enqueue(this, signals),
         }

@@ -12,33 +12,30 @@
 //!
 //! Lock order: port, then binding. Observers' lists and receivers are touched under neither.
 
+mod bind;
 mod item;
-#[cfg(test)]
-mod tests;
 
 use alloc::boxed::Box;
 use core::mem;
 
 use abi::{
-    Error, ObjectType, Rights, Signals,
+    Error, ObjectType, Signals,
     message::{MAX_PORT_PACKETS, Words},
 };
 use spin::Mutex;
 
 use crate::{
-    capability::Entry,
     charged::ChargedVec,
     endpoint::{Arrival, ParkedReceiver, Parking, Receiver, ReplyTable, Ticket},
     graveyard::{Contents, Grave},
     job::Job,
     lease::Lease,
     object::{Header, KernelObject},
-    observers::OBSERVER_BYTES,
     refs::Ref,
     signals::SignalState,
 };
 pub(crate) use item::Item;
-use item::{Binding, BindingState, Content, Queue};
+use item::{Content, Queue};
 
 /// Most bindings of a port.
 pub const MAX_BINDINGS: usize = 16384;
@@ -158,23 +155,24 @@ impl<O: KernelObject> Port<O> {
     /// # Errors
     /// [`Error::BadState`] if it was not bound.
     pub fn unbind(&self, object: &O) -> Result<(), Error> {
-        self.end_binding(object.header().id())
+        self.end_binding(object.header().id(), |_| true)
             .ok_or(Error::BadState)
     }
 
-    /// As [`unbind`](Self::unbind), by the object's number, if it is bound.
-    pub(crate) fn forget(&self, object_id: u64) {
-        self.end_binding(object_id);
+    /// Ends a binding of this port, if it is still there.
+    pub(crate) fn forget(&self, item: &Ref<Item<O>>) {
+        if let Some(binding) = item.binding() {
+            self.end_binding(binding.object_id, |found| found.is(item));
+        }
     }
 
-    fn end_binding(&self, object_id: u64) -> Option<()> {
+    fn end_binding(&self, object_id: u64, which: impl Fn(&Ref<Item<O>>) -> bool) -> Option<()> {
         let (_, item) = {
             let mut state = self.state.lock();
-            let found = state
-                .bindings
-                .0
-                .binary_search_by_key(&object_id, |(id, _)| *id);
-            state.bindings.0.remove(found.ok()?)?
+            let bindings = &mut state.bindings.0;
+            let found = bindings.binary_search_by_key(&object_id, |(id, _)| *id);
+            let place = found.ok().filter(|&place| which(&bindings[place].1))?;
+            bindings.remove(place)?
         };
         item.binding()?.end();
         Some(())
@@ -214,9 +212,10 @@ impl<O: KernelObject> Port<O> {
         let mut state = self.state.lock();
         {
             let mut about = binding.state.lock();
-            if state.closed || about.ended {
+            if state.closed || about.ended || about.revoked {
                 return;
             }
+            about.revoked = signals.contains(Signals::REVOKED);
             about.seen |= signals;
             if mem::replace(&mut about.queued, true) {
                 return;
@@ -327,12 +326,16 @@ impl<O: KernelObject> Port<O> {
         }
     }
 
-    /// Takes the next packet, or parks the receiver.
+    /// Takes the next packet, or parks the receiver; nothing is handed to it any more once the lease is revoked.
     ///
     /// # Errors
     /// As for [`try_take`](Self::try_take); [`Error::LimitReached`] at [`MAX_PARKED`](crate::endpoint::MAX_PARKED).
     #[inline]
-    pub fn wait(&self, receiver: O::Receiver) -> Result<Wait<O::Caller>, Error> {
+    pub fn wait(
+        &self,
+        receiver: O::Receiver,
+        lease: Option<&Ref<Lease>>,
+    ) -> Result<Wait<O::Caller>, Error> {
         loop {
             match self.try_take(receiver.replies()) {
                 Err(Error::WouldWait) => {}
@@ -346,7 +349,7 @@ impl<O: KernelObject> Port<O> {
                 state.parked.make_room()
             };
             if room.is_ok() && state.queue.is_empty() {
-                return Ok(Wait::Parked(state.parked.park(receiver)));
+                return Ok(Wait::Parked(state.parked.park(receiver, lease)));
             }
             drop(state);
             receiver.replies().unreserve();
@@ -362,10 +365,20 @@ impl<O: KernelObject> Port<O> {
         self.signals.wait(Signals::READABLE, lease).await.map(drop)
     }
 
-    /// Takes a receiver out; `false` if it was handed a call, or woken, first.
+    /// Takes a receiver out; `false` if it was handed a call, or woken, first: then whoever is parked beside it is woken in its place.
     pub fn unpark(&self, ticket: Ticket) -> bool {
-        let parked = self.state.lock().parked.unpark(ticket);
-        parked.is_some()
+        let mut state = self.state.lock();
+        let own = state.parked.unpark(ticket);
+        let other = if own.is_none() && !state.queue.is_empty() {
+            state.parked.pop()
+        } else {
+            None
+        };
+        drop(state);
+        if let Some(other) = other {
+            other.wake();
+        }
+        own.is_some()
     }
 
     /// A receiver for a call of a bound endpoint.
@@ -385,7 +398,9 @@ impl<O: KernelObject> Port<O> {
             let bindings = state.bindings.take();
             (grave, Remains { bindings, queue })
         };
-        grave.bury(Contents::Port(remains));
+        if !(remains.bindings.0.is_empty() && remains.queue.is_empty()) {
+            grave.bury(Contents::Port(remains));
+        }
         loop {
             let receiver = self.state.lock().parked.pop();
             let Some(receiver) = receiver else { break };
@@ -397,96 +412,6 @@ impl<O: KernelObject> Port<O> {
 impl<O: KernelObject> Bindings<O> {
     fn take(&mut self) -> Self {
         Self(self.0.take())
-    }
-}
-
-impl<O: KernelObject> Ref<Port<O>> {
-    /// Brings a packet with this key whenever one of the signals becomes set; the calls of an endpoint that is bound for being readable, with
-    /// the key's lower half. Charged to `job`.
-    ///
-    /// # Errors
-    /// [`Error::BadArgument`] for no signals, or a key of more than 32 bits for calls; [`Error::WrongType`] for what has no signals, and for ports;
-    /// [`Error::NoRight`] without [`Rights::WAIT`], for calls [`Rights::RECEIVE`]; [`Error::Revoked`]; [`Error::BadState`] if the object is bound to this port, or the
-    /// endpoint to any; [`Error::LimitReached`] at [`MAX_BINDINGS`] or [`MAX_OBSERVERS`](crate::observers::MAX_OBSERVERS); [`Error::NoMemory`];
-    /// [`Error::PeerClosed`] once the port is closed.
-    pub fn bind(
-        &self,
-        job: &Ref<Job>,
-        entry: &Entry<O>,
-        mask: Signals,
-        key: u64,
-    ) -> Result<(), Error> {
-        let target = entry.object();
-        if mask.is_empty() {
-            return Err(Error::BadArgument);
-        }
-        if target.signals().is_none() || entry.object_type() == ObjectType::Port {
-            return Err(Error::WrongType);
-        }
-        let endpoint = target
-            .endpoint()
-            .filter(|_| mask.contains(Signals::READABLE));
-        entry.require(if endpoint.is_some() {
-            Rights::RECEIVE
-        } else {
-            Rights::WAIT
-        })?;
-        let call_key = match endpoint {
-            Some(_) => u32::try_from(key).map_err(|_| Error::BadArgument)?,
-            None => 0,
-        };
-        let object_id = target.header().id();
-        let item = {
-            let bytes = Ref::<Item<O>>::BYTES + 2 * OBSERVER_BYTES;
-            let binding = Binding {
-                port: self.downgrade(),
-                target: target.downgrade(),
-                object_id,
-                key,
-                mask,
-                calls: endpoint.is_some(),
-                lease: entry.lease().cloned(),
-                state: Mutex::new(BindingState::default()),
-            };
-            Item::create(Content::Binding(binding), job.charge_kernel(bytes)?)?
-        };
-        {
-            let mut state = self.state.lock();
-            if state.closed {
-                return Err(Error::PeerClosed);
-            }
-            let Err(place) = state
-                .bindings
-                .0
-                .binary_search_by_key(&object_id, |(id, _)| *id)
-            else {
-                return Err(Error::BadState);
-            };
-            state
-                .bindings
-                .0
-                .make_room(MAX_BINDINGS, Error::LimitReached)?;
-            state.bindings.0.insert(place, (object_id, item.clone()));
-        }
-        let Some(binding) = item.binding() else {
-            return Err(Error::BadState);
-        };
-        let bound = match endpoint {
-            Some(endpoint) => endpoint.bind(self, call_key),
-            None => Ok(()),
-        };
-        if let Err(error) = bound.and_then(|()| binding.observe(&item, target)) {
-            self.forget(object_id);
-            binding.end();
-            return Err(error);
-        }
-        if binding.state.lock().ended {
-            // Unbound on another core while it was being made.
-            binding.end();
-            return Ok(());
-        }
-        crate::refs::Wakeable::wake(&item);
-        Ok(())
     }
 }
 

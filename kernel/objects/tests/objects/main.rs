@@ -1,0 +1,10 @@
+//! Each kind of object against what it promises, and sequences of operations against models.
+#![cfg(not(loom))]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod jobs;
+mod leases;
+mod references;
+mod signals;
