@@ -37,6 +37,8 @@ pub mod pager;
 mod regions;
 pub mod space;
 mod store;
+#[cfg(test)]
+mod tests;
 pub mod vmo;
 mod wait;
 

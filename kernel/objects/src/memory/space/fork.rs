@@ -102,25 +102,34 @@ impl<M: Machine> Space<M> {
     fn next_inherited(&self, from: &mut u64) -> Option<Option<Inherited<M>>> {
         let state = self.lock();
         let region = state.regions.from(*from)?;
+        // One that was mapped meanwhile over what is done begins after that.
+        let address = region.address.max(*from);
+        let guards = Guards {
+            below: region.guards.below && address == region.address && region.start() >= *from,
+            above: region.guards.above,
+        };
         *from = region.end();
+        if address >= region.body_end() {
+            return Some(None);
+        }
         if region.life != Life::Live || region.vmo.is_revoked(region.key) {
             return Some(None);
         }
         // Beyond the end of a vmo that was cut there is nothing to inherit.
         let end = region.first.saturating_add(region.pages);
-        let pages = PageRange::new(region.first, end.min(region.vmo.pages()));
+        let pages = PageRange::new(region.page_at(address), end.min(region.vmo.pages()));
         if pages.is_empty() {
             return Some(None);
         }
         let shared = region.inherit == Inherit::Share || region.vmo.is_physical();
         Some(Some(Inherited {
-            address: region.address,
+            address,
             pages,
             vmo: region.vmo.clone(),
             access: region.access,
             limit: region.limit,
             inherit: region.inherit,
-            guards: region.guards,
+            guards,
             // A copy is the child's own: it cannot be taken back.
             lease: shared.then(|| region.vmo.lease_of(region.key)).flatten(),
         }))

@@ -1,0 +1,18 @@
+//! Memory objects on a modelled machine: frames with counted holders, page tables, and cores with translation caches that forget
+//! nothing by themselves.
+//!
+//! * `machine`: the model. Reaching a freed frame, writable and executable pages and wrong counts are panics there.
+//! * `run`: an executor that picks the next task at random, by a seed; a lost wake is a panic.
+//! * `sequences`: operations one after another, against a byte-level reference.
+//! * `races`: operations interleaved at their awaits. `threads`: the same on threads of the host.
+//! * `cases`: single properties, `paging`: pagers.
+
+extern crate std;
+
+mod cases;
+mod machine;
+mod paging;
+mod races;
+mod run;
+mod sequences;
+mod threads;
