@@ -254,20 +254,42 @@ impl Scheduler {
             .then(|| self.servers[server as usize].account.left.max(0) as u64)
     }
 
-    /// Queues an idle slot at `now`. The common case is here: best effort that has the core to itself.
+    /// Queues an idle slot at `now`.
     #[inline(always)]
     pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, record: &Slot, now: u64) {
-        let flags = record.flags.get();
-        if record.server.get() as u32 != FAIR
-            || flags & (flag::RELATIVE | flag::LENT | flag::MISSED | flag::THROTTLED) != 0
-            || !self.upper.is_empty()
-        {
-            return self.wake_contended(slots, slot, now);
+        if !self.wake_simply(slots, slot, record, now) {
+            self.wake_contended(slots, slot, now);
+        }
+    }
+
+    /// As [`wake`](Self::wake), in the common cases: best effort that has the core to itself, and a deadline that joins others. No
+    /// budget depends on `now`, which only statistics read. `false` in all others; nothing happens then.
+    #[inline(always)]
+    pub(crate) fn wake_simply(
+        &mut self,
+        slots: &[Slot],
+        slot: u32,
+        record: &Slot,
+        now: u64,
+    ) -> bool {
+        let server = record.server.get() as u32;
+        let simple = match server {
+            FAIR => self.upper.is_empty(),
+            OPEN => !self.open.is_empty(),
+            _ => false,
+        };
+        if !simple || record.has(flag::RELATIVE | flag::LENT | flag::MISSED | flag::THROTTLED) {
+            return false;
         }
         record.set_state(State::Queued);
         record.woken_at.set(now);
         self.count_ready();
-        self.fair.push(slots, slot, record);
+        if server == FAIR {
+            self.fair.push(slots, slot, record);
+        } else {
+            self.open.set(slot, record.deadline.get());
+        }
+        true
     }
 
     #[inline(always)]
@@ -525,19 +547,18 @@ impl Scheduler {
         self.queue(server);
     }
 
-    /// Whose turn it is, and whether the end of the poll must be timed even without statistics. The common cases are here: one
-    /// class alone.
+    /// Whose turn it is, and whether the poll must be timed even without statistics, though no event is pending. The common
+    /// cases are here: one class alone.
     #[inline(always)]
     pub(crate) fn next(&mut self, slots: &[Slot]) -> Option<(u32, bool)> {
-        let timed = !self.events.is_empty();
-        match (self.upper.len(), self.upper.first()) {
-            (0, _) => {
-                let slot = self.fair.first(slots)?;
-                Some((slot, timed || self.fair.is_weighted()))
-            }
-            (1, Some(OPEN)) => Some((self.open.first()?, timed)),
-            _ => self.next_contended(slots),
+        if self.upper.is_empty() {
+            let slot = self.fair.first(slots)?;
+            return Some((slot, self.fair.is_weighted()));
         }
+        if self.upper.len() == 1 && self.upper.first() == Some(OPEN) {
+            return Some((self.open.first()?, false));
+        }
+        self.next_contended(slots)
     }
 
     #[inline(never)]

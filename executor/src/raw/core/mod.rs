@@ -204,15 +204,16 @@ impl<P: Platform> Core<P> {
         let cell = self.local.0.get();
         // SAFETY: at home; this borrow ends before the poll below.
         let local = unsafe { &mut *cell };
+        let mut timed = P::STATS;
         if local.timers.first_time() != u64::MAX || local.sched.next_event() != u64::MAX {
-            self.expire_due();
+            timed |= self.expire_due();
         }
         // SAFETY: as above; `expire_due` is over.
         let local = unsafe { &mut *cell };
-        let Some((slot, timed)) = local.sched.next(&self.slots) else {
+        let Some((slot, timely)) = local.sched.next(&self.slots) else {
             return false;
         };
-        let timed = P::STATS || timed;
+        timed |= timely;
         if !P::STATS && timed {
             local.now = P::now();
         }
@@ -320,9 +321,9 @@ impl<P: Platform> Core<P> {
         }
     }
 
-    /// Some timer or event of the scheduler is set: looks whether one is due.
+    /// Some timer or event of the scheduler is set: looks whether one is due. Whether events are still to come.
     #[inline]
-    fn expire_due(&self) {
+    fn expire_due(&self) -> bool {
         // SAFETY: at home; the borrow ends before `expire`.
         let local = unsafe { &mut *self.local.0.get() };
         if !P::STATS {
@@ -331,6 +332,8 @@ impl<P: Platform> Core<P> {
         if local.timers.first_time().min(local.sched.next_event()) <= local.now {
             self.expire();
         }
+        // SAFETY: as above; `expire` is over.
+        unsafe { (*self.local.0.get()).sched.next_event() != u64::MAX }
     }
 
     /// Wakes whoever's timer is due, and lets the scheduler replenish.

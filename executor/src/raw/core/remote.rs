@@ -59,8 +59,12 @@ impl<P: Platform> Core<P> {
         match record.state() {
             State::Polling => local.rewoken = true,
             State::Idle => {
-                let now = self.wake_time(local, record);
-                local.sched.wake(&self.slots, slot, record, now);
+                let stamped = P::STATS && record.server.get() as u32 >= local.clock_from;
+                let now = local.now;
+                if stamped || !local.sched.wake_simply(&self.slots, slot, record, now) {
+                    let now = self.wake_time(local, record);
+                    local.sched.wake_contended(&self.slots, slot, now);
+                }
             }
             State::Moved => {
                 // Through the inbox even if that is this core's own: `local` is borrowed.
