@@ -1,0 +1,221 @@
+//! More and more of everything, in a job whose limits stop it.
+
+use alloc::vec::Vec;
+
+use abi::memory::{MapFlags, PAGE_BYTES, VmoOp};
+use abi::message::WORDS;
+use abi::process::JobLimits;
+use abi::{Call, Error, Rights};
+use rt::sys::message::Handles;
+use rt::sys::object::{Channel, Job, Notification, Object, Port, Process, Vmo};
+use rt::sys::process::{this_job, this_process};
+use rt::sys::thread;
+
+use crate::{Attack, Outcome, call, holds};
+
+/// Nothing may be had more often than this.
+const MANY: usize = 1 << 20;
+const FULL: &[Error] = &[Error::LimitReached, Error::NoMemory];
+
+pub(crate) const ATTACKS: &[Attack] = &[
+    Attack::refused("process-bomb", FULL, || {
+        let job = small_job()?;
+        let mut kept = Vec::new();
+        until_refused(|| keep(&mut kept, Process::create(&job, "bomb")?))
+    }),
+    Attack::refused("job-bomb", FULL, || {
+        let mut job = small_job()?;
+        let mut kept = Vec::new();
+        until_refused(|| {
+            let inner = job.create(&JobLimits::NONE)?;
+            keep(&mut kept, core::mem::replace(&mut job, inner))
+        })
+    }),
+    Attack::refused("kernel-memory-bomb", FULL, || {
+        let child = in_small_job()?;
+        until_refused(|| {
+            let own = Notification::create()?;
+            child.give(own.into_owned(), Rights::SIGNAL).map(drop)
+        })
+    }),
+    Attack::refused("memory-bomb", FULL, || {
+        let job = small_job()?;
+        let child = Process::create(&job, "memory")?;
+        let mut kept = Vec::new();
+        until_refused(|| {
+            let vmo = Vmo::create(PAGE_BYTES)?;
+            vmo.operate(VmoOp::Commit, 0, PAGE_BYTES)?;
+            rt::sys::memory::map_at(
+                &child,
+                &vmo,
+                &abi::memory::MapArgs {
+                    len: PAGE_BYTES,
+                    flags: MapFlags::WRITE.bits(),
+                    ..Default::default()
+                },
+            )?;
+            keep(&mut kept, vmo)
+        })
+    }),
+    Attack::refused("page-table-bomb", FULL, || {
+        let child = in_small_job()?;
+        let vmo = Vmo::create(PAGE_BYTES)?;
+        let mut at = 0x10_0000_0000;
+        until_refused(|| {
+            // Each needs page tables of its own.
+            at += 1 << 30;
+            rt::sys::memory::map_at(
+                &child,
+                &vmo,
+                &abi::memory::MapArgs {
+                    len: PAGE_BYTES,
+                    address: at,
+                    flags: (MapFlags::FIXED | MapFlags::COMMIT).bits(),
+                    ..Default::default()
+                },
+            )
+            .map(drop)
+        })
+    }),
+    Attack::refused(
+        "message-flood",
+        &[Error::QueueFull, Error::LimitReached, Error::NoMemory],
+        || {
+            let (here, _there) = Channel::create()?;
+            until_refused(|| here.write(&[0; 1024], &mut Handles::new()))
+        },
+    ),
+    Attack::refused(
+        "packet-flood",
+        &[Error::QueueFull, Error::LimitReached, Error::NoMemory],
+        || {
+            let port = Port::create()?;
+            until_refused(|| port.post(1, &[0; WORDS]))
+        },
+    ),
+    Attack::refused(
+        "channel-chain",
+        &[Error::QueueFull, Error::LimitReached, Error::NoMemory],
+        || {
+            // Ends inside of messages inside of ends.
+            let (mut here, there) = Channel::create()?;
+            let mut kept = Vec::new();
+            keep(&mut kept, there)?;
+            until_refused(|| {
+                let (next, inner) = Channel::create()?;
+                let mut handles = Handles::new();
+                let old = core::mem::replace(&mut here, next);
+                if handles.push(old).is_err() {
+                    return Err(Error::Unknown);
+                }
+                here.write(b"", &mut handles)?;
+                keep(&mut kept, inner)?;
+                if kept.len() > 1000 {
+                    return Err(Error::LimitReached);
+                }
+                Ok(())
+            })
+        },
+    ),
+    Attack::holds("floods-leave-nothing", || {
+        let before = this_job().usage()?.used;
+        for _ in 0..10 {
+            let job = small_job()?;
+            let mut kept = Vec::new();
+            let _ = until_refused(|| keep(&mut kept, Process::create(&job, "bomb")?));
+            drop(kept);
+            job.kill(0)?;
+        }
+        // Memory and processes; what the kernel keeps for later is not the job's.
+        for _ in 0..1000 {
+            let after = this_job().usage()?.used;
+            if after.processes <= before.processes && after.kernel_bytes <= before.kernel_bytes {
+                return Ok(0);
+            }
+            rt::sys::process::yield_now();
+        }
+        Ok(1)
+    }),
+    Attack::refused("thread-bomb", FULL, || {
+        let mut kept = Vec::new();
+        let notification = Notification::create()?;
+        let result = until_refused(|| {
+            let waiter = notification.duplicate(Rights::READ)?;
+            keep(
+                &mut kept,
+                thread::spawn_with(PAGE_BYTES, u32::MAX, move || {
+                    let _ = waiter.take_blocking(abi::FOREVER);
+                })?,
+            )
+        });
+        log::info!("{} threads", kept.len());
+        result
+    }),
+    Attack::refused("handle-bomb", FULL, || {
+        let notification = Notification::create()?;
+        let mut kept = Vec::new();
+        let result = until_refused(|| keep(&mut kept, notification.duplicate(Rights::READ)?));
+        log::info!("{} handles", kept.len());
+        result
+    }),
+    Attack::refused("mapping-bomb", FULL, || {
+        let vmo = Vmo::create(PAGE_BYTES)?;
+        let mut kept = Vec::new();
+        let result = until_refused(|| keep(&mut kept, vmo.map(0, PAGE_BYTES, MapFlags::empty())?));
+        log::info!("{} mappings", kept.len());
+        result
+    }),
+    Attack::refused("heap-bomb", FULL, || {
+        let mut kept: Vec<Vec<u8>> = Vec::new();
+        let result = until_refused(|| {
+            let mut block = Vec::new();
+            block.try_reserve(1 << 20).map_err(|_| Error::NoMemory)?;
+            block.resize(1 << 20, 1);
+            keep(&mut kept, block)
+        });
+        log::info!("{} MiB", kept.len());
+        drop(kept);
+        result
+    }),
+    Attack::holds("close-storm", || {
+        for _ in 0..10_000 {
+            drop(Port::create()?);
+        }
+        call(Call::Nop, [])
+    }),
+    Attack::holds("the-rest-still-works", || {
+        holds(this_process().status()?.ended == 0)
+    }),
+];
+
+/// A job that may have little.
+fn small_job() -> Result<Job, Error> {
+    this_job().create(&JobLimits {
+        memory_bytes: 256 << 10,
+        kernel_bytes: 256 << 10,
+        handles: 256,
+        processes: 32,
+        threads: 32,
+        reserved_ppm: 0,
+        weight: 1024,
+    })
+}
+
+fn in_small_job() -> Result<Process, Error> {
+    Process::create(&small_job()?, "child")
+}
+
+/// Does it until it is refused. An end without that would be a surprise.
+fn until_refused(mut step: impl FnMut() -> Result<(), Error>) -> Outcome {
+    for _ in 0..MANY {
+        step()?;
+    }
+    Ok(MANY as u64)
+}
+
+/// Keeps a thing alive.
+fn keep<T>(list: &mut Vec<T>, thing: T) -> Result<(), Error> {
+    list.try_reserve(1).map_err(|_| Error::NoMemory)?;
+    list.push(thing);
+    Ok(())
+}
