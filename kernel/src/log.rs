@@ -189,6 +189,15 @@ pub fn uptime_ns(ticks: u64) -> u64 {
     hal::time::ticks_to_ns(ticks.saturating_sub(hal::boot::boot_info().entry_ticks))
 }
 
+/// Waits until records have been written beyond the one numbered `sequence`.
+pub async fn grown(sequence: u64) {
+    match Follower::new() {
+        Some(follower) => follower.grown(Cursor::at(sequence)).await,
+        // Every place is taken: the caller looks again after a while instead.
+        None => crate::exec::sleep(core::time::Duration::from_millis(500)).await,
+    }
+}
+
 /// A place among those who are told when the log grows.
 pub struct Follower(&'static Seat);
 

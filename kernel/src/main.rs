@@ -6,6 +6,7 @@
 //! - [`log`]: the ring that `dmesg` reads, and who follows it.
 //! - [`serial`], [`keyboard`], [`screen`] (with [`bochs_display`] where firmware set no mode): the devices a person uses, each a few tasks around a server library.
 //! - [`monitor`]: names tasks that hold a core too long.
+//! - [`process`]: what runs in ring 3. [`tables`]: what it may read of the system.
 //! - [`system`]: what the shell may ask, answered from the kernel's own tables.
 //! - [`selftest`]: faults and races provoked on purpose (`selftest=` on the command line), for the test suite.
 //!
@@ -30,12 +31,14 @@ mod machine;
 mod monitor;
 mod options;
 mod output;
+mod process;
 mod screen;
 mod selftest;
 mod serial;
 mod shells;
 mod start;
 mod system;
+mod tables;
 mod user_test;
 mod user_tables_test;
 

@@ -134,6 +134,7 @@ async fn start_services() {
     bench::start();
     step_done("services");
     log_steps();
+    exec::spawn_best_effort("first process", CoreId::FIRST, crate::process::start());
     selftest::run_all().await;
 }
 

@@ -16,7 +16,7 @@ use proto::{
     TaskState, Text, TimeInfo,
 };
 
-use crate::log::{Follower, Step};
+use crate::log::Step;
 use crate::{exec, log, screen};
 
 /// The running kernel.
@@ -301,11 +301,7 @@ impl System for KernelSystem {
     }
 
     async fn log_grown(&self, cursor: Cursor) {
-        match Follower::new() {
-            Some(follower) => follower.grown(log_ring::Cursor::at(cursor.0)).await,
-            // Every place is taken: look again after a while instead.
-            None => exec::sleep(Duration::from_millis(500)).await,
-        }
+        log::grown(cursor.0).await;
     }
 
     async fn memory(&self) -> MemoryInfo {

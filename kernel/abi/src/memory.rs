@@ -26,6 +26,8 @@ bitflags! {
         const COMMIT = 1 << 3;
         /// An unmapped page stays free below and above.
         const GUARDS = 1 << 4;
+        /// A fork shares the memory instead of copying it when it is written.
+        const SHARED = 1 << 5;
     }
 }
 

@@ -4,6 +4,7 @@
 //! is safe and [`percpu::this`] works. [`protection::report`] logs which protections are on.
 
 pub mod backtrace;
+pub mod entropy;
 pub(crate) mod exception;
 pub mod features;
 pub mod idt;

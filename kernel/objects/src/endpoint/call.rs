@@ -80,6 +80,40 @@ impl<O: KernelObject> InFlight<'_, O> {
     }
 }
 
+/// What a call under way is found again by, by whoever keeps its endpoint and its caller's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallRecord {
+    id: CallId,
+    place: Option<(u64, u64)>,
+}
+
+impl<O: KernelObject> InFlight<'_, O> {
+    /// Leaves the call to go on by itself; [`Endpoint::resume`] takes it up again, which whoever has the record must do to end it.
+    #[inline]
+    #[must_use]
+    pub fn leave(self) -> CallRecord {
+        let record = CallRecord {
+            id: self.id,
+            place: self.place,
+        };
+        core::mem::forget(self);
+        record
+    }
+}
+
+impl<O: KernelObject> Endpoint<O> {
+    /// Takes up a call that was [left](InFlight::leave), of this endpoint and this caller.
+    #[inline]
+    pub fn resume<'a>(&'a self, slot: &'a CallSlot, record: CallRecord) -> InFlight<'a, O> {
+        InFlight {
+            endpoint: self,
+            slot,
+            id: record.id,
+            place: record.place,
+        }
+    }
+}
+
 impl<O: KernelObject> Drop for InFlight<'_, O> {
     #[inline]
     fn drop(&mut self) {

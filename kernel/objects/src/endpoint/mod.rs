@@ -23,7 +23,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use abi::{Error, ObjectType, Rights, Signals, message::MAX_WAITING_CALLS};
 use spin::Mutex;
 
-pub use call::{Arrival, Called, Delivery, Handed, InFlight, Receive};
+pub use call::{Arrival, CallRecord, Called, Delivery, Handed, InFlight, Receive};
 pub use parking::{MAX_PARKED, Ticket};
 pub(crate) use parking::{ParkedReceiver, Parking};
 pub use replies::{Claimed, Reply, ReplyTable, Token};

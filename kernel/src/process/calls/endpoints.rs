@@ -1,0 +1,185 @@
+//! Endpoints, and calls that carry bytes and handles.
+
+use abi::message::{BufferArgs, LongArgs, Kind, Lengths, MAX_HANDLES};
+use abi::{Call, Error, Handle, ObjectType, Rights};
+use alloc::boxed::Box;
+use objects::channel::Message;
+use objects::endpoint::{Called, Endpoint, Token};
+use objects::refs::Ref;
+use zerocopy::IntoBytes;
+
+use super::channels::{byte_count, handles_at};
+use super::{Arguments, install, rights, typed};
+use crate::process::object::{Caller, Object};
+use crate::process::outcome::Results;
+use crate::process::run::until;
+use crate::process::thread::Thread;
+use crate::process::{dispatch, memory};
+
+pub(super) async fn call(
+    thread: &Ref<Thread>,
+    call: Call,
+    [first, second, third, ..]: Arguments,
+) -> Result<Results, Error> {
+    match call {
+        Call::EndpointCreate => {
+            let endpoint = Endpoint::create(thread.process.account())?;
+            Ok((install(thread, Object::Endpoint(endpoint))?, 0))
+        }
+        Call::EndpointMint => {
+            let entry = typed(thread, first, ObjectType::Endpoint, Rights::RECEIVE)?;
+            let badge = u32::try_from(second).map_err(|_| Error::BadArgument)?;
+            let minted = entry.mint(badge, rights(third)?)?;
+            Ok((thread.process.handles.insert(minted)?.0, 0))
+        }
+        Call::CallLong => call_long(thread, first, second, third).await,
+        Call::ReplyLong => reply_long(thread, first, second).await,
+        Call::MessageRead => {
+            let space = &thread.process.space;
+            let buffer: BufferArgs = memory::read(space, second).await?;
+            let Caller(caller) = thread.process.replies.caller(Token(first))?;
+            let Some(message) = caller.message.lock().take() else {
+                return Err(Error::BadState);
+            };
+            let lengths = message.lengths();
+            if u64::from(lengths.bytes) > buffer.bytes_len
+                || u64::from(lengths.handles) > buffer.handles_len
+            {
+                *caller.message.lock() = Some(message);
+                return Ok((Error::BufferTooSmall.to_raw(), lengths.to_raw()));
+            }
+            unpack(thread, message, buffer.bytes, buffer.handles).await?;
+            Ok((lengths.to_raw(), 0))
+        }
+        _ => Err(Error::Unknown),
+    }
+}
+
+/// Makes a message of what `args` say, handles included.
+async fn pack(thread: &Thread, args: &LongArgs) -> Result<Box<Message<Object>>, Error> {
+    let mut handles = [Handle::NONE; MAX_HANDLES];
+    let handles = handles_at(thread, &mut handles, args.handles, args.handles_len).await?;
+    let mut message = Message::new(
+        thread.process.account(),
+        byte_count(args.bytes_len)?,
+        handles.len(),
+    )?;
+    memory::copy_in(&thread.process.space, message.bytes_mut(), args.bytes).await?;
+    message.put_handles(thread.process.handles.take(handles)?)?;
+    Ok(message)
+}
+
+/// Puts a message where the caller wants it, in its memory and its table.
+async fn unpack(
+    thread: &Thread,
+    mut message: Box<Message<Object>>,
+    bytes: u64,
+    handles: u64,
+) -> Result<(), Error> {
+    let space = &thread.process.space;
+    memory::copy_out(space, bytes, message.bytes()).await?;
+    let count = message.lengths().handles as usize;
+    let mut installed = [Handle::NONE; MAX_HANDLES];
+    let place = installed.get_mut(..count).ok_or(Error::OutOfRange)?;
+    memory::copy_out(space, handles, place.as_bytes()).await?;
+    let mut room = thread.process.handles.reserve(count)?;
+    let mut index = 0;
+    message.install_handles(&mut room, |handle| {
+        if let Some(slot) = place.get_mut(index) {
+            *slot = handle;
+        }
+        index += 1;
+    });
+    memory::copy_out(space, handles, place.as_bytes()).await
+}
+
+async fn call_long(
+    thread: &Ref<Thread>,
+    handle: u64,
+    deadline_ns: u64,
+    args: u64,
+) -> Result<Results, Error> {
+    let entry = typed(thread, handle, ObjectType::Endpoint, Rights::CALL)?;
+    let Object::Endpoint(endpoint) = entry.object() else {
+        return Err(Error::WrongType);
+    };
+    let args: LongArgs = memory::read(&thread.process.space, args).await?;
+    let message = pack(thread, &args).await?;
+    let lengths = message.lengths();
+    *thread.message.lock() = Some(message);
+    let clear = Clear(thread);
+    let core = thread.core.index() as u32;
+    let caller = Caller(thread.clone());
+    let Called { in_flight, handed } = endpoint.call(&caller, entry.badge(), deadline_ns, core)?;
+    let mut helper = None;
+    if let Some(handed) = handed {
+        let mut words = [0; abi::message::WORDS];
+        words[0] = lengths.to_raw();
+        dispatch::hand(handed, Kind::LongCall, &words, core, false, &mut helper);
+    }
+    let answer = until(
+        deadline_ns,
+        in_flight.answered(entry.lease().map(|lease| &**lease)),
+    );
+    let answer = match helper {
+        Some(task) => executor::lend::<hal::platform::KernelPlatform, _>(task, answer).await,
+        None => answer.await,
+    };
+    match answer.or_else(|| in_flight.try_answer()) {
+        Some(Ok(())) => {}
+        Some(Err(error)) => return Err(error),
+        None => return Err(Error::TimedOut),
+    }
+    let answer = thread.message.lock().take();
+    drop(clear);
+    let Some(answer) = answer else {
+        // Answered with words alone: they are the bytes.
+        let words = *thread.context.lock().words();
+        let bytes = words.as_bytes();
+        let len = bytes.len().min(usize::try_from(args.answer_bytes_capacity).unwrap_or(usize::MAX));
+        let bytes = bytes.get(..len).unwrap_or(bytes);
+        memory::copy_out(&thread.process.space, args.answer_bytes, bytes).await?;
+        let lengths = Lengths {
+            bytes: len as u32,
+            handles: 0,
+        };
+        return Ok((lengths.to_raw(), 0));
+    };
+    let lengths = answer.lengths();
+    if u64::from(lengths.bytes) > args.answer_bytes_capacity
+        || u64::from(lengths.handles) > args.answer_handles_capacity
+    {
+        return Ok((Error::BufferTooSmall.to_raw(), lengths.to_raw()));
+    }
+    unpack(thread, answer, args.answer_bytes, args.answer_handles).await?;
+    Ok((lengths.to_raw(), 0))
+}
+
+/// Takes what is left of a thread's message away when its call is over, however.
+struct Clear<'a>(&'a Ref<Thread>);
+
+impl Drop for Clear<'_> {
+    fn drop(&mut self) {
+        let message = self.0.message.lock().take();
+        drop(message);
+    }
+}
+
+async fn reply_long(thread: &Ref<Thread>, token: u64, args: u64) -> Result<Results, Error> {
+    let args: LongArgs = memory::read(&thread.process.space, args).await?;
+    let message = pack(thread, &args).await?;
+    let claimed = thread.process.replies.take(Token(token))?.claim()?;
+    let mut before = None;
+    if let Some(Caller(caller)) = claimed.caller() {
+        let lengths = message.lengths();
+        before = caller.message.lock().replace(message);
+        // For a caller that made a short call: the answer does not fit, and it learns how much it would have been.
+        let mut context = caller.context.lock();
+        context.set_results(Error::BufferTooSmall.to_raw(), lengths.to_raw());
+    }
+    if let Some(waker) = claimed.finish(Ok(())) {
+        waker.wake();
+    }
+    drop(before);
+    Ok((0, 0))
+}

@@ -1,0 +1,72 @@
+//! Processes: what runs in ring 3, and what it may ask of the kernel.
+//!
+//! A newcomer's tour, from the outside in:
+//! - [`process`]: an address space, a handle table, threads, and how they end.
+//! - [`thread`]: a thread's registers and where it is at home. [`run`] is its life: a future that an executor polls. A poll enters
+//!   ring 3 and comes back for a system call, an exception or an interrupt; there is no kernel stack per thread.
+//! - [`gate`]: system calls answered without leaving the gate. [`dispatch`] and [`calls`]: all others. A call never waits
+//!   inside the kernel: it is answered at once, or says what it waits for ([`outcome::WaitFor`]); the life awaits that and
+//!   asks again with the same registers. So a call is a plain function, and a thread's future stays small.
+//! - [`ipc`]: calls between processes. On one core the caller's poll enters the server's thread itself: its deadline and its
+//!   budget go along, and no dispatch lies between.
+//! - [`memory`]: frames and page tables under `objects::memory`; user copies that bring pages in.
+//! - [`timers`], [`reaper`]: the kernel's own tasks for timer objects and for what ended processes leave behind.
+//! - [`first`]: starting the first process.
+//!
+//! What must hold: nothing ring 3 does panics; no lock is held over an await; a thread's registers are touched only by the poll that runs it, or
+//! while it is stopped; an ended thread's handles and memory go in bounded steps.
+
+mod calls;
+mod clock;
+mod crash;
+mod dispatch;
+mod first;
+mod gate;
+mod job;
+mod list;
+mod memory;
+mod object;
+mod outcome;
+#[allow(clippy::module_inception)] // the thing itself
+pub mod process;
+mod random;
+mod reaper;
+mod reservation;
+mod run;
+mod simple;
+mod thread;
+mod timers;
+
+/// Opens the gate, and starts the first process, if there is to be one.
+pub async fn start() {
+    gate::open();
+    reaper::start();
+    timers::start();
+    let words = crate::options::options().words.text("init");
+    let line = match words {
+        Some("off") => return,
+        Some(line) => line,
+        None => first::MANAGER,
+    };
+    let mut arguments = heapless::Vec::<&str, 16>::new();
+    for word in line.split_ascii_whitespace() {
+        if arguments.push(word).is_err() {
+            ::log::warn!(target: "process", "init has more than 16 words: the rest is left out");
+            break;
+        }
+    }
+    let Some(&path) = arguments.first() else {
+        return;
+    };
+    match first::start(path, &arguments).await {
+        Ok(process) => {
+            let ended = process.signals.wait(abi::Signals::ENDED, None).await;
+            drop(ended);
+            let code = process.exit_code().unwrap_or(0);
+            ::log::info!(target: "process", "{path} has ended with {code}");
+        }
+        // Without being asked for there need not be one.
+        Err(first::CannotStart::NoPrograms | first::CannotStart::NoSuchProgram) if words.is_none() => {}
+        Err(error) => ::log::error!(target: "process", "{path} cannot be started: {error}"),
+    }
+}

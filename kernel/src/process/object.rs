@@ -1,0 +1,218 @@
+//! All kinds of objects that a handle can be for.
+
+use abi::{ObjectType, Rights, Signals};
+use objects::KernelObject;
+use objects::capability;
+use objects::channel::Channel;
+use objects::endpoint::{self, CallSlot, ReplyTable};
+use objects::graveyard::Graveyard;
+use objects::job::Job;
+use objects::lease::Lease;
+use objects::notification::Notification;
+use objects::object::Header;
+use objects::port::Port;
+use objects::refs::{Ref, WeakRef};
+use objects::signals::SignalState;
+use objects::timer::Timer;
+
+use super::job::JobObject;
+use super::memory::{PagerObject, VmoObject};
+use super::process::Process;
+use super::reservation::ReservationObject;
+use super::simple::Simple;
+use super::thread::{Place, Resume, Thread};
+
+/// A handle's worth of an object.
+pub type Capability = capability::Capability<Object>;
+/// A copy of it for the length of a system call.
+pub type Entry = capability::Entry<Object>;
+/// A process's handles.
+pub type Handles = objects::handle::HandleTable<Object>;
+
+macro_rules! objects {
+    ($($name:ident($type:ty),)+) => {
+        /// An object.
+        #[derive(Clone)]
+        #[allow(missing_docs)] // named as the types of `abi::ObjectType`
+        pub enum Object {
+            $($name(Ref<$type>),)+
+        }
+
+        /// An object that is not kept.
+        #[derive(Clone)]
+        #[allow(missing_docs)]
+        pub enum WeakObject {
+            $($name(WeakRef<$type>),)+
+        }
+
+        impl Object {
+            fn get_header(&self) -> &Header {
+                match self {
+                    $(Self::$name(object) => object.header(),)+
+                }
+            }
+
+            fn to_weak(&self) -> WeakObject {
+                match self {
+                    $(Self::$name(object) => WeakObject::$name(object.downgrade()),)+
+                }
+            }
+        }
+
+        impl WeakObject {
+            fn to_object(&self) -> Option<Object> {
+                Some(match self {
+                    $(Self::$name(object) => Object::$name(object.upgrade()?),)+
+                })
+            }
+        }
+    };
+}
+
+objects! {
+    Process(Process),
+    Thread(Thread),
+    Vmo(VmoObject),
+    Channel(Channel<Object>),
+    Endpoint(endpoint::Endpoint<Object>),
+    Notification(Notification),
+    Port(Port<Object>),
+    Timer(Timer),
+    Job(JobObject),
+    Pager(PagerObject),
+    Reservation(ReservationObject),
+    Lease(Lease),
+    Simple(Simple),
+}
+
+/// A thread as one who calls endpoints.
+#[derive(Clone)]
+pub struct Caller(pub Ref<Thread>);
+
+impl endpoint::Caller for Caller {
+    fn calls(&self) -> &CallSlot {
+        &self.0.calls
+    }
+}
+
+/// A thread as one who receives calls.
+pub struct Receiver(pub Ref<Thread>);
+
+impl endpoint::Receiver for Receiver {
+    type Caller = Caller;
+
+    fn replies(&self) -> &ReplyTable<Caller> {
+        &self.0.process.replies
+    }
+
+    fn core(&self) -> u32 {
+        self.0.core.index() as u32
+    }
+
+    fn wake(self) {
+        if self.0.go(Place::Parked, Place::Leaving) {
+            self.0.send_home(Resume::Ask);
+        }
+    }
+}
+
+static GRAVEYARD: Graveyard<Object> = Graveyard::new();
+
+impl KernelObject for Object {
+    type Weak = WeakObject;
+    type Caller = Caller;
+    type Receiver = Receiver;
+
+    fn header(&self) -> &Header {
+        self.get_header()
+    }
+
+    fn signals(&self) -> Option<&SignalState> {
+        Some(match self {
+            Self::Process(object) => &object.signals,
+            Self::Thread(object) => &object.signals,
+            Self::Channel(object) => object.signals(),
+            Self::Endpoint(object) => object.signals(),
+            Self::Notification(object) => object.signals(),
+            Self::Port(object) => object.signals(),
+            Self::Timer(object) => object.signals(),
+            Self::Job(object) => &object.signals,
+            Self::Lease(object) => object.signals(),
+            Self::Pager(object) => object.signals(),
+            Self::Vmo(_) | Self::Reservation(_) | Self::Simple(_) => return None,
+        })
+    }
+
+    fn downgrade(&self) -> WeakObject {
+        self.to_weak()
+    }
+
+    fn upgrade(weak: &WeakObject) -> Option<Self> {
+        weak.to_object()
+    }
+
+    fn channel(&self) -> Option<&Ref<Channel<Self>>> {
+        match self {
+            Self::Channel(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
+    fn endpoint(&self) -> Option<&Ref<endpoint::Endpoint<Self>>> {
+        match self {
+            Self::Endpoint(endpoint) => Some(endpoint),
+            _ => None,
+        }
+    }
+
+    fn handle_opened(&self, rights: Rights) {
+        if let Self::Endpoint(endpoint) = self {
+            endpoint.handle_opened(rights);
+        }
+    }
+
+    fn handle_closed(&self, rights: Rights) {
+        if let Self::Endpoint(endpoint) = self {
+            endpoint.handle_closed(rights);
+        }
+    }
+
+    fn last_handle_closed(&self) {
+        match self {
+            Self::Channel(channel) => channel.close(),
+            Self::Endpoint(endpoint) => endpoint.close(),
+            Self::Port(port) => port.close(),
+            Self::Pager(pager) => pager.close(),
+            Self::Timer(timer) => {
+                timer.set(abi::FOREVER);
+            }
+            // A process or thread runs on without handles, a job counts on, memory stays mapped.
+            _ => {}
+        }
+    }
+
+    fn graveyard() -> &'static Graveyard<Self> {
+        &GRAVEYARD
+    }
+}
+
+impl Object {
+    /// What kind it is.
+    pub fn object_type(&self) -> ObjectType {
+        self.header().object_type()
+    }
+
+    /// What it shows now.
+    pub fn signals_now(&self) -> Signals {
+        self.signals()
+            .map_or(Signals::empty(), |signals| signals.get())
+    }
+
+    /// The account it is for, if it is a job.
+    pub fn job(&self) -> Option<&Ref<Job>> {
+        match self {
+            Self::Job(job) => Some(&job.account),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a system call comes to.
+
+use abi::{Call, Error};
+use objects::refs::Ref;
+
+use super::thread::Thread;
+
+/// Two results, for `rax` and `rdx`.
+pub type Results = (u64, u64);
+
+/// What becomes of the thread that made a system call.
+pub enum Outcome {
+    /// It goes on with these results.
+    Done(Results),
+    /// It goes on; its registers hold what they shall.
+    Set,
+    /// It goes on with an error.
+    Failed(Error),
+    /// The call may take long or wait: `calls` has it.
+    Long(Call),
+    /// It waits for the answer to its pending call.
+    Answer,
+    /// The same, and this thread of its core answers, in the caller's poll.
+    Enter(Ref<Thread>),
+    /// It waits for a call or packet, parked where others can lend it their poll.
+    Parked,
+    /// It is parked, and the thread below, which it has just answered, goes on.
+    ParkedBack,
+    /// It has answered the thread below, and both go on.
+    Back,
+    /// Others of the same urgency go first.
+    Yield,
+    /// The thread is over.
+    End,
+}
+
+impl From<Result<Results, Error>> for Outcome {
+    fn from(result: Result<Results, Error>) -> Self {
+        match result {
+            Ok(results) => Self::Done(results),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<Result<u64, Error>> for Outcome {
+    fn from(result: Result<u64, Error>) -> Self {
+        Self::from(result.map(|rax| (rax, 0)))
+    }
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}

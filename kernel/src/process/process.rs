@@ -1,0 +1,285 @@
+//! A process: an address space, handles, threads, and how they end.
+
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use abi::process::{KILLED, MAX_NAME_BYTES, ProcessInfo};
+use abi::{Error, ObjectType, Signals};
+use objects::endpoint::ReplyTable;
+use objects::job::Charge;
+use objects::object::Header;
+use objects::refs::{Ref, WeakRef};
+use objects::signals::SignalState;
+use spin::Mutex;
+
+use super::job::{JobObject, WeakJob};
+use super::list::WeakList;
+use super::memory::{AddressSpace, ProcessTables};
+use super::object::{Caller, Handles, Object};
+use super::thread::Thread;
+use super::reaper;
+
+/// Every process there is.
+static ALL: Mutex<WeakList<Process>> = Mutex::new(WeakList::new());
+
+/// How far a process's life is.
+mod state {
+    /// It may have threads.
+    pub const ALIVE: u8 = 0;
+    /// Its threads end; it gets no new ones.
+    pub const ENDING: u8 = 1;
+    /// It has none.
+    pub const ENDED: u8 = 2;
+}
+
+/// A process.
+pub struct Process {
+    header: Header,
+    name: heapless::String<MAX_NAME_BYTES>,
+    job: WeakJob,
+    account: Ref<objects::job::Job>,
+    /// What it holds.
+    pub handles: Handles,
+    /// Calls it has to answer.
+    pub replies: ReplyTable<Caller>,
+    /// Its memory.
+    pub space: AddressSpace,
+    /// Ended.
+    pub signals: SignalState,
+    threads: Mutex<WeakList<Thread>>,
+    running: AtomicUsize,
+    state: AtomicU8,
+    exit_code: AtomicI32,
+    exceptions: Mutex<Option<Object>>,
+    /// Processor time of threads that are over, in ticks.
+    past_cpu_ticks: AtomicU64,
+    /// System calls made.
+    pub system_calls: AtomicU64,
+    _member: Charge,
+    /// For itself.
+    own: spin::Once<WeakRef<Process>>,
+}
+
+impl Process {
+    /// An empty process under a job.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`], [`Error::LimitReached`], [`Error::Dying`], [`Error::BadArgument`] for a name that is too long.
+    pub fn create(job: &Ref<JobObject>, name: &str) -> Result<Ref<Self>, Error> {
+        let account = job.account.clone();
+        let member = account.charge_processes(1)?;
+        let header = Header::new(
+            ObjectType::Process,
+            &account,
+            Ref::<Self>::BYTES + Handles::EXTRA_BYTES,
+        )?;
+        let space = super::memory::new_space(&account)?;
+        let process = Ref::try_new(Self {
+            header,
+            name: heapless::String::try_from(name).map_err(|_| Error::BadArgument)?,
+            job: job.downgrade(),
+            handles: Handles::new(&account)?,
+            replies: ReplyTable::new(&account),
+            space,
+            signals: SignalState::new(Signals::empty()),
+            threads: Mutex::new(WeakList::new()),
+            running: AtomicUsize::new(0),
+            state: AtomicU8::new(state::ALIVE),
+            exit_code: AtomicI32::new(0),
+            exceptions: Mutex::new(None),
+            past_cpu_ticks: AtomicU64::new(0),
+            system_calls: AtomicU64::new(0),
+            _member: member,
+            account,
+            own: spin::Once::new(),
+        })?;
+        process.own.call_once(|| process.downgrade());
+        job.adopt(&process)?;
+        ALL.lock().add(&process)?;
+        Ok(process)
+    }
+
+    /// What every object has.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u64 {
+        self.header.id()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The account that pays for it.
+    pub fn account(&self) -> &Ref<objects::job::Job> {
+        &self.account
+    }
+
+    /// The job it lives under, if that is still known to anybody.
+    pub fn job(&self) -> Option<Ref<JobObject>> {
+        self.job.upgrade()
+    }
+
+    /// Its page tables.
+    pub fn tables(&self) -> &ProcessTables {
+        self.space.tables()
+    }
+
+    /// Counts one more thread.
+    ///
+    /// # Errors
+    /// [`Error::Dying`] once it is ending; [`Error::NoMemory`].
+    pub fn thread_begins(&self, thread: &Ref<Thread>) -> Result<(), Error> {
+        let mut threads = self.threads.lock();
+        if self.state.load(Ordering::Acquire) != state::ALIVE {
+            return Err(Error::Dying);
+        }
+        threads.add(thread)?;
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// A thread is over. The last one's end is the process's.
+    pub fn thread_ended(&self, thread: &Thread) {
+        self.past_cpu_ticks
+            .fetch_add(thread.cpu_ticks.load(Ordering::Relaxed), Ordering::Relaxed);
+        thread.signals.set(Signals::ENDED);
+        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let own = {
+                // With the lock, so that no thread begins at the same time.
+                let _threads = self.threads.lock();
+                if self.running.load(Ordering::Acquire) != 0 {
+                    return;
+                }
+                self.state.store(state::ENDED, Ordering::Release);
+                self.own.get().and_then(WeakRef::upgrade)
+            };
+            match own {
+                Some(own) => reaper::clean_up(own),
+                None => self.finish(),
+            }
+        }
+    }
+
+    /// Everything it held is gone: whoever waits for its end learns of it.
+    pub fn finish(&self) {
+        self.signals.set(Signals::ENDED);
+    }
+
+    /// Whether it is ending or has ended.
+    pub fn is_ending(&self) -> bool {
+        self.state.load(Ordering::Acquire) != state::ALIVE
+    }
+
+    /// Ends it with this exit code; the first one counts. Its threads are over as soon as their cores come to it.
+    pub fn kill(&self, exit_code: i32) {
+        {
+            let _threads = self.threads.lock();
+            let first = self
+                .state
+                .compare_exchange(
+                    state::ALIVE,
+                    state::ENDING,
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
+                )
+                .is_ok();
+            if !first {
+                return;
+            }
+            self.exit_code.store(exit_code, Ordering::Release);
+        }
+        let mut any = false;
+        let mut place = 0;
+        loop {
+            let next = self.threads.lock().next(place);
+            let Some((after, thread)) = next else { break };
+            place = after;
+            any = true;
+            thread.kill();
+        }
+        if !any && self.running.load(Ordering::Acquire) == 0 {
+            // It never ran.
+            self.state.store(state::ENDED, Ordering::Release);
+            if let Some(own) = self.own.get().and_then(WeakRef::upgrade) {
+                reaper::clean_up(own);
+            }
+        }
+    }
+
+    /// Kills it from outside.
+    pub fn kill_by(&self, exit_code: Option<i32>) {
+        self.kill(exit_code.unwrap_or(KILLED));
+    }
+
+    /// Itself, to be kept.
+    pub fn keep(&self) -> Option<Ref<Self>> {
+        self.own.get().and_then(WeakRef::upgrade)
+    }
+
+    /// The core its first thread lives on.
+    pub fn first_core(&self) -> Option<u16> {
+        let first = self.threads.lock().next(0);
+        first.map(|(_, thread)| thread.core.index() as u16)
+    }
+
+    /// What it ended with, once it has ended.
+    pub fn exit_code(&self) -> Option<i32> {
+        (self.state.load(Ordering::Acquire) == state::ENDED)
+            .then(|| self.exit_code.load(Ordering::Acquire))
+    }
+
+    /// Where reports of its crashes go.
+    pub fn exceptions(&self) -> Option<Object> {
+        self.exceptions.lock().clone()
+    }
+
+    /// Sets where reports of its crashes go.
+    pub fn set_exceptions(&self, channel: Option<Object>) {
+        let before = core::mem::replace(&mut *self.exceptions.lock(), channel);
+        drop(before);
+    }
+
+    /// How it is.
+    pub fn info(&self) -> ProcessInfo {
+        let mut name = [0; 48];
+        for (place, byte) in name.iter_mut().zip(self.name.bytes()) {
+            *place = byte;
+        }
+        let mut cpu_ticks = self.past_cpu_ticks.load(Ordering::Relaxed);
+        let mut place = 0;
+        loop {
+            let next = self.threads.lock().next(place);
+            let Some((after, thread)) = next else { break };
+            place = after;
+            cpu_ticks += thread.cpu_ticks.load(Ordering::Relaxed);
+        }
+        let exit_code = self.exit_code();
+        ProcessInfo {
+            id: self.id(),
+            ended: u32::from(exit_code.is_some()),
+            exit_code: exit_code.unwrap_or(0),
+            threads: self.running.load(Ordering::Relaxed) as u64,
+            handles: self.handles.len() as u64,
+            mapped_bytes: self.space.mapped_bytes(),
+            resident_bytes: self.space.resident_bytes(),
+            cpu_ns: hal::time::ticks_to_ns(cpu_ticks),
+            system_calls: self.system_calls.load(Ordering::Relaxed),
+            name,
+        }
+    }
+}
+
+/// Calls `visit` with every process, oldest first.
+pub fn for_each(mut visit: impl FnMut(&Process)) {
+    let mut place = 0;
+    loop {
+        let next = ALL.lock().next(place);
+        let Some((after, process)) = next else { break };
+        place = after;
+        visit(&process);
+    }
+}

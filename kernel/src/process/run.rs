@@ -1,0 +1,327 @@
+//! A thread's life: the future that an executor polls.
+//!
+//! [`run`] is what happens within one poll: enter ring 3, come back, answer, enter again. It stops when something more urgent waits
+//! or something must be awaited, and [`live`] awaits that. A poll may run other threads than its own: those of servers that its
+//! thread called ([`Riders`]).
+
+use core::future::{Future, poll_fn};
+use core::sync::atomic::Ordering;
+use core::task::Poll;
+
+use abi::{Call, Error};
+use hal::mem::user_tables;
+use hal::platform::KernelPlatform;
+use hal::user::{self, Exit, InterruptsOff};
+use objects::memory::Touch;
+use objects::refs::Ref;
+
+use super::outcome::Outcome;
+use super::thread::{Place, Resume, Thread};
+use super::{calls, clock, crash, dispatch};
+use crate::exec;
+
+/// Most servers that call one another within one caller's poll. One more goes the long way, through its own task.
+const MOST_RIDERS: usize = 6;
+/// What a thread's future takes, about: charged with the thread.
+pub const FUTURE_BYTES: u64 = 1024;
+
+/// The threads that a task runs: its own, and on top of it servers' that are answering a call of the one below.
+struct Riders {
+    own: Ref<Thread>,
+    lent: heapless::Vec<Ref<Thread>, MOST_RIDERS>,
+}
+
+impl Riders {
+    fn top(&self) -> &Ref<Thread> {
+        self.lent.last().unwrap_or(&self.own)
+    }
+
+    /// Who waits for what the top thread answers.
+    fn below(&self) -> Option<&Ref<Thread>> {
+        match self.lent.len() {
+            0 => None,
+            1 => Some(&self.own),
+            depth => self.lent.get(depth - 2),
+        }
+    }
+
+    /// Sends every lent thread home: the top one does there what `resume` says, those below it, and afterwards the own one, wait for
+    /// the answer to their calls. `false` if none was lent.
+    fn send_all_home(&mut self, mut resume: Resume) -> bool {
+        let mut any = false;
+        while let Some(rider) = self.lent.pop() {
+            rider.send_home(resume);
+            resume = Resume::Answer;
+            any = true;
+        }
+        any
+    }
+}
+
+/// What a poll could not go on without.
+enum Next {
+    /// Others first.
+    Yield,
+    /// A system call that may take long.
+    Long(Call),
+    /// The answer to the thread's call.
+    Answer,
+    /// A call or packet.
+    Parked,
+    /// A page that is brought by somebody else.
+    Page(u64, Touch),
+    /// The thread is over.
+    End,
+}
+
+/// The thread is over once this is dropped: when its future ends, or when a kill drops the future where it waits.
+struct Life(Riders);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        // They go on by themselves; the answer to this thread's call will find nobody.
+        self.0.send_all_home(Resume::Enter);
+        let own = &self.0.own;
+        own.unpark();
+        own.give_call_up();
+        own.process.thread_ended(own);
+    }
+}
+
+/// Lives the life of `thread`, on its core.
+pub async fn live(thread: Ref<Thread>) {
+    if let Some(task) = executor::current_task::<KernelPlatform>() {
+        thread.set_task(task);
+    }
+    let mut life = Life(Riders {
+        own: thread,
+        lent: heapless::Vec::new(),
+    });
+    let mut ask = false;
+    loop {
+        let next = run(&mut life.0, core::mem::take(&mut ask));
+        let own = &life.0.own;
+        let resume = match next {
+            Next::End => break,
+            Next::Yield => {
+                executor::yield_now().await;
+                continue;
+            }
+            Next::Page(address, touch) => {
+                if let Err(error) = calls::bring_in(&own.process, address, touch).await {
+                    crash::unbacked(own, address, touch, error);
+                }
+                continue;
+            }
+            Next::Long(call) => {
+                let arguments = own.context.lock().arguments();
+                let (rax, rdx) = match calls::long(own, call, arguments).await {
+                    Ok(results) => results,
+                    Err(error) => (error.to_raw(), 0),
+                };
+                own.context.lock().set_results(rax, rdx);
+                continue;
+            }
+            Next::Answer => Resume::Answer,
+            Next::Parked => wait_parked(own).await,
+        };
+        match resume {
+            Resume::Enter => {}
+            Resume::Ask => ask = true,
+            Resume::Answer => wait_answer(own).await,
+        }
+    }
+}
+
+/// Runs the threads of a task until it must wait. `ask`: the own thread's registers hold a system call to be asked first.
+fn run(riders: &mut Riders, mut ask: bool) -> Next {
+    loop {
+        if riders.own.is_killed() {
+            return Next::End;
+        }
+        if riders.lent.last().is_some_and(|top| top.is_killed()) {
+            // Its own task ends it, and that answers the call it was about.
+            riders.send_all_home(Resume::Enter);
+            return Next::Answer;
+        }
+        let exit = if core::mem::take(&mut ask) {
+            Exit::Syscall
+        } else {
+            // Before the look, so that a wake after it ends the stay in ring 3 at once.
+            let interrupts_off = InterruptsOff::new();
+            let Some(window) = executor::preemptible::<KernelPlatform>() else {
+                return Next::Yield;
+            };
+            let thread = riders.top();
+            let mut context = thread.context.lock();
+            user_tables::activate(thread.process.tables().hardware());
+            user::enter(interrupts_off, &mut context, window.until())
+        };
+        let outcome = match exit {
+            Exit::Interrupt => continue,
+            Exit::Syscall => {
+                let thread = riders.top();
+                thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
+                let may_lend = !riders.lent.is_full();
+                let mut context = thread.context.lock();
+                let outcome = dispatch::ask(thread, riders.below(), may_lend, &mut context);
+                match outcome {
+                    Outcome::Done((rax, rdx)) => context.set_results(rax, rdx),
+                    Outcome::Failed(error) => context.set_results(error.to_raw(), 0),
+                    _ => {}
+                }
+                outcome
+            }
+            Exit::Exception {
+                vector,
+                error_code,
+                address,
+            } => match crash::exception(riders.top(), vector, error_code, address) {
+                crash::Verdict::GoOn => continue,
+                crash::Verdict::Wanted(touch) => {
+                    // A lent thread's own task meets the same fault.
+                    if riders.send_all_home(Resume::Enter) {
+                        return Next::Answer;
+                    }
+                    return Next::Page(address, touch);
+                }
+                crash::Verdict::End => Outcome::End,
+            },
+            Exit::OutOfMemory => {
+                crash::out_of_memory(riders.top());
+                Outcome::End
+            }
+        };
+        match outcome {
+            Outcome::Done(_) | Outcome::Failed(_) | Outcome::Set => {}
+            Outcome::Enter(server) => {
+                server.set_carrier(executor::current_task::<KernelPlatform>());
+                if let Err(server) = riders.lent.push(server) {
+                    // Not reached: the dispatcher was told whether there is room.
+                    server.send_home(Resume::Enter);
+                    return Next::Answer;
+                }
+            }
+            Outcome::ParkedBack => {
+                if let Some(server) = riders.lent.pop() {
+                    server.set_carrier(None);
+                }
+                riders.top().take_pending_call();
+            }
+            Outcome::Back => {
+                if let Some(server) = riders.lent.pop() {
+                    server.send_home(Resume::Enter);
+                }
+                riders.top().take_pending_call();
+            }
+            Outcome::Yield => return Next::Yield,
+            Outcome::Answer => {
+                riders.send_all_home(Resume::Answer);
+                return Next::Answer;
+            }
+            Outcome::Parked => {
+                // A lent thread that parks without an answer: its own task waits for it already.
+                if let Some(server) = riders.lent.pop() {
+                    server.set_carrier(None);
+                    riders.send_all_home(Resume::Answer);
+                    return Next::Answer;
+                }
+                return Next::Parked;
+            }
+            Outcome::Long(call) => {
+                if riders.send_all_home(Resume::Ask) {
+                    return Next::Answer;
+                }
+                return Next::Long(call);
+            }
+            Outcome::End => riders.top().kill(),
+        }
+    }
+}
+
+/// Awaits `event`, at most until the deadline in nanoseconds of the monotonic clock; `None` if that came first.
+pub async fn until<F: Future>(deadline_ns: u64, event: F) -> Option<F::Output> {
+    if deadline_ns == abi::FOREVER {
+        return Some(event.await);
+    }
+    match rt::first(event, exec::sleep_until(clock::ticks_at(deadline_ns))).await {
+        rt::Either::A(output) => Some(output),
+        rt::Either::B(()) => None,
+    }
+}
+
+/// Waits where a caller may take the thread along; comes back once it is at home again.
+async fn wait_parked(thread: &Ref<Thread>) -> Resume {
+    loop {
+        // Whoever moves it home wakes this very task.
+        let at_home = poll_fn(|_| match thread.place() {
+            Place::Home => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
+        let deadline_ns = thread.parked_until_ns();
+        if until(deadline_ns, at_home).await.is_some() {
+            return thread.take_resume();
+        }
+        // Lent threads have no deadline: what was handed to them is theirs. And who was lent and parked again has another one.
+        if clock::now_ns() >= thread.parked_until_ns() && thread.unpark() {
+            return Resume::Ask;
+        }
+        if thread.place() == Place::Lent {
+            poll_fn(|_| match thread.place() {
+                Place::Home => Poll::Ready(()),
+                _ => Poll::Pending,
+            })
+            .await;
+            return thread.take_resume();
+        }
+    }
+}
+
+/// Waits for the answer to the thread's call, lending its deadline to the server meanwhile. Its registers then hold the answer.
+async fn wait_answer(thread: &Ref<Thread>) {
+    let Some(call) = thread.take_pending_call() else {
+        return;
+    };
+    let in_flight = call.endpoint.resume(&thread.calls, call.record);
+    let answer = until(call.deadline_ns, in_flight.answered(call.lease.as_deref()));
+    let answer = match call.helper {
+        Some(task) => executor::lend::<KernelPlatform, _>(task, answer).await,
+        None => answer.await,
+    };
+    let error = match answer {
+        Some(Ok(())) => return,
+        Some(Err(error)) => error,
+        // Maybe it was answered at the last moment.
+        None => match in_flight.try_answer() {
+            Some(Ok(())) => return,
+            Some(Err(error)) => error,
+            None => Error::TimedOut,
+        },
+    };
+    drop(in_flight);
+    thread.context.lock().set_results(error.to_raw(), 0);
+}
+
+/// Starts a thread's life.
+///
+/// # Errors
+/// [`Error::NoMemory`] if its core has no room for another task or future; [`Error::Dying`] if its process is ending.
+pub fn start(thread: &Ref<Thread>) -> Result<(), Error> {
+    thread.process.thread_begins(thread)?;
+    let spawned = executor::Task::<KernelPlatform>::new("thread")
+        .core(thread.core)
+        .spawn(live(thread.clone()));
+    match spawned {
+        Ok(handle) => {
+            thread.set_task(handle.id());
+            handle.detach();
+            Ok(())
+        }
+        Err(error) => {
+            ::log::warn!(target: "process", "a thread of {} cannot be started: {error}", thread.process.name());
+            thread.process.thread_ended(thread);
+            Err(Error::NoMemory)
+        }
+    }
+}
+

@@ -1,0 +1,272 @@
+//! A thread while it does not run: its registers, its home task, and who may touch them.
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use abi::{Error, ObjectType, Signals};
+use executor::{CoreId, TaskId};
+use hal::user::UserContext;
+use objects::channel::Message;
+use objects::endpoint::{CallRecord, CallSlot, Endpoint, Ticket};
+use objects::lease::Lease;
+use objects::job::Charge;
+use objects::object::Header;
+use objects::refs::Ref;
+use objects::signals::SignalState;
+use spin::{Mutex, Once};
+
+use super::object::Object;
+use super::process::Process;
+use crate::exec;
+
+/// Who runs a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Place {
+    /// Its own task, or nobody as it waits for something.
+    Home = 0,
+    /// Nobody: it waits for a call or packet, and a caller of its core may run it.
+    Parked = 1,
+    /// A caller's task.
+    Lent = 2,
+    /// On its way home: its task is about to be woken.
+    Leaving = 3,
+}
+
+/// What a thread's own task does first when it gets the thread back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Resume {
+    /// Enters ring 3.
+    Enter = 0,
+    /// Asks the system call in the registers (again).
+    Ask = 1,
+    /// Waits for the answer to [`Thread::pending_call`].
+    Answer = 2,
+}
+
+/// Where a parked thread waits, and until when.
+pub struct Parking {
+    /// The endpoint or port.
+    pub object: Object,
+    /// Its place there.
+    pub ticket: Ticket,
+    /// In nanoseconds of the monotonic clock.
+    pub deadline_ns: u64,
+}
+
+/// A call that a thread waits for the answer of. Dropping it gives the call up, unless it was answered.
+pub struct PendingCall {
+    /// What was called.
+    pub endpoint: Ref<Endpoint<Object>>,
+    /// Which call.
+    pub record: CallRecord,
+    /// In nanoseconds of the monotonic clock.
+    pub deadline_ns: u64,
+    /// What can revoke the handle that was called.
+    pub lease: Option<Ref<Lease>>,
+    /// Who has it, as far as is known: lent the caller's deadline.
+    pub helper: Option<TaskId>,
+}
+
+/// Something that runs.
+pub struct Thread {
+    header: Header,
+    /// Where it belongs.
+    pub process: Ref<Process>,
+    /// Where it lives.
+    pub core: CoreId,
+    /// Its registers. Held by the poll that runs the thread, also while it is in ring 3; by others only while it is stopped.
+    pub context: Mutex<UserContext>,
+    /// Signals it shows: ended, stopped.
+    pub signals: SignalState,
+    /// Its one call at a time.
+    pub calls: CallSlot,
+    /// The bytes and handles of its call, and then of the answer, where they do not fit registers.
+    pub message: Mutex<Option<Box<Message<Object>>>>,
+    /// Processor time in ticks.
+    pub cpu_ticks: AtomicU64,
+    parking: Mutex<Option<Parking>>,
+    pending_call: Mutex<Option<PendingCall>>,
+    task: Once<TaskId>,
+    /// The task that runs it while it is lent.
+    carrier: Mutex<Option<TaskId>>,
+    place: AtomicU8,
+    resume: AtomicU8,
+    killed: AtomicBool,
+    _charge: Charge,
+}
+
+impl Thread {
+    /// A thread that has not started, with these registers.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`], [`Error::LimitReached`].
+    pub fn create(process: &Ref<Process>, core: CoreId, context: UserContext) -> Result<Ref<Self>, Error> {
+        let charge = process.account().charge_threads(1)?;
+        // The registers' vector-state area and the task's future are paid for from the beginning.
+        let bytes = Ref::<Self>::BYTES + hal::user::extended::size_bytes() as u64 + super::run::FUTURE_BYTES;
+        let header = Header::new(ObjectType::Thread, process.account(), bytes)?;
+        Ok(Ref::try_new(Self {
+            header,
+            process: process.clone(),
+            core,
+            context: Mutex::new(context),
+            signals: SignalState::new(Signals::empty()),
+            calls: CallSlot::new(),
+            message: Mutex::new(None),
+            cpu_ticks: AtomicU64::new(0),
+            parking: Mutex::new(None),
+            pending_call: Mutex::new(None),
+            task: Once::new(),
+            carrier: Mutex::new(None),
+            place: AtomicU8::new(Place::Home as u8),
+            resume: AtomicU8::new(Resume::Enter as u8),
+            killed: AtomicBool::new(false),
+            _charge: charge,
+        })?)
+    }
+
+    /// What every object has.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u64 {
+        self.header.id()
+    }
+
+    /// Tells the thread which task is its home.
+    pub fn set_task(&self, task: TaskId) {
+        self.task.call_once(|| task);
+    }
+
+    /// Its home task, once there is one.
+    pub fn task(&self) -> Option<TaskId> {
+        self.task.get().copied()
+    }
+
+    /// Wakes its home task.
+    pub fn wake(&self) {
+        if let Some(&task) = self.task.get() {
+            exec::fleet().wake(task);
+        }
+    }
+
+    /// Whether it shall end.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Ends it, wherever it is: in ring 3, waiting, parked or lent.
+    pub fn kill(&self) {
+        if self.killed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(&task) = self.task.get() {
+            exec::fleet().cancel(task);
+            // Whoever carries it looks at the flag when it comes back from ring 3, which this makes it do.
+            hal::smp::wake(self.core.index() as u32);
+        }
+    }
+
+    /// Who runs it.
+    pub fn place(&self) -> Place {
+        match self.place.load(Ordering::Acquire) {
+            0 => Place::Home,
+            1 => Place::Parked,
+            2 => Place::Lent,
+            _ => Place::Leaving,
+        }
+    }
+
+    /// Moves it from one place to another; `false` if it was not in the first.
+    pub fn go(&self, from: Place, to: Place) -> bool {
+        self.place
+            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Notes where it is parked, before anybody can find it there.
+    pub fn set_parking(&self, parking: Option<Parking>) {
+        let before = core::mem::replace(&mut *self.parking.lock(), parking);
+        drop(before);
+    }
+
+    /// Until when it is parked.
+    pub fn parked_until_ns(&self) -> u64 {
+        self.parking
+            .lock()
+            .as_ref()
+            .map_or(abi::FOREVER, |parking| parking.deadline_ns)
+    }
+
+    /// Leaves where it is parked; `false` if it was handed something first.
+    pub fn unpark(&self) -> bool {
+        let parking = self.parking.lock().take();
+        let left = match &parking {
+            Some(Parking { object: Object::Endpoint(endpoint), ticket, .. }) => endpoint.unpark(*ticket),
+            Some(Parking { object: Object::Port(port), ticket, .. }) => port.unpark(*ticket),
+            _ => false,
+        };
+        left && self.go(Place::Parked, Place::Home)
+    }
+
+    /// Gives a lent or leaving thread back to its own task, which then does what `resume` says.
+    pub fn send_home(&self, resume: Resume) {
+        self.resume.store(resume as u8, Ordering::Relaxed);
+        *self.carrier.lock() = None;
+        self.place.store(Place::Home as u8, Ordering::Release);
+        self.wake();
+    }
+
+    /// What to do first after it came home.
+    pub fn take_resume(&self) -> Resume {
+        match self.resume.swap(Resume::Enter as u8, Ordering::Relaxed) {
+            1 => Resume::Ask,
+            2 => Resume::Answer,
+            _ => Resume::Enter,
+        }
+    }
+
+    /// Notes the call it waits for.
+    pub fn set_pending_call(&self, call: PendingCall) {
+        *self.pending_call.lock() = Some(call);
+    }
+
+    /// The call it waits for.
+    pub fn take_pending_call(&self) -> Option<PendingCall> {
+        self.pending_call.lock().take()
+    }
+
+    /// Gives up the call it waits for, if that was not answered.
+    pub fn give_call_up(&self) {
+        if let Some(call) = self.take_pending_call() {
+            drop(call.endpoint.resume(&self.calls, call.record));
+        }
+    }
+
+    /// It is about to park: where it was.
+    pub fn begin_parking(&self) -> Place {
+        let before = self.place();
+        self.place.store(Place::Parked as u8, Ordering::Release);
+        before
+    }
+
+    /// It was not parked after all.
+    pub fn end_parking(&self, before: Place) {
+        self.place.store(before as u8, Ordering::Release);
+    }
+
+    /// Notes that `task` runs it now.
+    pub fn set_carrier(&self, task: Option<TaskId>) {
+        *self.carrier.lock() = task;
+    }
+
+    /// The task to lend a deadline to, so that this thread gets on: who carries it, or its own.
+    pub fn carrier(&self) -> Option<TaskId> {
+        (*self.carrier.lock()).or(self.task())
+    }
+}
