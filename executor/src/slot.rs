@@ -92,6 +92,8 @@ pub struct Slot {
     pub(crate) state: P8,
     pub(crate) flags: P8,
     pending: AtomicBool,
+    /// For a slot that forwards: the task it forwarded to is dead.
+    pub(crate) orphaned: AtomicBool,
 }
 
 #[cfg(not(loom))]
@@ -116,6 +118,7 @@ impl Slot {
             state: P8::new(State::Free as u8),
             flags: P8::new(0),
             pending: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
         }
     }
 

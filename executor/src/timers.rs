@@ -7,7 +7,7 @@
 use alloc::{collections::TryReserveError, vec::Vec};
 use core::task::Waker;
 
-use crate::sched::heap::Heap;
+use crate::{raw::prefetch::prefetch, sched::heap::Heap};
 
 /// An armed timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,11 +118,20 @@ impl Timers {
         }
     }
 
-    /// Takes the earliest timer.
+    /// Takes the earliest timer. `soon` is told who will be woken before the queue is put in order, which takes as long as
+    /// memory does to bring the task.
     #[inline]
-    pub(crate) fn expire(&mut self) -> Option<Waker> {
-        let index = self.heap.pop()?;
-        self.release(index)
+    pub(crate) fn expire(&mut self, soon: impl FnOnce(&Waker)) -> Option<Waker> {
+        let index = self.heap.first()?;
+        let waker = self.release(index);
+        if let Some(waker) = &waker {
+            soon(waker);
+        }
+        self.heap.remove(index);
+        if let Some(next) = self.heap.first() {
+            prefetch(self.table.as_ptr().wrapping_add(next as usize));
+        }
+        waker
     }
 
     #[inline]

@@ -10,6 +10,7 @@
 //! | [`joincell`] | how a finished task and its handle meet |
 //! | [`waker`] | a task id as a `Waker` |
 //! | [`heap`] | the queue by time, whose hot steps check no index |
+//! | [`prefetch`] | hints to memory |
 //! | [`list`] | the lists of slots, whose links check no index |
 //! | [`core`] | a core's unlocked state and the dispatch loop that owns it |
 //! | [`join`] | the typed handle |
@@ -35,6 +36,7 @@ pub mod joincell;
 pub(crate) mod list;
 pub mod locals;
 pub mod oneshot;
+pub(crate) mod prefetch;
 pub(crate) mod ring;
 pub(crate) mod shared;
 pub(crate) mod sites;

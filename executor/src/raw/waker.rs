@@ -29,6 +29,13 @@ unsafe fn wake<P: Platform>(data: *const ()) {
 
 unsafe fn drop_nothing(_: *const ()) {}
 
+/// The task that a waker is of, if it is one of this platform's.
+#[inline(always)]
+pub(crate) fn task_of<P: Platform>(waker: &Waker) -> Option<TaskId> {
+    core::ptr::eq(waker.vtable(), Of::<P>::VTABLE_REF)
+        .then(|| TaskId::from_bits(waker.data().addr() as u64))
+}
+
 /// The waker of a task. Its data is the id: nothing is borrowed, nothing is counted.
 #[inline(always)]
 pub(crate) fn of_task<P: Platform>(id: TaskId) -> Waker {

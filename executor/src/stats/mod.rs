@@ -16,6 +16,8 @@ pub(crate) struct TaskRecord {
     pub(crate) wakes: P64,
     pub(crate) spawned_at: P64,
     pub(crate) longest_poll: P64,
+    /// When the wake now in the inbox was issued.
+    pub(crate) called_at: P64,
     pub(crate) misses: P32,
     pub(crate) overruns: P32,
 }

@@ -11,6 +11,7 @@ use crate::{
     inbox::{Inbox, Park},
     platform::Platform,
     pool::Pool,
+    published::P64,
     raw::{
         list::Stack,
         locals::Chain,
@@ -122,6 +123,7 @@ impl<P: Platform> Core<P> {
             config,
             slots: table,
             cold: filled(slots, Cold::default)?,
+            origins: filled(config.remote_tasks + 1, P64::default)?,
             records: filled(stats_slots, TaskRecord::default)?,
             sites,
             polling: Polling::default(),

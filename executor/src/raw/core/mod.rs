@@ -17,12 +17,8 @@ mod running;
 
 use alloc::vec::Vec;
 use core::{
-    cell::UnsafeCell,
-    marker::PhantomData,
-    mem::ManuallyDrop,
-    ptr::NonNull,
-    sync::atomic::{AtomicBool, AtomicU64},
-    task::Context,
+    cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull,
+    sync::atomic::AtomicU64, task::Context,
 };
 
 pub(crate) use self::birth::free_block;
@@ -34,6 +30,7 @@ use super::{
     joincell::Completion,
     list::Stack,
     locals::Chain,
+    prefetch::prefetch,
     sites::SiteRecords,
     slab::{Returns, Slab},
     waker,
@@ -70,12 +67,6 @@ pub(crate) struct Cold {
     lent: AtomicU64,
     /// The generation to cancel.
     pub(crate) cancel: AtomicU64,
-    /// When the wake now in the inbox was issued.
-    pub(crate) called_at: P64,
-    /// The slot on another core that forwards to this one, until this task dies.
-    origin: P64,
-    /// For a slot that forwards: the task it forwarded to is dead.
-    orphaned: AtomicBool,
 }
 
 impl Default for Cold {
@@ -83,9 +74,6 @@ impl Default for Cold {
         Cold {
             lent: AtomicU64::new(u64::MAX),
             cancel: AtomicU64::new(0),
-            called_at: P64::new(0),
-            origin: P64::new(0),
-            orphaned: AtomicBool::new(false),
         }
     }
 }
@@ -128,6 +116,9 @@ pub(crate) struct Core<P: Platform> {
     pub(crate) config: CoreConfig,
     pub(crate) slots: Vec<Slot>,
     pub(crate) cold: Vec<Cold>,
+    /// For slots whose task was moved here, which are among the first: the slot on another core that forwards to it, until
+    /// the task dies.
+    origins: Vec<P64>,
     pub(crate) records: Vec<TaskRecord>,
     pub(crate) sites: SiteRecords,
     pub(crate) polling: Polling,
@@ -311,7 +302,7 @@ impl<P: Platform> Core<P> {
             });
         }
         // Only tasks in slots for others were moved here.
-        let origin = self.cold[slot as usize].origin.get();
+        let origin = self.origin(slot);
         if origin != 0 {
             self.end_forwarding(slot, origin);
         }
@@ -346,9 +337,15 @@ impl<P: Platform> Core<P> {
             if local.timers.first_time() > local.now {
                 break;
             }
-            let Some(waker) = local.timers.expire() else {
+            let Some(waker) = local.timers.expire(|waker| self.expect(waker)) else {
                 break;
             };
+            if let Some(record) = self.owner_of(&waker) {
+                // Its future begins on this line and most often goes on on the next.
+                let block = record.block().cast::<u8>();
+                prefetch(block);
+                prefetch(block.wrapping_add(64));
+            }
             if P::STATS {
                 self.stats.timers_fired.add(1);
             }
@@ -358,6 +355,24 @@ impl<P: Platform> Core<P> {
         let local = unsafe { &mut *cell };
         if local.sched.next_event() <= local.now {
             self.advance(local);
+        }
+    }
+
+    /// The record of a waker's task, if that may live here.
+    #[inline(always)]
+    fn owner_of(&self, waker: &core::task::Waker) -> Option<&Slot> {
+        let task = waker::task_of::<P>(waker)?;
+        self.slots.get(task.slot() as usize)
+    }
+
+    /// A waker's task will run soon.
+    #[inline(always)]
+    fn expect(&self, waker: &core::task::Waker) {
+        if let Some(task) = waker::task_of::<P>(waker) {
+            prefetch(self.slots.as_ptr().wrapping_add(task.slot() as usize));
+            if P::STATS {
+                prefetch(self.records.as_ptr().wrapping_add(task.slot() as usize));
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
     fleet::MoveError,
     ident::{CoreId, TaskId},
     platform::Platform,
+    published::P64,
     sched::FAIR,
     slot::{State, flag},
 };
@@ -50,7 +51,7 @@ impl<P: Platform> Core<P> {
         new.flags
             .set(flag::POOLED | record.flags.get() & (flag::CANCEL | flag::ABANDON));
         new.set_block(record.block());
-        there.cold[new_slot as usize].origin.set(task.to_bits());
+        there.set_origin(new_slot, task.to_bits());
         record.set_block(core::ptr::null_mut());
         record.relative.set(id.to_bits());
         record.state.release(State::Moved as u8);
@@ -74,19 +75,28 @@ impl<P: Platform> Core<P> {
                 .is_some_and(|record| record.is_of(task) && record.state() != State::Moved)
     }
 
+    /// The slot elsewhere that forwards to this one; 0 if none does.
+    pub(super) fn origin(&self, slot: u32) -> u64 {
+        self.origins.get(slot as usize).map_or(0, P64::get)
+    }
+
+    fn set_origin(&self, slot: u32, origin: u64) {
+        if let Some(entry) = self.origins.get(slot as usize) {
+            entry.set(origin);
+        }
+    }
+
     /// A task that came from elsewhere is dead: the slot there need not forward any more.
     pub(super) fn end_forwarding(&self, slot: u32, origin: u64) {
-        self.cold[slot as usize].origin.set(0);
         if origin == 0 {
             return;
         }
+        self.set_origin(slot, 0);
         let origin = TaskId::from_bits(origin);
         if let Some(core) = P::fleet().core(origin.core())
             && let Some(record) = core.slots.get(origin.slot() as usize)
         {
-            core.cold[origin.slot() as usize]
-                .orphaned
-                .store(true, Ordering::Release);
+            record.orphaned.store(true, Ordering::Release);
             core.wake_from_elsewhere(origin.slot(), record);
         }
     }

@@ -105,7 +105,7 @@ impl<P: Platform> Core<P> {
     pub(super) fn wake_from_elsewhere(&self, slot: u32, record: &Slot) {
         if inbox::claim(record) {
             if P::STATS {
-                self.cold[slot as usize].called_at.set(P::now());
+                self.record(slot).called_at.set(P::now());
             }
             self.inbox.0.push(slot, record);
             self.kick_if_needed(record);
@@ -184,12 +184,8 @@ impl<P: Platform> Core<P> {
                 _ => record.raise(flag::CANCEL),
             }
         }
-        if record.state() == State::Moved
-            && self.cold[slot as usize]
-                .orphaned
-                .swap(false, Ordering::Acquire)
-        {
-            let on = self.cold[slot as usize].origin.get();
+        if record.state() == State::Moved && record.orphaned.swap(false, Ordering::Acquire) {
+            let on = self.origin(slot);
             self.release_slot(local, slot, record);
             self.end_forwarding(slot, on);
             return;
@@ -201,7 +197,7 @@ impl<P: Platform> Core<P> {
             self.take_foreign_loan(local, slot, lent);
         }
         let at = if P::STATS {
-            self.cold[slot as usize].called_at.get().min(now)
+            self.record(slot).called_at.get().min(now)
         } else {
             now
         };
