@@ -234,3 +234,16 @@ fn start_block(start: &Start<'_>) -> Result<Vmo, LaunchError> {
     vmo.write(0, &bytes).during("writing the start block")?;
     Ok(vmo)
 }
+
+/// All bytes of a vmo: an archive of programs, say.
+///
+/// # Errors
+/// [`Error::NoMemory`], [`Error::NoRight`].
+pub fn read_all(vmo: &Vmo) -> Result<Vec<u8>, Error> {
+    let len = usize::try_from(vmo.sizes()?.size_bytes).map_err(|_| Error::NoMemory)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory)?;
+    bytes.resize(len, 0);
+    vmo.read(0, &mut bytes)?;
+    Ok(bytes)
+}

@@ -355,6 +355,8 @@ const fn is_allowed(call: Call) -> bool {
         Call::ProcessExit
             | Call::ThreadExit
             | Call::PagerNext
+            // Whoever reads such a vmo waits for a pager that nobody runs.
+            | Call::PagerVmo
             | Call::ReplyReceive
             | Call::PortReplyWait
             | Call::SystemControl

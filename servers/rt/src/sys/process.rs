@@ -42,6 +42,13 @@ pub fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Does nothing in the kernel: what the gate itself costs.
+#[inline(always)]
+pub fn nop() {
+    // SAFETY: touches no memory.
+    unsafe { gate::call(Call::Nop, []) };
+}
+
 /// Lets others of the same urgency run.
 pub fn yield_now() {
     // SAFETY: touches no memory.
