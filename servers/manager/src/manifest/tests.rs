@@ -1,0 +1,208 @@
+//! Manifests that are right, and all the ways to be wrong.
+
+use alloc::format;
+use alloc::string::ToString;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    Manifest::parse("unit", "manifests/unit.toml", text)
+}
+
+fn wrong(text: &str) -> std::string::String {
+    match parse(text) {
+        Ok(manifest) => panic!("{text:?} was read as {manifest:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn an_empty_manifest_is_the_default() {
+    let manifest = parse("").expect("nothing is needed");
+    assert_eq!(manifest, Manifest::new("unit"));
+    assert_eq!(manifest.program, "servers/unit");
+    assert_eq!(manifest.limits, JobLimits::NONE);
+}
+
+#[test]
+fn the_example_in_the_documentation_is_read() {
+    let example: std::string::String = include_str!("mod.rs")
+        .lines()
+        .skip_while(|line| *line != "//! ```toml")
+        .skip(1)
+        .take_while(|line| *line != "//! ```")
+        .map(|line| format!("{}\n", line.trim_start_matches("//!")))
+        .collect();
+    let manifest = parse(&example).expect("the example is right");
+    assert_eq!(manifest.program, "servers/shell");
+    assert_eq!(manifest.arguments, ["--script"]);
+    assert_eq!(manifest.needs, ["terminal.serial", "system"]);
+    assert_eq!(
+        (manifest.uses[0].as_str(), manifest.offers[0].as_str()),
+        ("echo", "prompt")
+    );
+    assert_eq!(
+        manifest.health,
+        Some(Health {
+            every_ns: 500_000_000,
+            misses: 3
+        })
+    );
+    let reservation = manifest.reservation.expect("there is one");
+    assert_eq!(
+        (
+            reservation.budget_ns,
+            reservation.period_ns,
+            reservation.soft
+        ),
+        (1_000_000, 10_000_000, 1)
+    );
+    assert_eq!(manifest.limits.memory_bytes, 16 << 20);
+    assert_eq!(manifest.limits.reserved_ppm, 100_000);
+    assert_eq!(
+        manifest.state,
+        [StateVmo {
+            name: "cells".into(),
+            bytes: 65536
+        }]
+    );
+}
+
+#[test]
+fn errors_name_file_line_and_key() {
+    for (text, error) in [
+        (
+            "\n\nrestart = \"yes\"",
+            "manifests/unit.toml:3: restart: must be one of \"always\", \"on-failure\", \"never\"",
+        ),
+        (
+            "[health]\nevery = 5",
+            "manifests/unit.toml:2: health.every: must be text in quotes",
+        ),
+        (
+            "[health]\nmisses = 5",
+            "manifests/unit.toml:1: health.every: must be there",
+        ),
+        (
+            "[health]\nevery = \"1 s\"\nmisses = 0",
+            "manifests/unit.toml:3: health.misses: must be 1 to 1000",
+        ),
+        (
+            "needs = [\n \"a\",\n \"a\"]",
+            "manifests/unit.toml:3: needs: \"a\" is there twice",
+        ),
+        (
+            "needs = [\"manager\"]",
+            "manifests/unit.toml:1: needs: every process has \"manager\" already",
+        ),
+        (
+            "uses = [\"A\"]",
+            "manifests/unit.toml:1: uses: \"A\" is no name: 1 to 31 of a-z 0-9 - _ . and first a letter",
+        ),
+        (
+            "needs = [\"a\"]\noffers = [\"a\"]",
+            "manifests/unit.toml: \"a\" is there twice",
+        ),
+        (
+            "ready-within = \"5\"",
+            "manifests/unit.toml:1: ready-within: must be a time like \"500 ms\" (ns, us, ms or s)",
+        ),
+        (
+            "ready-within = \"0 s\"",
+            "manifests/unit.toml:1: ready-within: must be 1 to 3600000000000",
+        ),
+        (
+            "[limits]\nmemory = \"1 GB\"",
+            "manifests/unit.toml:2: limits.memory: must be a size like \"64 KiB\" (B, KiB, MiB or GiB)",
+        ),
+        (
+            "[limits]\nweight = -1",
+            "manifests/unit.toml:2: limits.weight: must be 1 to 1048576",
+        ),
+        (
+            "[limits]\nspeed = 1",
+            "manifests/unit.toml:2: limits.speed: no manifest has such a key",
+        ),
+        (
+            "nonsense = 1",
+            "manifests/unit.toml:1: nonsense: no manifest has such a key",
+        ),
+        (
+            "enabled = \"true\"",
+            "manifests/unit.toml:1: enabled: must be true or false",
+        ),
+        (
+            "arguments = \"a\"",
+            "manifests/unit.toml:1: arguments: must be a list",
+        ),
+        (
+            "arguments = [\"a\\u0000b\"]",
+            "manifests/unit.toml:1: arguments: holds a zero byte",
+        ),
+        ("state = 1", "manifests/unit.toml:1: state: must be a table"),
+        (
+            "[reservation]\nbudget = \"2 ms\"\nperiod = \"1 ms\"",
+            "manifests/unit.toml:1: reservation: budget must be at most the deadline, and that at most the period",
+        ),
+        (
+            "[reservation]\nbudget = \"2 ms\"",
+            "manifests/unit.toml:1: reservation.period: must be there",
+        ),
+    ] {
+        assert_eq!(wrong(text), error);
+    }
+    assert!(wrong("a = \nb = 1").starts_with("manifests/unit.toml:1: not TOML: "));
+    assert!(
+        wrong("enabled = true\nenabled = true").starts_with("manifests/unit.toml:2: not TOML: ")
+    );
+    let many = format!("arguments = [{}]", "\"x\",".repeat(33));
+    assert!(wrong(&many).ends_with("more than 32 entries"));
+    let error = Manifest::parse("Unit", "manifests/Unit.toml", "").expect_err("a capital");
+    assert!(
+        error
+            .to_string()
+            .starts_with("manifests/Unit.toml: the file's name")
+    );
+}
+
+#[test]
+fn sizes_are_whole_pages() {
+    let manifest = parse("[state]\na = \"1 B\"\n\"b.c\" = \"4097 B\"").expect("both are right");
+    let sizes: std::vec::Vec<_> = manifest
+        .state
+        .iter()
+        .map(|vmo| (vmo.name.as_str(), vmo.bytes))
+        .collect();
+    assert_eq!(sizes, [("a", 4096), ("b.c", 8192)]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "(?s).{0,80}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn any_keys_and_values_are_read_or_refused(
+        lines in prop::collection::vec((
+            prop::sample::select(std::vec!["program", "arguments", "needs", "[health]", "[state]", "[limits]", "every", "misses", "memory",
+                "weight", "ready-within", "log-lines", "budget", "[reservation]", "x"]),
+            prop::sample::select(std::vec!["1", "-1", "18446744073709551616", "\"1 s\"", "\"9 KiB\"", "true", "[\"a\"]", "[]", "{}", "1.5", "0x10"]),
+        ), 0..6)
+    ) {
+        let mut text = std::string::String::new();
+        for (key, value) in lines {
+            if key.starts_with('[') {
+                text += key;
+            } else {
+                text += &format!("{key} = {value}");
+            }
+            text += "\n";
+        }
+        let _ = parse(&text);
+    }
+}
