@@ -112,7 +112,10 @@ impl Lease {
 
     /// Waits for the revocation of it or one around it.
     pub async fn revoked(&self) {
-        // The only thing it can end with is the revocation.
-        let _: Result<(), Error> = until(&self.family().changed, Some(self), || None).await;
+        // It can only end well.
+        let _ = until(&self.family().changed, None, || {
+            self.is_revoked().then_some(Ok(()))
+        })
+        .await;
     }
 }

@@ -4,7 +4,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod channels;
+mod endpoints;
+mod handles;
 mod jobs;
 mod leases;
+mod ports;
 mod references;
 mod signals;
