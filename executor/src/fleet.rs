@@ -122,6 +122,16 @@ impl fmt::Display for AbandonError {
 
 impl core::error::Error for AbandonError {}
 
+/// Fleets are statics; only models, which make one for each execution, give them up.
+#[cfg(loom)]
+impl<P: Platform> Drop for Fleet<P> {
+    fn drop(&mut self) {
+        for core in &self.cores {
+            crate::raw::unpublish(core);
+        }
+    }
+}
+
 impl<P: Platform> Fleet<P> {
     /// A fleet without cores.
     #[expect(clippy::new_without_default, reason = "a fleet is a static")]

@@ -32,7 +32,7 @@ pub fn claim(item: &impl Linked) -> bool {
 /// that found the bit set could stay unseen.
 #[inline]
 fn release(item: &impl Linked) {
-    if cfg!(loom_mutation = "release_is_store") {
+    if crate::atomics::mutated("release_is_store") {
         item.pending().store(false, Ordering::Relaxed);
     } else {
         item.pending().swap(false, Ordering::AcqRel);
@@ -160,7 +160,7 @@ impl Park {
     pub fn announce(&self, inbox: &Inbox) -> bool {
         self.state.store(HALTED, Ordering::SeqCst);
         dekker_fence();
-        if cfg!(loom_mutation = "no_recheck") || inbox.is_empty_now() {
+        if crate::atomics::mutated("no_recheck") || inbox.is_empty_now() {
             return true;
         }
         self.resume();

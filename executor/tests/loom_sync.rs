@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use executor::modelled::Gate;
+use executor::{modelled::Gate, sync::mpsc};
 use loom::{
     model::Builder,
     sync::atomic::{AtomicUsize, Ordering},
@@ -123,5 +123,41 @@ fn one_permit_one_holder() {
         inside.with_mut(|value| unsafe { *value += 1 });
         gate.release(1);
         other.join().expect("no panic");
+    });
+}
+
+/// The last sender sends and goes while the receiver waits: the value comes before the end.
+#[test]
+fn a_channel_closes_behind_its_last_value() {
+    bounded().check(|| {
+        let (sender, mut receiver) = mpsc::channel::<u32>(2).expect("memory");
+        let other = thread::spawn(move || {
+            assert!(sender.try_send(7).is_ok());
+        });
+        assert_eq!(wait(receiver.receive()), Ok(7));
+        assert!(wait(receiver.receive()).is_err());
+        other.join().expect("no panic");
+    });
+}
+
+/// The receiver goes while somebody sends: the value comes back or is dropped, once; a sender that waits for room is told.
+#[test]
+fn a_channel_closes_under_its_senders() {
+    bounded().check(|| {
+        let value = Arc::new(());
+        let (sender, receiver) = mpsc::channel(1).expect("memory");
+        let other = {
+            let value = value.clone();
+            thread::spawn(move || {
+                let first = sender.try_send(value.clone());
+                // Without room, or with a closed channel: either way it ends.
+                let second = wait(sender.send(value));
+                assert!(second.is_err());
+                drop(first);
+            })
+        };
+        drop(receiver);
+        other.join().expect("no panic");
+        assert_eq!(Arc::strong_count(&value), 1);
     });
 }

@@ -124,7 +124,7 @@ impl Gate {
     fn unlock(&self) -> bool {
         self.locked.swap(false, Ordering::SeqCst);
         dekker_fence();
-        !cfg!(loom_mutation = "gate_no_recheck") && self.incoming.load(Ordering::SeqCst) != 0
+        !crate::atomics::mutated("gate_no_recheck") && self.incoming.load(Ordering::SeqCst) != 0
     }
 
     /// Gives permits. From anywhere, interrupt handlers included.

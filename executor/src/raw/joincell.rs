@@ -116,7 +116,7 @@ impl JoinCell {
                 (*cell).write(waker.clone());
             })
         };
-        if cfg!(loom_mutation = "join_no_recheck") {
+        if crate::atomics::mutated("join_no_recheck") {
             self.state.fetch_or(WAKER, Ordering::AcqRel);
             return false;
         }

@@ -92,6 +92,16 @@ pub(crate) fn published<T>(at: &AtomicPtr<T>) -> Option<&'static T> {
     unsafe { at.load(Ordering::Acquire).as_ref() }
 }
 
+/// Takes back what was [published](publish), when nobody can be looking.
+#[cfg(loom)]
+pub(crate) fn unpublish<T>(at: &AtomicPtr<T>) {
+    let old = at.swap(::core::ptr::null_mut(), Ordering::AcqRel);
+    if !old.is_null() {
+        // SAFETY: it came from a box, and its owner is going away.
+        drop(unsafe { Box::from_raw(old) });
+    }
+}
+
 /// One step of a core that [`Fleet`](crate::Fleet) found runnable here.
 pub(crate) fn step<P: Platform>(core: &'static core::Core<P>) -> Step {
     // SAFETY: the fleet checked that this is the core's task context and that no poll is in progress.

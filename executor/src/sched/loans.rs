@@ -174,7 +174,9 @@ impl Scheduler {
         if loan.to == NONE {
             self.orphans -= 1;
         }
-        self.detach(slots, id.index, now);
+        if !crate::atomics::mutated("loan_not_returned") {
+            self.detach(slots, id.index, now);
+        }
         let loan = *self.loan(id.index);
         let record = &slots[loan.from as usize];
         if record.lends.get() == id.index {

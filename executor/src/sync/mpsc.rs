@@ -1,12 +1,12 @@
 //! A bounded stream of values from many senders to one receiver.
 
-use core::{
-    fmt,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use core::fmt;
 
 use super::{Disconnected, NoMemory};
-use crate::raw::{gate::Gate, ring::Ring, shared::Shared};
+use crate::{
+    atomics::{AtomicUsize, Ordering},
+    raw::{gate::Gate, ring::Ring, shared::Shared},
+};
 
 struct Common<T> {
     ring: Ring<T>,
@@ -128,6 +128,9 @@ impl<T> Receiver<T> {
             }
             if self.shared.items.acquire(1).await.is_err() {
                 // No sender is left; what the last ones sent is still here.
+                if crate::atomics::mutated("close_no_recheck") {
+                    return Err(Disconnected);
+                }
                 return self.try_receive().ok_or(Disconnected);
             }
         }

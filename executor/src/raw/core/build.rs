@@ -1,11 +1,12 @@
 //! Making a core: everything it will ever need is allocated here.
 
 use alloc::vec::Vec;
-use core::{cell::UnsafeCell, marker::PhantomData, sync::atomic::AtomicU64};
+use core::{cell::UnsafeCell, marker::PhantomData};
 
 use super::{Apart, Cold, Core, Last, Local, Polling};
 use crate::{
     admission::{Division, Ledger},
+    atomics::AtomicU64,
     config::{CoreConfig, StartError},
     ident::{CoreId, TaskId},
     inbox::{Inbox, Park},

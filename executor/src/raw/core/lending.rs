@@ -76,9 +76,17 @@ impl<P: Platform> Core<P> {
         if to.slot() == CONTROL || !record.is_of(to) {
             return;
         }
-        self.cold[to.slot() as usize]
-            .lent
-            .fetch_min(deadline, Ordering::Relaxed);
+        let lend = || {
+            self.cold[to.slot() as usize]
+                .lent
+                .fetch_min(deadline, Ordering::Relaxed)
+        };
+        if crate::atomics::mutated("loan_after_wake") {
+            self.wake_from_elsewhere(to.slot(), record);
+            lend();
+            return;
+        }
+        lend();
         self.wake_from_elsewhere(to.slot(), record);
     }
 

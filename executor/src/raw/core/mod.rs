@@ -16,10 +16,7 @@ mod remote;
 mod running;
 
 use alloc::vec::Vec;
-use core::{
-    cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull,
-    sync::atomic::AtomicU64, task::Context,
-};
+use core::{cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull, task::Context};
 
 pub(crate) use self::birth::free_block;
 pub(crate) use self::running::Armed;
@@ -37,6 +34,7 @@ use super::{
 };
 use crate::{
     admission::Ledger,
+    atomics::AtomicU64,
     config::CoreConfig,
     event::Event,
     ident::{CoreId, TaskId},

@@ -190,12 +190,6 @@ impl<P: Platform> Core<P> {
             self.end_forwarding(slot, on);
             return;
         }
-        let lent = self.cold[slot as usize]
-            .lent
-            .swap(u64::MAX, Ordering::Relaxed);
-        if lent != u64::MAX {
-            self.take_foreign_loan(local, slot, lent);
-        }
         let at = if P::STATS {
             self.record(slot).called_at.get().min(now)
         } else {
@@ -209,6 +203,13 @@ impl<P: Platform> Core<P> {
                 local.sched.wake(&self.slots, slot, record, at);
             }
             _ => self.wake_here(local, slot, record),
+        }
+        // Now that there is a job in hand: the request and the loan behind it may have come as one.
+        let lent = self.cold[slot as usize]
+            .lent
+            .swap(u64::MAX, Ordering::Relaxed);
+        if lent != u64::MAX {
+            self.take_foreign_loan(local, slot, lent);
         }
     }
 
