@@ -15,6 +15,8 @@ mod change;
 mod fork;
 mod map;
 mod place;
+#[cfg(test)]
+mod tests;
 
 pub use map::{Inherit, MapArgs};
 pub use place::Place;

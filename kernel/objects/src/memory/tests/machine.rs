@@ -16,10 +16,10 @@ use crate::refs::{NoMemory, Ref};
 
 use super::run::yield_now;
 
-pub(super) const PAGE: u64 = PAGE_BYTES;
+pub(in crate::memory) const PAGE: u64 = PAGE_BYTES;
 
 /// The machine.
-pub(super) struct Model;
+pub(in crate::memory) struct Model;
 
 impl Machine for Model {
     type Frames = Ram;
@@ -44,14 +44,14 @@ struct RamState {
 
 /// Memory whose frames are never used twice, so that a stale use is always seen.
 #[derive(Clone, Default)]
-pub(super) struct Ram(Arc<Mutex<RamState>>);
+pub(in crate::memory) struct Ram(Arc<Mutex<RamState>>);
 
 impl Ram {
-    pub(super) fn in_use(&self) -> usize {
+    pub(in crate::memory) fn in_use(&self) -> usize {
         self.0.lock().unwrap().frames.len()
     }
 
-    pub(super) fn set_limit(&self, limit: Option<usize>) {
+    pub(in crate::memory) fn set_limit(&self, limit: Option<usize>) {
         self.0.lock().unwrap().limit = limit;
     }
 
@@ -125,7 +125,7 @@ impl Frames for Ram {
 type Entries = BTreeMap<u64, (Frame, Access)>;
 
 /// Page tables, and what each core remembers of them: everything it ever used, until a shootdown.
-pub(super) struct PageTables {
+pub(in crate::memory) struct PageTables {
     ram: Ram,
     entries: Mutex<Entries>,
     cores: Vec<Mutex<Entries>>,
@@ -133,7 +133,7 @@ pub(super) struct PageTables {
 }
 
 impl PageTables {
-    pub(super) fn new(ram: &Ram, cores: usize) -> Ref<Self> {
+    pub(in crate::memory) fn new(ram: &Ram, cores: usize) -> Ref<Self> {
         Ref::try_new(Self {
             ram: ram.clone(),
             entries: Mutex::default(),
@@ -144,7 +144,7 @@ impl PageTables {
     }
 
     /// From now on only so many pages can be mapped.
-    pub(super) fn set_limit(&self, limit: Option<usize>) {
+    pub(in crate::memory) fn set_limit(&self, limit: Option<usize>) {
         *self.limit.lock().unwrap() = limit;
     }
 
@@ -171,7 +171,7 @@ impl PageTables {
         }
     }
 
-    pub(super) fn load(&self, core: usize, address: u64, touch: Touch) -> Option<u8> {
+    pub(in crate::memory) fn load(&self, core: usize, address: u64, touch: Touch) -> Option<u8> {
         let mut byte = [0];
         self.reach(core, address, touch, |frame| {
             self.ram.read(frame, (address % PAGE) as usize, &mut byte);
@@ -179,18 +179,18 @@ impl PageTables {
         .then_some(byte[0])
     }
 
-    pub(super) fn store(&self, core: usize, address: u64, byte: u8) -> bool {
+    pub(in crate::memory) fn store(&self, core: usize, address: u64, byte: u8) -> bool {
         self.reach(core, address, Touch::Write, |frame| {
             self.ram.write(frame, (address % PAGE) as usize, &[byte]);
         })
     }
 
-    pub(super) fn mapped(&self) -> Entries {
+    pub(in crate::memory) fn mapped(&self) -> Entries {
         self.entries.lock().unwrap().clone()
     }
 
     /// That no page is writable for one core and executable for the same or another.
-    pub(super) fn check_write_xor_execute(&self) {
+    pub(in crate::memory) fn check_write_xor_execute(&self) {
         let mut seen: HashMap<u64, (bool, bool)> = HashMap::new();
         let mut look = |entries: &Entries| {
             for (&address, &(_, access)) in entries {
@@ -310,29 +310,29 @@ impl Tables for PageTables {
 }
 
 /// Memory and an account, which must both be as they were when it ends.
-pub(super) struct World {
-    pub(super) ram: Ram,
-    pub(super) job: Ref<Job>,
+pub(in crate::memory) struct World {
+    pub(in crate::memory) ram: Ram,
+    pub(in crate::memory) job: Ref<Job>,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(in crate::memory) fn new() -> Self {
         Self {
             ram: Ram::default(),
             job: Job::root(&JobLimits::NONE).unwrap(),
         }
     }
 
-    pub(super) fn vmo(&self, pages: u64) -> Ref<Vmo<Model>> {
+    pub(in crate::memory) fn vmo(&self, pages: u64) -> Ref<Vmo<Model>> {
         Vmo::create(self.ram.clone(), &self.job, pages * PAGE).unwrap()
     }
 
-    pub(super) fn space(&self, cores: usize) -> Space<Model> {
+    pub(in crate::memory) fn space(&self, cores: usize) -> Space<Model> {
         Space::new(PageTables::new(&self.ram, cores), &self.job).unwrap()
     }
 
     /// That everything was given back.
-    pub(super) fn end(self) {
+    pub(in crate::memory) fn end(self) {
         assert_eq!(self.ram.in_use(), 0, "frames are left");
         for resource in Resource::ALL {
             assert_eq!(self.job.used(resource), 0, "{resource:?} is left charged");

@@ -3,16 +3,19 @@
 //!
 //! * `machine`: the model. Reaching a freed frame, writable and executable pages and wrong counts are panics there.
 //! * `run`: an executor that picks the next task at random, by a seed; a lost wake is a panic.
-//! * `sequences`: operations one after another, against a byte-level reference.
+//! * `sequences`: operations (`ops`) one after another, against a byte-level reference.
 //! * `races`: operations interleaved at their awaits. `threads`: the same on threads of the host.
-//! * `cases`: single properties, `paging`: pagers.
+//! * `cases`, `places`: single properties, `halfway`: operations that were dropped or are not over, `paging`: pagers.
 
 extern crate std;
 
 mod cases;
-mod machine;
+mod halfway;
+pub(super) mod machine;
+mod ops;
 mod paging;
+mod places;
 mod races;
-mod run;
+pub(super) mod run;
 mod sequences;
 mod threads;

@@ -280,7 +280,7 @@ fn supplying_is_checked_and_keeps_what_is_there() {
 /// Many touch pages of a vmo and of its copies while the pager brings them, in any order.
 #[test]
 fn readers_writers_and_the_pager_interleave() {
-    for seed in 0..60 {
+    for seed in 0..30 {
         let mut random = Random(seed);
         let world = World::new();
         let pager = Pager::create(&world.job).unwrap();

@@ -3,8 +3,8 @@
 use super::std;
 use core::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::vec;
 use std::vec::Vec;
-use std::{format, vec};
 
 use abi::memory::USER_BASE;
 use abi::{Error, Rights};
@@ -285,6 +285,20 @@ impl Stage {
         }
     }
 
+    /// Fetches instructions where that may be allowed one moment and not the next.
+    async fn executes(&self, mut random: Random, rounds: u32) {
+        for _ in 0..rounds {
+            let core = random.below(CORES as u64) as usize;
+            let address = FIRST + random.below(PAGES) * PAGE;
+            let tables = self.tables(1);
+            self.touch(1, address, Touch::Execute, || {
+                tables.load(core, address, Touch::Execute).is_some()
+            })
+            .await;
+            yield_now().await;
+        }
+    }
+
     async fn revocations(&self, mut random: Random, rounds: u32) {
         let address = SECOND + 64 * PAGE;
         for _ in 0..rounds {
@@ -352,7 +366,7 @@ fn play(seed: u64) {
     let stage = Stage::new();
     let mut tasks = Tasks::new();
     for writer in 0..WRITERS {
-        tasks.add("writer", stage.writer(writer, Random(random.next()), 40));
+        tasks.add("writer", stage.writer(writer, Random(random.next()), 30));
     }
     // Not all at once: fewer at a time reach other states.
     if random.below(4) != 0 {
@@ -372,6 +386,9 @@ fn play(seed: u64) {
         let task = stage.protects(Random(random.next()), 6, protectors == 1);
         tasks.add("protects", task);
     }
+    if protectors != 0 {
+        tasks.add("executes", stage.executes(Random(random.next()), 60));
+    }
     if random.below(2) == 0 {
         tasks.add("revocations", stage.revocations(Random(random.next()), 3));
     }
@@ -381,13 +398,13 @@ fn play(seed: u64) {
 
 #[test]
 fn interleavings_lose_nothing() {
-    let rounds = std::env::var("MEMORY_RACES").map_or(150, |text| text.parse().unwrap());
+    let rounds = std::env::var("MEMORY_RACES").map_or(60, |text| text.parse().unwrap());
     let current = Rc::new(Cell::new(0));
     for seed in 0..rounds {
         current.set(seed);
         let outcome = std::panic::catch_unwind(|| play(seed));
         if let Err(panic) = outcome {
-            std::eprintln!("{}", format!("seed {seed}"));
+            std::eprintln!("seed {seed}");
             std::panic::resume_unwind(panic);
         }
     }

@@ -10,10 +10,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::vec::Vec;
 
 /// Numbers from a seed (splitmix64).
-pub(super) struct Random(pub(super) u64);
+pub(in crate::memory) struct Random(pub(in crate::memory) u64);
 
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
+    pub(in crate::memory) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,13 +21,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(in crate::memory) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 }
 
 /// Pending once.
-pub(super) async fn yield_now() {
+pub(in crate::memory) async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|context| {
         if yielded {
@@ -49,7 +49,7 @@ impl Wake for Woken {
 }
 
 /// Runs a future that never waits for anybody else but by yielding.
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::memory) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let waker = Waker::from(woken.clone());
@@ -63,7 +63,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// The same on a thread among others, which may wake it.
-pub(super) fn block_on_thread<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::memory) fn block_on_thread<T>(future: impl Future<Output = T>) -> T {
     struct Thread(std::thread::Thread);
     impl Wake for Thread {
         fn wake(self: Arc<Self>) {
@@ -82,7 +82,10 @@ pub(super) fn block_on_thread<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Polls a future at most `polls` times, then drops it.
-pub(super) async fn give_up_after<T>(polls: u64, future: impl Future<Output = T>) -> Option<T> {
+pub(in crate::memory) async fn give_up_after<T>(
+    polls: u64,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     let mut future = Box::pin(future);
     for _ in 0..polls {
         let result = std::future::poll_fn(|context| match future.as_mut().poll(context) {
@@ -99,7 +102,7 @@ pub(super) async fn give_up_after<T>(polls: u64, future: impl Future<Output = T>
 }
 
 /// Tasks of one test.
-pub(super) struct Tasks<'a> {
+pub(in crate::memory) struct Tasks<'a> {
     tasks: Vec<Task<'a>>,
 }
 
@@ -110,11 +113,15 @@ struct Task<'a> {
 }
 
 impl<'a> Tasks<'a> {
-    pub(super) fn new() -> Self {
+    pub(in crate::memory) fn new() -> Self {
         Self { tasks: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, name: &'static str, future: impl Future<Output = ()> + 'a) {
+    pub(in crate::memory) fn add(
+        &mut self,
+        name: &'static str,
+        future: impl Future<Output = ()> + 'a,
+    ) {
         self.tasks.push(Task {
             future: Box::pin(future),
             woken: Arc::new(Woken(AtomicBool::new(true))),
@@ -123,7 +130,7 @@ impl<'a> Tasks<'a> {
     }
 
     /// Runs them all to their ends, `check` after each poll.
-    pub(super) fn run(mut self, random: &mut Random, mut check: impl FnMut()) {
+    pub(in crate::memory) fn run(mut self, random: &mut Random, mut check: impl FnMut()) {
         let mut polls = 0u64;
         while !self.tasks.is_empty() {
             let ready: Vec<usize> = (0..self.tasks.len())

@@ -65,7 +65,7 @@ fn work(space: &Space<Model>, core: usize, steady: u64, rounds: u32, ended: &Ato
 
 #[test]
 fn cores_fault_while_memory_is_copied_and_unmapped() {
-    const ROUNDS: u32 = 1500;
+    const ROUNDS: u32 = 600;
     let world = World::new();
     let vmo = world.vmo(PAGES);
     let space = world.space(CORES);
@@ -126,7 +126,7 @@ impl Drop for OnPanic<'_> {
 
 #[test]
 fn cores_that_fault_on_the_same_page_get_one_frame() {
-    for _ in 0..200 {
+    for _ in 0..60 {
         let world = World::new();
         let vmo = world.vmo(PAGES);
         let space = world.space(CORES);

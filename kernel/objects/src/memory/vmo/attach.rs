@@ -102,10 +102,6 @@ impl<M: Machine> Ref<Vmo<M>> {
         if !mapping.is_alive() || !mapping.has(page) || !mapping.access.allows(touch) {
             return Faulted::Changed;
         }
-        if state.mappings.is_unsettled(page) {
-            let wait = crate::memory::wait::Wait::for_shootdown(self, page);
-            return Faulted::Blocked(Blocked::Wait(wait));
-        }
         let need = match touch {
             Touch::Write => Need::Write,
             Touch::Read | Touch::Execute => Need::Read,

@@ -63,11 +63,11 @@ impl<M: Machine> Ref<Vmo<M>> {
         if page >= state.pages {
             return Err(Error::OutOfRange.into());
         }
-        if let Kind::Physical { first, .. } = &self.kind {
-            return physical(*first, page).ok_or_else(|| Error::OutOfRange.into());
-        }
         if state.mappings.is_unsettled(page) {
             return Err(Blocked::Wait(Wait::for_shootdown(self, page)));
+        }
+        if let Kind::Physical { first, .. } = &self.kind {
+            return physical(*first, page).ok_or_else(|| Error::OutOfRange.into());
         }
         let frame = match state.store.get(page) {
             Slot::Held(frame) => {
