@@ -70,7 +70,7 @@ impl Process {
         let header = Header::new(
             ObjectType::Process,
             &account,
-            Ref::<Self>::BYTES + Handles::EXTRA_BYTES,
+            Ref::<Self>::BYTES,
         )?;
         let space = super::memory::new_space(&account)?;
         let process = Ref::try_new(Self {
