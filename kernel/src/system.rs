@@ -220,6 +220,11 @@ async fn drain_output() {
     exec::sleep(STEP).await;
 }
 
+/// The shell inside the kernel has no manager to ask.
+impl proto::Services for KernelSystem {
+    type Program = proto::NoProgram;
+}
+
 impl System for KernelSystem {
     async fn tasks(&self, cursor: &mut Cursor, page: &mut [TaskRow]) -> usize {
         page_of(cursor, page, |visit| {

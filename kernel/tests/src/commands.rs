@@ -7,9 +7,9 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 /// All commands of the shell.
-const ALL: [&str; 15] = [
+const ALL: [&str; 19] = [
     "help", "version", "ps", "top", "cores", "irq", "mem", "pci", "dmesg", "time", "sleep", "echo",
-    "poweroff", "reboot", "panic",
+    "poweroff", "reboot", "panic", "svc", "run", "kill", "caps",
 ];
 
 pub fn scenarios() -> Vec<Scenario> {

@@ -1,7 +1,7 @@
 //! What units and shells say to the manager, as bytes.
 //!
-//! Each unit is given an endpoint named `manager`, and a unit whose manifest says so another one named `control`. On both the
-//! messages are the same; the manager looks at the badge for what the caller may ask: [`Request::needs_control`].
+//! Each unit is given an endpoint named `manager`. Its badge tells the manager who calls, and whether that unit's manifest lets it
+//! ask for what concerns others: [`Request::needs_control`].
 //!
 //! * A [`Request`] is the whole of a long call's bytes, in `postcard` form. The answer's bytes are an [`Answer`] in that form,
 //!   and behind it rows as [`table`](crate::table) says where the request asks for rows.
@@ -86,6 +86,13 @@ pub enum Request<'a> {
         /// From [`Answer::Rows`]; at first [`Cursor::START`].
         after: Cursor,
     },
+    /// Answered once there are lines of a unit's log after the cursor. Idempotent.
+    LogGrown {
+        /// The unit.
+        name: &'a str,
+        /// As for [`Request::Log`].
+        after: Cursor,
+    },
     /// End a process, whichever it is. Idempotent.
     Kill {
         /// The process id.
@@ -121,7 +128,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether only holders of `control` may ask.
+    /// Whether only a unit whose manifest says `control = true` may ask.
     #[must_use]
     pub const fn needs_control(&self) -> bool {
         !matches!(self, Self::Connect { .. })

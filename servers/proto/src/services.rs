@@ -240,6 +240,16 @@ pub trait Services: Send + Sync {
         async { Err(Refused::without_manager()) }
     }
 
+    /// Waits until [`unit_log`](Services::unit_log) has a line after `cursor`.
+    fn unit_log_grown(
+        &self,
+        name: &str,
+        cursor: Cursor,
+    ) -> impl Future<Output = Result<(), Refused>> + Send {
+        let _ = (name, cursor);
+        async { Err(Refused::without_manager()) }
+    }
+
     /// Ends a process.
     fn kill(&self, process: u64) -> impl Future<Output = Result<(), Refused>> + Send {
         let _ = process;

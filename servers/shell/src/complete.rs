@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use crate::commands::{COMMANDS, Command};
+use crate::commands::{COMMANDS, Command, SVC_WORDS};
 
 /// What the word before the cursor may become. Candidates are visited, not collected.
 pub struct Completion<'a> {
@@ -34,6 +34,7 @@ impl<'a> Completion<'a> {
         let kind = match name {
             None => Kind::Commands,
             Some("help") => Kind::Commands,
+            Some("svc") if last.is_none() && !word.starts_with('-') => Kind::Choices(SVC_WORDS),
             Some(name) => match Command::find(name) {
                 None => Kind::Nothing,
                 Some(command) => {

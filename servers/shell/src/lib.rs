@@ -1,7 +1,7 @@
 //! The shell: a person's and a script's way to ask the system.
 //!
 //! [`run`] reads from a [`rt::ByteSource`], writes to a [`rt::ByteSink`] and asks a
-//! [`proto::System`]; it knows nothing else. One shell runs on each terminal.
+//! [`Host`]; it knows nothing else. One shell runs on each terminal.
 //!
 //! From the outside in:
 //! * `session`: the loop: a line in, its commands run, a status kept.
@@ -36,7 +36,7 @@ pub mod parse;
 mod session;
 mod units;
 
-use proto::System;
+use proto::{Services, System};
 use rt::{ByteSink, ByteSource, Closed};
 
 /// Longest line, in bytes.
@@ -54,6 +54,7 @@ pub mod status {
     pub const USAGE: u8 = 2;
     /// There is no such command.
     pub const UNKNOWN: u8 = 127;
+    // Of `run`: 137 for a program that was killed, 134 for one that crashed.
     /// The command was ended by Ctrl-C.
     pub const INTERRUPTED: u8 = 130;
 }
@@ -89,8 +90,13 @@ impl Default for Config {
     }
 }
 
+/// What a shell asks: the system and the manager of its units.
+pub trait Host: System + Services {}
+
+impl<S: System + Services> Host for S {}
+
 /// Runs a shell until one of its streams is closed by the other side; there is no other end.
-pub async fn run<I: ByteSource, O: ByteSink, S: System>(
+pub async fn run<I: ByteSource, O: ByteSink, S: Host>(
     config: Config,
     input: &I,
     output: &O,

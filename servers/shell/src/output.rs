@@ -57,6 +57,29 @@ impl<'a, O: ByteSink> Output<'a, O> {
         sent
     }
 
+    /// Puts out what a program wrote, at most a kibibyte: any bytes, but none that a script at the other end could take for
+    /// the shell's own [`MARK`](crate::MARK).
+    pub fn foreign(&mut self, bytes: &[u8]) {
+        debug_assert!(
+            bytes.len() <= 1024,
+            "more than fits between two checkpoints"
+        );
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match line.strip_suffix(b"\n") {
+                Some(line) if self.carriage_returns => {
+                    self.put(line);
+                    self.put(b"\r\n");
+                }
+                _ if self.carriage_returns => self.put(line),
+                _ => {
+                    for piece in line.split(|byte| *byte == crate::MARK as u8) {
+                        self.put(piece);
+                    }
+                }
+            }
+        }
+    }
+
     fn put(&mut self, bytes: &[u8]) {
         if self.buffer.extend_from_slice(bytes).is_err() {
             self.overflowed = true;

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use proto::System;
 use rt::{ByteSink, ByteSource, Closed};
 
+use crate::Host;
 use crate::complete::Completion;
 use crate::editor::{Action, Editor};
 use crate::history::History;
@@ -35,7 +35,7 @@ pub struct Session<'a, I, O, S> {
     draft: heapless::String<MAX_LINE_BYTES>,
 }
 
-impl<'a, I: ByteSource, O: ByteSink, S: System> Session<'a, I, O, S> {
+impl<'a, I: ByteSource, O: ByteSink, S: Host> Session<'a, I, O, S> {
     pub fn new(config: Config, input: &'a I, output: &'a O, system: &'a S) -> Self {
         Self {
             config,

@@ -2,10 +2,11 @@
 
 use core::array;
 
-use proto::{Bar, Cursor, IrqRow, PciRow, System};
+use proto::{Bar, Cursor, IrqRow, PciRow};
 use rt::{ByteSink, ByteSource, Closed};
 
 use super::options::Parsed;
+use crate::Host;
 use crate::json::Object;
 use crate::output::put;
 use crate::session::Session;
@@ -17,7 +18,7 @@ const PAGE_ROWS: usize = 4;
 /// Most cores that get a column of their own.
 const CORE_COLUMNS: usize = 8;
 
-pub async fn irq<I: ByteSource, O: ByteSink, S: System>(
+pub async fn irq<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
@@ -67,7 +68,7 @@ pub async fn irq<I: ByteSource, O: ByteSink, S: System>(
     }
 }
 
-pub async fn pci<I: ByteSource, O: ByteSink, S: System>(
+pub async fn pci<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {

@@ -1,16 +1,16 @@
 //! `version`, `time`, `mem`, `echo`.
 
-use proto::System;
 use rt::{ByteSink, ByteSource, Closed};
 
 use super::options::Parsed;
+use crate::Host;
 use crate::json::Object;
 use crate::output::put;
 use crate::session::Session;
 use crate::status;
 use crate::units::{Bytes, Duration};
 
-pub async fn version<I: ByteSource, O: ByteSink, S: System>(
+pub async fn version<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
@@ -62,7 +62,7 @@ pub async fn version<I: ByteSource, O: ByteSink, S: System>(
     Ok(status::OK)
 }
 
-pub async fn time<I: ByteSource, O: ByteSink, S: System>(
+pub async fn time<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
@@ -108,7 +108,7 @@ pub async fn time<I: ByteSource, O: ByteSink, S: System>(
     Ok(status::OK)
 }
 
-pub async fn mem<I: ByteSource, O: ByteSink, S: System>(
+pub async fn mem<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
@@ -169,7 +169,7 @@ pub async fn mem<I: ByteSource, O: ByteSink, S: System>(
     Ok(status::OK)
 }
 
-pub fn echo<I: ByteSource, O: ByteSink, S: System>(
+pub fn echo<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> u8 {

@@ -1,16 +1,16 @@
 //! `help`, usage, and what is said about an unknown command.
 
-use proto::System;
 use rt::{ByteSink, ByteSource, Closed};
 
 use super::options::Parsed;
 use super::{COMMANDS, Command};
+use crate::Host;
 use crate::json::Object;
 use crate::output::{Output, put};
 use crate::session::Session;
 use crate::status;
 
-pub async fn help<I: ByteSource, O: ByteSink, S: System>(
+pub async fn help<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {

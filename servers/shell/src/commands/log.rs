@@ -2,10 +2,11 @@
 
 use core::array;
 
-use proto::{Cursor, Level, LogRow, System};
+use proto::{Cursor, Level, LogRow};
 use rt::{ByteSink, ByteSource, Closed, Either, first};
 
 use super::options::Parsed;
+use crate::Host;
 use crate::json::Object;
 use crate::output::{Output, put};
 use crate::session::Session;
@@ -22,7 +23,7 @@ struct Printer {
     next_seq: Option<u64>,
 }
 
-pub async fn dmesg<I: ByteSource, O: ByteSink, S: System>(
+pub async fn dmesg<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
@@ -105,7 +106,7 @@ impl Printer {
 }
 
 /// A text with its control characters left out: a record must not steer the terminal.
-struct Printable<'a>(&'a str);
+pub struct Printable<'a>(pub &'a str);
 
 impl core::fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -1,16 +1,17 @@
 //! `sleep`, `poweroff`, `reboot`, `panic`.
 
-use proto::{Refused, System, Text};
+use proto::{Refused, Text};
 use rt::{ByteSink, ByteSource, Closed, Either, first};
 
 use super::options::Parsed;
 use super::{Command, help};
+use crate::Host;
 use crate::output::put;
 use crate::session::Session;
 use crate::status;
 use crate::units::parse_seconds;
 
-pub async fn sleep<I: ByteSource, O: ByteSink, S: System>(
+pub async fn sleep<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     command: &Command,
     parsed: &Parsed<'_>,
@@ -34,13 +35,13 @@ pub async fn sleep<I: ByteSource, O: ByteSink, S: System>(
     }
 }
 
-pub fn interrupted<I: ByteSource, O: ByteSink, S: System>(session: &mut Session<'_, I, O, S>) {
+pub fn interrupted<I: ByteSource, O: ByteSink, S: Host>(session: &mut Session<'_, I, O, S>) {
     if !session.is_script() {
         put!(session.output, "^C\n");
     }
 }
 
-pub async fn poweroff<I: ByteSource, O: ByteSink, S: System>(
+pub async fn poweroff<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
 ) -> Result<u8, Closed> {
     session.output.flush().await?;
@@ -48,7 +49,7 @@ pub async fn poweroff<I: ByteSource, O: ByteSink, S: System>(
     Ok(say_refused(session, "poweroff", &refused))
 }
 
-pub async fn reboot<I: ByteSource, O: ByteSink, S: System>(
+pub async fn reboot<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
 ) -> Result<u8, Closed> {
     session.output.flush().await?;
@@ -56,7 +57,7 @@ pub async fn reboot<I: ByteSource, O: ByteSink, S: System>(
     Ok(say_refused(session, "reboot", &refused))
 }
 
-pub async fn panic<I: ByteSource, O: ByteSink, S: System>(
+pub async fn panic<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
@@ -86,7 +87,7 @@ pub async fn panic<I: ByteSource, O: ByteSink, S: System>(
     Ok(say_refused(session, "panic", &refused))
 }
 
-fn say_refused<I: ByteSource, O: ByteSink, S: System>(
+fn say_refused<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     what: &str,
     refused: &Refused,

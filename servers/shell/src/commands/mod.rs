@@ -1,4 +1,4 @@
-//! The commands: one table, and a file for each family.
+//! The commands: one table ([`table`]), and a file for each family.
 
 mod devices;
 mod general;
@@ -6,17 +6,23 @@ mod help;
 mod log;
 mod machine;
 mod options;
+mod processes;
+mod run;
+mod svc;
+mod table;
 mod tasks;
 mod top;
 
-use proto::System;
 use rt::{ByteSink, ByteSource, Closed};
 
+use crate::Host;
 use crate::output::put;
 use crate::parse::Words;
 use crate::session::Session;
 use crate::status;
 use options::Parsed;
+pub use svc::WORDS as SVC_WORDS;
+pub use table::COMMANDS;
 
 /// An option of a command.
 pub struct OptionSpec {
@@ -64,183 +70,11 @@ enum Id {
     Poweroff,
     Reboot,
     Panic,
+    Svc,
+    Caps,
+    Kill,
+    Run,
 }
-
-const JSON: OptionSpec = OptionSpec {
-    short: None,
-    long: "json",
-    value: None,
-    choices: &[],
-    about: "print JSON, an object on each line",
-};
-
-const NONE: (usize, usize) = (0, 0);
-const ANY: (usize, usize) = (0, usize::MAX);
-
-/// All commands, in the order `help` shows them.
-pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "help",
-        operands: "[COMMAND]",
-        operand_counts: (0, 1),
-        about: "list the commands, or show one's usage",
-        options: &[JSON],
-        id: Id::Help,
-    },
-    Command {
-        name: "version",
-        operands: "",
-        operand_counts: NONE,
-        about: "what runs, on what, and how it was booted",
-        options: &[JSON],
-        id: Id::Version,
-    },
-    Command {
-        name: "ps",
-        operands: "",
-        operand_counts: NONE,
-        about: "list the tasks",
-        options: &[JSON],
-        id: Id::Ps,
-    },
-    Command {
-        name: "top",
-        operands: "",
-        operand_counts: NONE,
-        about: "watch cores and tasks; q or Ctrl-C ends it",
-        options: &[
-            OptionSpec {
-                short: Some('n'),
-                long: "count",
-                value: Some("COUNT"),
-                choices: &[],
-                about: "end after COUNT refreshes",
-            },
-            OptionSpec {
-                short: Some('d'),
-                long: "delay",
-                value: Some("SECONDS"),
-                choices: &[],
-                about: "refresh every SECONDS (1)",
-            },
-            OptionSpec {
-                about: "print one snapshot as JSON",
-                ..JSON
-            },
-        ],
-        id: Id::Top,
-    },
-    Command {
-        name: "cores",
-        operands: "",
-        operand_counts: NONE,
-        about: "list the cores",
-        options: &[JSON],
-        id: Id::Cores,
-    },
-    Command {
-        name: "irq",
-        operands: "",
-        operand_counts: NONE,
-        about: "list the interrupts, by core",
-        options: &[JSON],
-        id: Id::Irq,
-    },
-    Command {
-        name: "mem",
-        operands: "",
-        operand_counts: NONE,
-        about: "show memory and the kernel heap",
-        options: &[JSON],
-        id: Id::Mem,
-    },
-    Command {
-        name: "pci",
-        operands: "",
-        operand_counts: NONE,
-        about: "list the PCI functions",
-        options: &[JSON],
-        id: Id::Pci,
-    },
-    Command {
-        name: "dmesg",
-        operands: "",
-        operand_counts: NONE,
-        about: "show the log",
-        options: &[
-            OptionSpec {
-                short: Some('l'),
-                long: "level",
-                value: Some("LEVEL"),
-                choices: &["error", "warn", "info", "debug", "trace"],
-                about: "only records as grave as LEVEL or graver",
-            },
-            OptionSpec {
-                short: Some('f'),
-                long: "follow",
-                value: None,
-                choices: &[],
-                about: "go on with new records until Ctrl-C",
-            },
-            OptionSpec { ..JSON },
-        ],
-        id: Id::Dmesg,
-    },
-    Command {
-        name: "time",
-        operands: "",
-        operand_counts: NONE,
-        about: "show uptime, time of day and the clock",
-        options: &[JSON],
-        id: Id::Time,
-    },
-    Command {
-        name: "sleep",
-        operands: "SECONDS",
-        operand_counts: (1, 1),
-        about: "wait; decimals are understood; Ctrl-C ends it",
-        options: &[],
-        id: Id::Sleep,
-    },
-    Command {
-        name: "echo",
-        operands: "[WORD]...",
-        operand_counts: ANY,
-        about: "print the words; $? is the status of the command before",
-        options: &[],
-        id: Id::Echo,
-    },
-    Command {
-        name: "poweroff",
-        operands: "",
-        operand_counts: NONE,
-        about: "power the machine off",
-        options: &[],
-        id: Id::Poweroff,
-    },
-    Command {
-        name: "reboot",
-        operands: "",
-        operand_counts: NONE,
-        about: "restart the machine",
-        options: &[],
-        id: Id::Reboot,
-    },
-    Command {
-        name: "panic",
-        operands: "[TEXT]...",
-        operand_counts: ANY,
-        about: "panic the kernel, to see its report",
-        options: &[OptionSpec {
-            short: Some('y'),
-            long: "yes",
-            value: None,
-            choices: &[],
-            about: "do not ask",
-        }],
-        id: Id::Panic,
-    },
-];
 
 impl Command {
     /// The command named `name`.
@@ -265,7 +99,7 @@ impl Command {
 }
 
 /// Runs the command `words` says; gives its status.
-pub async fn execute<I: ByteSource, O: ByteSink, S: System>(
+pub async fn execute<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     words: &Words,
 ) -> Result<u8, Closed> {
@@ -302,5 +136,9 @@ pub async fn execute<I: ByteSource, O: ByteSink, S: System>(
         Id::Poweroff => machine::poweroff(session).await,
         Id::Reboot => machine::reboot(session).await,
         Id::Panic => machine::panic(session, &parsed).await,
+        Id::Svc => svc::svc(session, command, &parsed).await,
+        Id::Caps => processes::caps(session, command, &parsed).await,
+        Id::Kill => processes::kill(session, command, &parsed).await,
+        Id::Run => run::run(session, &parsed).await,
     }
 }

@@ -3,11 +3,14 @@
 use core::array;
 use core::fmt::{self, Write};
 
-use proto::{CoreRow, Cursor, System, TaskRow};
+use proto::{CoreRow, Cursor, TaskRow};
 use rt::{ByteSink, ByteSource, Closed};
 
 use super::general::deadline;
+use super::log::Printable;
 use super::options::Parsed;
+use super::processes;
+use crate::Host;
 use crate::json::Object;
 use crate::output::put;
 use crate::session::Session;
@@ -19,6 +22,7 @@ const PAGE_ROWS: usize = 8;
 
 pub fn task_object<W: Write>(row: &TaskRow, object: Object<'_, W>) -> fmt::Result {
     object
+        .string("kind", "task")
         .plain("id", row.id)
         .string("name", &row.name)
         .number("core", row.core)
@@ -32,12 +36,16 @@ pub fn task_object<W: Write>(row: &TaskRow, object: Object<'_, W>) -> fmt::Resul
         .end()
 }
 
-pub async fn ps<I: ByteSource, O: ByteSink, S: System>(
+pub async fn ps<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
     let json = parsed.has("json");
+    let any = processes::list(session, json).await?;
     if !json {
+        if any {
+            put!(session.output, "\n");
+        }
         put!(
             session.output,
             "{:<10} {:<20} {:>4} {:<8} {:>9} {:>10} {:>9} {:>9}  spawned at\n",
@@ -66,7 +74,7 @@ pub async fn ps<I: ByteSource, O: ByteSink, S: System>(
                     *output,
                     "{:<10} {:<20} {:>4} {:<8} {:>9} {:>10} {:>9} {:>9}  {}:{}\n",
                     row.id,
-                    row.name,
+                    proto::Text::<96>::format(format_args!("{}", Printable(&row.name))),
                     row.core,
                     row.state.word(),
                     deadline(row.deadline_ns),
@@ -105,7 +113,7 @@ pub fn core_object<W: Write>(
         .end()
 }
 
-pub async fn cores<I: ByteSource, O: ByteSink, S: System>(
+pub async fn cores<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {

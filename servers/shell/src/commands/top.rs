@@ -3,7 +3,7 @@
 use core::array;
 
 use heapless::Vec;
-use proto::{CoreRow, Cursor, MAX_CORES, System, TaskId, TaskRow};
+use proto::{CoreRow, Cursor, MAX_CORES, TaskId, TaskRow};
 use rt::{ByteSink, ByteSource, Closed, Either, first};
 
 use super::general::{Bar, deadline};
@@ -11,6 +11,7 @@ use super::machine::interrupted;
 use super::options::Parsed;
 use super::tasks::{core_object, task_object};
 use super::{Command, help};
+use crate::Host;
 use crate::json::Object;
 use crate::output::put;
 use crate::session::Session;
@@ -52,7 +53,7 @@ struct Counts {
     queued: usize,
 }
 
-pub async fn top<I: ByteSource, O: ByteSink, S: System>(
+pub async fn top<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
@@ -133,7 +134,7 @@ async fn quit<I: ByteSource>(
     }
 }
 
-fn misused<I: ByteSource, O: ByteSink, S: System>(
+fn misused<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     what: &str,
 ) -> u8 {
@@ -145,7 +146,7 @@ fn misused<I: ByteSource, O: ByteSink, S: System>(
 }
 
 /// One refresh.
-async fn refresh<I: ByteSource, O: ByteSink, S: System>(
+async fn refresh<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     before: &mut Before,
     json: bool,
@@ -246,7 +247,7 @@ async fn refresh<I: ByteSource, O: ByteSink, S: System>(
 }
 
 /// Prints the cores' loads since the refresh before; gives how many cores there are.
-async fn show_cores<I: ByteSource, O: ByteSink, S: System>(
+async fn show_cores<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     before: &mut Before,
     json: bool,
@@ -295,7 +296,7 @@ async fn show_cores<I: ByteSource, O: ByteSink, S: System>(
 }
 
 /// Collects the tasks that used most since the refresh before, most first.
-async fn busiest<S: System>(
+async fn busiest<S: Host>(
     system: &S,
     before: &mut Before,
     counts: &mut Counts,

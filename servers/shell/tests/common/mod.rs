@@ -1,16 +1,21 @@
 //! A system to ask and a terminal to type on, for the shell's tests.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)] // each test uses some of it
+
+mod services;
+mod terminal;
 
 use std::sync::{Arc, Mutex};
 
 use proto::{
-    Bar, Calibration, CoreRow, CoreState, Cursor, DateTime, HeapInfo, IrqRow, KindFrames, Level,
-    LogRow, MemoryInfo, PciAddress, PciRow, Refused, ScreenInfo, System, SystemInfo, TaskId,
-    TaskRow, TaskState, Text, TimeInfo,
+    Bar, Calibration, CoreRow, CoreState, Cursor, DateTime, HandleRow, HeapInfo, IrqRow,
+    KindFrames, Level, LogRow, MemoryInfo, PciAddress, PciRow, ProcessRow, Refused, ScreenInfo,
+    System, SystemInfo, TaskId, TaskRow, TaskState, Text, TimeInfo, UnitRow,
 };
 use rt::{ByteSink, ByteSource, Clock, Pipe};
 use shell::{Config, Mode};
 use testkit::{Sim, SimClock};
+
+pub use terminal::Row;
 
 /// A text that every output must survive.
 pub const NASTY: &str = "a\"b\\c\n\u{1b}[2J\u{7f}ä";
@@ -22,6 +27,14 @@ pub struct State {
     pub log: Vec<LogRow>,
     pub asked: Vec<String>,
     pub bare: bool,
+    pub processes: Vec<ProcessRow>,
+    /// Of process 7.
+    pub handles: Vec<HandleRow>,
+    pub units: Vec<UnitRow>,
+    /// Lines of every unit.
+    pub lines: Vec<String>,
+    /// What a program puts out, piece by piece, and its exit code; never the latter for `None`.
+    pub program: (Vec<Vec<u8>>, Option<i32>),
 }
 
 #[derive(Clone)]
@@ -175,6 +188,20 @@ impl System for Fake {
 
     async fn log(&self, cursor: &mut Cursor, page: &mut [LogRow]) -> usize {
         fill(&self.lock().log, cursor, page)
+    }
+
+    async fn processes(&self, cursor: &mut Cursor, page: &mut [ProcessRow]) -> usize {
+        fill(&self.lock().processes, cursor, page)
+    }
+
+    async fn handles(&self, cursor: &mut Cursor, page: &mut [HandleRow]) -> usize {
+        let mut at = Cursor(cursor.0 & 0xffff_ffff);
+        if cursor.0 >> 32 != 7 {
+            return 0;
+        }
+        let count = fill(&self.lock().handles, &mut at, page);
+        cursor.0 = 7 << 32 | at.0;
+        count
     }
 
     async fn log_grown(&self, cursor: Cursor) {
@@ -370,58 +397,4 @@ pub fn script() -> Bench {
     let mut bench = Bench::new(Mode::Script);
     assert_eq!(bench.printed(), "\u{1e}ready\n");
     bench
-}
-
-/// One row of a terminal: what a line editor needs of xterm.
-#[derive(Default)]
-pub struct Row {
-    pub cells: Vec<char>,
-    pub column: usize,
-    pub bells: usize,
-}
-
-impl Row {
-    pub fn write(&mut self, text: &str) {
-        let mut rest = text.chars();
-        while let Some(character) = rest.next() {
-            match character {
-                '\r' => self.column = 0,
-                '\u{8}' => self.column = self.column.saturating_sub(1),
-                '\u{7}' => self.bells += 1,
-                '\u{1b}' => {
-                    assert_eq!(rest.next(), Some('['));
-                    let mut number = String::new();
-                    let action = loop {
-                        match rest.next() {
-                            Some(digit @ '0'..='9') => number.push(digit),
-                            Some(action) => break action,
-                            None => panic!("a cut sequence"),
-                        }
-                    };
-                    match action {
-                        'K' => self.cells.truncate(self.column),
-                        'G' => self.column = number.parse::<usize>().expect("a column") - 1,
-                        'H' | 'J' => {
-                            self.cells.clear();
-                            self.column = 0;
-                        }
-                        other => panic!("the editor sent {other:?}"),
-                    }
-                }
-                printed => {
-                    assert!(!printed.is_control(), "{printed:?}");
-                    while self.cells.len() <= self.column {
-                        self.cells.push(' ');
-                    }
-                    self.cells[self.column] = printed;
-                    self.column += 1;
-                    assert!(self.column < 80, "the last column would wrap");
-                }
-            }
-        }
-    }
-
-    pub fn text(&self) -> String {
-        self.cells.iter().collect::<String>().trim_end().to_owned()
-    }
 }
