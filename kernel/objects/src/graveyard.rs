@@ -10,15 +10,17 @@
 use alloc::boxed::Box;
 use core::fmt;
 
+use abi::Error;
 use executor::sync::Notify;
 use spin::Mutex;
 
 use crate::{
     channel::MessageQueue,
     handle::Places,
+    job::{Charge, Job},
     object::KernelObject,
     port::Remains,
-    refs::{NoMemory, try_box},
+    refs::{Ref, try_box},
 };
 
 /// Whether there is more to do.
@@ -58,16 +60,17 @@ impl<O: KernelObject> Contents<O> {
 pub(crate) struct Grave<O: KernelObject> {
     next: Option<Box<Grave<O>>>,
     contents: Contents<O>,
+    _memory: Charge,
 }
 
 impl<O: KernelObject> Grave<O> {
-    pub(crate) const BYTES: u64 = size_of::<Self>() as u64;
-
-    pub(crate) fn new() -> Result<Box<Self>, NoMemory> {
-        try_box(Self {
+    pub(crate) fn new(job: &Ref<Job>) -> Result<Box<Self>, Error> {
+        let memory = job.charge_kernel(size_of::<Self>() as u64)?;
+        Ok(try_box(Self {
             next: None,
             contents: Contents::Nothing,
-        })
+            _memory: memory,
+        })?)
     }
 
     /// Puts contents in and hangs it on the graveyard.

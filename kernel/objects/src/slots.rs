@@ -220,16 +220,6 @@ impl<T> Slots<T> {
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn age(&mut self, number: Number, generation: u32) -> Option<Number> {
-        self.get(number)?;
-        self.place(number.index)?.generation = generation;
-        Some(Number {
-            index: number.index,
-            generation,
-        })
-    }
-
     fn try_reserve(&mut self, count: usize) -> bool {
         let enough = self.free - self.reserved >= count;
         if enough {
@@ -312,4 +302,60 @@ pub(crate) fn close_some<T>(
         }
     }
     Progress::More
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> (Mutex<Slots<u32>>, Ref<Job>) {
+        let job = Job::root(&abi::process::JobLimits::NONE).unwrap();
+        let slots = Mutex::new(Slots::default());
+        reserve(&slots, &job, CHUNK).unwrap();
+        for value in 0..CHUNK as u32 {
+            slots.lock().put_reserved(value).unwrap();
+        }
+        (slots, job)
+    }
+
+    #[test]
+    fn a_place_whose_generation_would_wrap_is_retired() {
+        let (slots, job) = filled();
+        let last = Number {
+            index: 5,
+            generation: GENERATIONS - 1,
+        };
+        slots.lock().place(5).unwrap().generation = last.generation;
+        assert_eq!(slots.lock().take(last), Some(5));
+        assert_eq!(slots.lock().free, 0, "it is not free");
+        reserve(&slots, &job, 1).unwrap();
+        let next = slots.lock().put_reserved(99).unwrap();
+        assert_eq!(next.index as usize / CHUNK, 1, "in a new chunk");
+        for generation in [0, 1, GENERATIONS - 1, GENERATIONS, u32::MAX] {
+            let old = Number {
+                index: 5,
+                generation,
+            };
+            assert_eq!(slots.lock().get(old), None);
+        }
+    }
+
+    #[test]
+    fn promises_are_kept_and_not_more() {
+        let (slots, job) = filled();
+        assert_eq!(slots.lock().put_reserved(1), Err(1), "none was promised");
+        reserve(&slots, &job, 2).unwrap();
+        slots.lock().unreserve(1);
+        assert!(slots.lock().put_reserved(1).is_ok());
+        assert_eq!(slots.lock().put_reserved(1), Err(1));
+        reserve(&slots, &job, CHUNK * 3).unwrap();
+        assert!(slots.lock().places() >= 4 * CHUNK);
+        assert_eq!(
+            reserve(&slots, &job, MAX_PLACES + 1).unwrap_err(),
+            Error::LimitReached
+        );
+        slots.lock().close();
+        assert_eq!(slots.lock().put_reserved(1), Err(1));
+        assert_eq!(reserve(&slots, &job, 1).unwrap_err(), Error::Dying);
+    }
 }

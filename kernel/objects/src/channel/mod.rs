@@ -103,7 +103,7 @@ impl<O: KernelObject> Channel<O> {
     /// # Errors
     /// [`Error::NoMemory`].
     pub fn create(job: &Ref<Job>) -> Result<(Ref<Self>, Ref<Self>), Error> {
-        let shared_bytes = Ref::<Shared<O>>::BYTES + 2 * Grave::<O>::BYTES;
+        let shared_bytes = Ref::<Shared<O>>::BYTES;
         let headers = [
             Header::new(
                 ObjectType::Channel,
@@ -116,7 +116,7 @@ impl<O: KernelObject> Channel<O> {
                 Ref::<Self>::BYTES + shared_bytes - shared_bytes / 2,
             )?,
         ];
-        let graves = [Grave::new()?, Grave::new()?];
+        let graves = [Grave::new(job)?, Grave::new(job)?];
         let mut ids = headers.iter().map(Header::id);
         let sides = graves.map(|grave| Side {
             id: ids.next().unwrap_or(0),

@@ -84,12 +84,9 @@ impl<O: KernelObject> HandleTable<O> {
             job: job.clone(),
             places: Mutex::new(Slots::default()),
             charge: Mutex::new(job.charge_handles(0)?),
-            grave: Some(Grave::new()?),
+            grave: Some(Grave::new(job)?),
         })
     }
-
-    /// Kernel memory of an empty table, beside itself: for the charge of whoever holds it.
-    pub const EXTRA_BYTES: u64 = Grave::<O>::BYTES;
 
     /// Who pays.
     pub fn job(&self) -> &Ref<Job> {

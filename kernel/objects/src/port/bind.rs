@@ -55,13 +55,12 @@ impl<O: KernelObject> Ref<Port<O>> {
             let bytes = Ref::<Item<O>>::BYTES + 2 * OBSERVER_BYTES;
             let binding = Binding {
                 port: self.downgrade(),
-                target: target.downgrade(),
                 object_id,
                 key,
                 mask,
                 calls: endpoint.is_some(),
                 lease: entry.lease().cloned(),
-                state: Mutex::new(BindingState::default()),
+                state: Mutex::new(BindingState::new(target)),
             };
             Item::create(Content::Binding(binding), job.charge_kernel(bytes)?)?
         };
@@ -92,12 +91,12 @@ impl<O: KernelObject> Ref<Port<O>> {
         };
         if let Err(error) = bound.and_then(|()| binding.observe(&item, target)) {
             self.forget(&item);
-            binding.end();
+            binding.end_at(Some(target));
             return Err(error);
         }
         if binding.state.lock().ended {
             // Unbound on another core while it was being made.
-            binding.end();
+            binding.end_at(Some(target));
             return Ok(());
         }
         Wakeable::wake(&item);

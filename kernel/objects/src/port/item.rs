@@ -12,8 +12,9 @@ use crate::{
     refs::{Ref, Wakeable, WeakRef},
 };
 
-#[derive(Debug, Default)]
-pub(super) struct BindingState {
+pub(super) struct BindingState<O: KernelObject> {
+    /// Gone when the binding has ended, so that the object's memory is not kept by a packet that nobody takes.
+    target: Option<O::Weak>,
     pub(super) ended: bool,
     /// It has said that its handle was revoked.
     pub(super) revoked: bool,
@@ -23,17 +24,30 @@ pub(super) struct BindingState {
     lease_observer: Option<ObserverId>,
 }
 
+impl<O: KernelObject> BindingState<O> {
+    pub(super) fn new(target: &O) -> Self {
+        Self {
+            target: Some(target.downgrade()),
+            ended: false,
+            revoked: false,
+            queued: false,
+            seen: Signals::empty(),
+            observer: None,
+            lease_observer: None,
+        }
+    }
+}
+
 /// A port's interest in another object. Its packet is itself: there is one at most, and queueing it takes no memory.
 pub(super) struct Binding<O: KernelObject> {
     pub(super) port: WeakRef<Port<O>>,
-    pub(super) target: O::Weak,
     pub(super) object_id: u64,
     pub(super) key: u64,
     pub(super) mask: Signals,
     /// Brings an endpoint's calls instead of its being readable.
     pub(super) calls: bool,
     pub(super) lease: Option<Ref<Lease>>,
-    pub(super) state: Mutex<BindingState>,
+    pub(super) state: Mutex<BindingState<O>>,
 }
 
 pub(super) enum Content<O: KernelObject> {
@@ -66,9 +80,14 @@ impl<O: KernelObject> Item<O> {
 }
 
 impl<O: KernelObject> Binding<O> {
+    /// The object, if the binding has not ended.
+    pub(super) fn target(&self) -> Option<O> {
+        self.state.lock().target.as_ref().and_then(O::upgrade)
+    }
+
     /// What there is to say now; `None` when the object has no handles any more.
     fn now(&self) -> Option<Signals> {
-        let target = O::upgrade(&self.target)?;
+        let target = self.target()?;
         if target.header().is_closed() {
             return None;
         }
@@ -95,12 +114,22 @@ impl<O: KernelObject> Binding<O> {
 
     /// No more packets. Whoever calls it has taken the binding out of the port's list, or the port is gone.
     pub(super) fn end(&self) {
-        let (observer, lease_observer) = {
+        self.end_at(self.target().as_ref());
+    }
+
+    /// As [`end`](Self::end), of this object, also when it ended before it began.
+    pub(super) fn end_at(&self, target: Option<&O>) {
+        let (observer, lease_observer, weak) = {
             let mut state = self.state.lock();
             state.ended = true;
-            (state.observer.take(), state.lease_observer.take())
+            (
+                state.observer.take(),
+                state.lease_observer.take(),
+                state.target.take(),
+            )
         };
-        if let Some(target) = O::upgrade(&self.target) {
+        drop(weak);
+        if let Some(target) = target {
             if let (Some(observer), Some(signals)) = (observer, target.signals()) {
                 signals.observers().detach(observer);
             }

@@ -8,7 +8,7 @@
 //! revoked, it brings [`Signals::REVOKED`] once. Ports cannot be bound to ports: a wake would run down the chain.
 //!
 //! The bindings' memory is charged to who binds, packets that are posted to who posts them. A port that is closed lets go of its bindings step by step
-//! ([`graveyard`](crate::graveyard)).
+//! ([`graveyard`](crate::graveyard)); until then they keep its memory, uncharged.
 //!
 //! Lock order: port, then binding. Observers' lists and receivers are touched under neither.
 
@@ -114,8 +114,7 @@ impl<O: KernelObject> Port<O> {
     /// # Errors
     /// [`Error::NoMemory`].
     pub fn create(job: &Ref<Job>) -> Result<Ref<Self>, Error> {
-        let bytes = Ref::<Self>::BYTES + Grave::<O>::BYTES;
-        let header = Header::new(ObjectType::Port, job, bytes)?;
+        let header = Header::new(ObjectType::Port, job, Ref::<Self>::BYTES)?;
         Ok(Ref::try_new(Self {
             header,
             signals: SignalState::new(Signals::empty()),
@@ -125,7 +124,7 @@ impl<O: KernelObject> Port<O> {
                 bindings: Bindings(ChargedVec::new(job)?),
                 parked: Parking::new(job)?,
                 closed: false,
-                grave: Some(Grave::new()?),
+                grave: Some(Grave::new(job)?),
             }),
         })?)
     }
@@ -278,7 +277,7 @@ impl<O: KernelObject> Port<O> {
                 signals: seen,
             }));
         }
-        let target = O::upgrade(&binding.target);
+        let target = binding.target();
         let Some(endpoint) = target.as_ref().and_then(O::endpoint) else {
             return Ok(None);
         };

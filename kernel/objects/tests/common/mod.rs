@@ -41,9 +41,8 @@ pub struct Process {
 
 impl Process {
     pub fn create(job: &Ref<Job>) -> Result<Ref<Self>, Error> {
-        let bytes = Ref::<Self>::BYTES + HandleTable::<Object>::EXTRA_BYTES;
         Ok(Ref::try_new(Self {
-            header: Header::new(ObjectType::Process, job, bytes)?,
+            header: Header::new(ObjectType::Process, job, Ref::<Self>::BYTES)?,
             signals: SignalState::new(Signals::empty()),
             handles: HandleTable::new(job)?,
         })?)

@@ -304,7 +304,7 @@ fn clients_and_servers_on_different_cores() {
                     let call = endpoint
                         .call(&caller, badge, u64::from(attempt), 0)
                         .unwrap();
-                    if attempt % 5 == 0 {
+                    if attempt.is_multiple_of(5) {
                         // May have been answered all the same.
                         let in_flight: InFlight<'_, Object> = call.in_flight;
                         if in_flight.try_answer().is_none() {
