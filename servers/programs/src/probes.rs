@@ -1,7 +1,7 @@
 //! What system calls cost, in ticks of the time stamp counter: instructions, where the machine counts those instead of time.
 //!
 //! Each figure is one line of the log: `probe NAME min M p50 M p99 M p99.9 M ticks`. The partner of the calls between processes is
-//! this same program, started from the archive `programs`; without that the figures between processes are left out.
+//! this same program, started from the archive `archive`; without that the figures between processes are left out.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -16,7 +16,7 @@ use abi::message::WORDS;
 use abi::{Error, FOREVER, Rights};
 use loader::Archive;
 use rt::Env;
-use rt::launch::{Launch, Launched, read_all};
+use rt::launch::{Launch, Launched, read_all, time_page};
 use rt::sys::endpoint::{Body, Token};
 use rt::sys::object::{Endpoint, Notification, Object, Vmo};
 use rt::sys::process::{nop, this_job, yield_now};
@@ -204,11 +204,11 @@ fn wakes_of_a_thread(name: &str, core: u32) -> Result<(), Error> {
 }
 
 fn between_processes(env: &mut Env) -> Result<(), Error> {
-    let Ok(programs) = env.take::<Vmo>("programs") else {
+    let Ok(programs) = env.take::<Vmo>("archive") else {
         log::info!("no archive of programs: no figures between processes");
         return Ok(());
     };
-    let time = env.take::<Vmo>("time").ok();
+    let time = time_page()?;
     let archive = read_all(&programs)?;
     let file = Archive::new(&archive)
         .ok()
@@ -219,7 +219,7 @@ fn between_processes(env: &mut Env) -> Result<(), Error> {
             continue;
         }
         let start = |what: &str, handles| {
-            start_partner(file, time.as_ref(), what, core, handles).inspect_err(|error| {
+            start_partner(file, &time, what, core, handles).inspect_err(|error| {
                 log::error!("no partner: {error}");
             })
         };
@@ -273,7 +273,7 @@ fn yields(partner: Launched) -> Result<(), Error> {
 
 fn start_partner(
     file: &[u8],
-    time: Option<&Vmo>,
+    time: &Vmo,
     what: &str,
     core: u32,
     handles: Vec<(&str, rt::sys::Owned, Rights)>,
@@ -283,7 +283,7 @@ fn start_partner(
         file,
         arguments: &["probes", "partner", what],
         handles,
-        time_page: time,
+        time_page: Some(time),
         generation: 0,
         core,
     }

@@ -13,6 +13,9 @@ use loader::image::Access;
 use loader::start::{Start, StartError};
 use loader::{Image, ImageError, Memory};
 
+use zerocopy::IntoBytes;
+
+use crate::sys::clock;
 use crate::sys::memory::{map_at, unmap_in};
 use crate::sys::object::{Job, Object, Owned, Process, Thread, Vmo};
 
@@ -30,7 +33,7 @@ pub struct Launch<'a> {
     pub arguments: &'a [&'a str],
     /// Named handles that go to it, with the rights they have there. `process` is added.
     pub handles: Vec<(&'a str, Owned, Rights)>,
-    /// The vmo of the time page. Without one its clock counts ticks.
+    /// The vmo of the time page: see [`time_page`]. Without one its clock counts ticks.
     pub time_page: Option<&'a Vmo>,
     /// How often it was started before, since boot.
     pub generation: u32,
@@ -190,11 +193,15 @@ fn load(image: &Image<'_>, process: &Process) -> Result<u64, LaunchError> {
     unmap_in(process, base, span).during("finding room for it")?;
     image.load(base, &mut Target(&vmo)).during("loading it")?;
     for region in image.regions() {
-        let access = match region.access {
-            Access::Read => MapFlags::empty(),
-            Access::Write => MapFlags::WRITE,
-            Access::Execute => MapFlags::EXECUTE,
+        let (access, right) = match region.access {
+            Access::Read => (MapFlags::empty(), Rights::empty()),
+            Access::Write => (MapFlags::WRITE, Rights::WRITE),
+            Access::Execute => (MapFlags::EXECUTE, Rights::EXECUTE),
         };
+        // With no more rights than that: the program cannot give its code or its constants another access.
+        let part = vmo
+            .duplicate(Rights::READ | Rights::MAP | right)
+            .during("mapping it")?;
         let arguments = MapArgs {
             offset: region.address,
             len: region.len,
@@ -202,15 +209,21 @@ fn load(image: &Image<'_>, process: &Process) -> Result<u64, LaunchError> {
             flags: (access | MapFlags::FIXED).bits(),
             ..MapArgs::default()
         };
-        map_at(process, &vmo, &arguments).during("mapping it")?;
+        map_at(process, &part, &arguments).during("mapping it")?;
     }
     Ok(base)
 }
 
+/// Maps a vmo where the kernel likes, with no more rights than that needs.
 fn map(process: &Process, vmo: &Vmo, len: u64, flags: MapFlags) -> Result<u64, Error> {
+    let right = if flags.contains(MapFlags::WRITE) {
+        Rights::WRITE
+    } else {
+        Rights::empty()
+    };
     map_at(
         process,
-        vmo,
+        &vmo.duplicate(Rights::READ | Rights::MAP | right)?,
         &MapArgs {
             len,
             flags: flags.bits(),
@@ -246,4 +259,15 @@ pub fn read_all(vmo: &Vmo) -> Result<Vec<u8>, Error> {
     bytes.resize(len, 0);
     vmo.read(0, &mut bytes)?;
     Ok(bytes)
+}
+
+/// A vmo with a copy of this process's time page, for [`Launch::time_page`]. One serves any number of programs: the page never
+/// changes.
+///
+/// # Errors
+/// The job's limits.
+pub fn time_page() -> Result<Vmo, Error> {
+    let vmo = Vmo::create(PAGE_BYTES)?;
+    vmo.write(0, clock::page().as_bytes())?;
+    Ok(vmo)
 }

@@ -4,7 +4,8 @@
 //! ([`Expect::Refused`]), or to see that something did not give ([`Expect::Holds`]). Exit codes: 0 as expected (an attack that is
 //! expected to crash has none), 1 not so, 2 no such attack, 3 survived what should have ended it.
 //!
-//! `hostile list` logs all names, each with `crash` or `return`; `hostile all` makes all attacks that return, in one process.
+//! `hostile suite` makes all of them, each in a process of its own; `hostile all` makes all that return, in one process;
+//! `hostile list` logs all names, each with `crash` or `return`.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod handles;
 mod memory;
 mod processor;
 mod races;
+mod suite;
 
 use abi::{Call, Error};
 use rt::Env;
@@ -113,6 +115,7 @@ fn main(env: Env) -> i32 {
             }
             0
         }
+        Some("suite") => suite::run(env),
         Some("all") => attacks()
             .filter(|attack| !matches!(attack.expect, Expect::Crash))
             .map(make)

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use abi::{Call, Error, Handle};
 
 use super::gate;
-use super::object::{Log, Object};
+use super::object::{Borrowed, Log, Object};
 
 /// Exit code of a program that panicked.
 pub const PANICKED: i32 = 101;
@@ -16,6 +16,12 @@ pub const PANICKED: i32 = 101;
 const TEXT_BYTES: usize = 512;
 
 pub(super) static LOG: AtomicU64 = AtomicU64::new(0);
+
+/// This process's handle of the log, for starting programs that write there too.
+#[must_use]
+pub fn this_log() -> Borrowed<'static, Log> {
+    Borrowed::new(Handle(LOG.load(Ordering::Relaxed)))
+}
 
 impl Log {
     /// Adds a record to the kernel's log, under this process's name.
