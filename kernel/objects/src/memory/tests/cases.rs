@@ -1,5 +1,6 @@
 //! Single properties.
 
+use super::std;
 use abi::memory::{MAX_VMO_BYTES, MapFlags, USER_BASE, USER_END};
 use abi::process::JobLimits;
 use abi::{Error, Rights};
@@ -35,9 +36,9 @@ fn sizes_are_small() {
     assert!(size_of::<Blocked<Model>>() <= 128);
     assert!(size_of::<Retired<Model>>() <= 120);
     let vmo_bytes = Ref::<Vmo<Model>>::BYTES;
-    assert!(vmo_bytes <= 448, "{vmo_bytes}");
+    assert!(vmo_bytes <= 320, "{vmo_bytes}");
     assert!(
-        size_of::<Space<Model>>() <= 448,
+        size_of::<Space<Model>>() <= 256,
         "{}",
         size_of::<Space<Model>>()
     );

@@ -160,3 +160,31 @@ fn ten_thousand_regions() {
     drop((space, vmo));
     world.end();
 }
+
+#[test]
+fn a_vmo_mapped_a_thousand_times() {
+    let world = World::new();
+    let vmo = world.vmo(2);
+    let space = world.space(2);
+    let mut addresses = Vec::new();
+    for seed in 0..1000 {
+        let address = space
+            .map(&args(&vmo, 2 * PAGE, Place::Random(seed)))
+            .unwrap();
+        block_on(space.populate(address, 2 * PAGE)).unwrap();
+        assert!(space.tables().store(1, address, seed as u8));
+        addresses.push(address);
+    }
+    block_on(async {
+        let copy = vmo.snapshot(&world.job, 0, 2 * PAGE).await.unwrap();
+        for &address in &addresses {
+            assert!(!space.tables().store(1, address, 0xff));
+        }
+        drop(copy);
+        vmo.decommit(PAGE, PAGE).await.unwrap();
+        vmo.resize(PAGE).await.unwrap();
+    });
+    assert_eq!(space.resident_bytes(), 1000 * PAGE);
+    drop((space, vmo));
+    world.end();
+}

@@ -9,11 +9,12 @@ use alloc::vec::Vec;
 use abi::Error;
 use abi::memory::PAGE_BYTES;
 
-use super::super::PageRange;
 use super::super::account::Account;
 use super::super::machine::{Access, Machine, Span};
+use super::super::{PageRange, STEP_PAGES};
 use crate::lease::Lease;
 use crate::refs::{NoMemory, Ref};
+pub(super) use changes::Owed;
 use changes::Unsettled;
 
 /// Mappings a vmo can have: changes look at all of them under its lock.
@@ -126,6 +127,22 @@ impl<M: Machine> Mappings<M> {
         self.used
     }
 
+    /// Pages that a step may change in all mappings: fewer, the more there are.
+    pub(super) fn step_pages(&self) -> u64 {
+        (4 * STEP_PAGES / (self.used as u64).max(1)).clamp(1, STEP_PAGES)
+    }
+
+    fn used_at(&self, index: u32) -> Option<(MapKey, &Mapping<M>)> {
+        let chunk = self.chunks.get(index as usize / CHUNK)?;
+        match chunk.get(index as usize % CHUNK)? {
+            Entry::Used(mapping) => {
+                let serial = mapping.serial;
+                Some((MapKey { index, serial }, mapping))
+            }
+            Entry::Free { .. } => None,
+        }
+    }
+
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mapping<M>> {
         let entries = self.chunks.iter_mut().flatten();
         entries.filter_map(|entry| match entry {
@@ -152,11 +169,8 @@ impl<M: Machine> Mappings<M> {
     }
 
     pub(in super::super) fn get(&self, key: MapKey) -> Option<&Mapping<M>> {
-        let chunk = self.chunks.get(key.index as usize / CHUNK)?;
-        match chunk.get(key.index as usize % CHUNK)? {
-            Entry::Used(mapping) if mapping.serial == key.serial => Some(mapping),
-            _ => None,
-        }
+        let (used, mapping) = self.used_at(key.index)?;
+        (used == key).then_some(mapping)
     }
 
     fn get_mut(&mut self, key: MapKey) -> Option<&mut Mapping<M>> {

@@ -117,7 +117,7 @@ impl<M: Machine> Ref<Vmo<M>> {
     /// Takes as many pages out as a step may.
     fn take_out(&self, state: &mut State<M>, range: PageRange) -> Took<M> {
         let mut batch = Batch::with_room(self);
-        let limit = batch.room().min(STEP_PAGES);
+        let limit = batch.room().min(state.mappings.step_pages());
         // First where the step ends, so that each mapping is changed once.
         let mut end = range.start;
         let mut more = true;
@@ -207,7 +207,8 @@ impl<M: Machine> Ref<Vmo<M>> {
     fn move_out(&self, range: PageRange) -> Result<(Retired<M>, u64), Blocked<M>> {
         let mut batch = Batch::with_room(self);
         let state = &mut *self.lock();
-        let end = range.end.min(range.start.saturating_add(batch.room()));
+        let limit = batch.room().min(state.mappings.step_pages());
+        let end = range.end.min(range.start.saturating_add(limit));
         let mut moved = range.start;
         while moved < end {
             let frame = match self.bring(state, moved, Need::Read) {

@@ -6,6 +6,7 @@ use core::mem;
 use abi::memory::PAGE_BYTES;
 
 use super::Vmo;
+use super::mappings::Owed;
 use crate::job::Charge;
 use crate::memory::STEP_PAGES;
 use crate::memory::machine::{Frame, Frames, Machine, Tables};
@@ -114,23 +115,37 @@ impl<M: Machine> Retired<M> {
     }
 
     async fn flush(&self) {
-        loop {
-            let owed = self.vmo.lock().mappings.owed(self.upto);
-            let Some(owed) = owed else { return };
+        /// Shootdowns between checkpoints: they may all be ready at once.
+        const FLUSH_STEP: u32 = 8;
+        let mut last = None;
+        let mut done = 0u32;
+        while let Some(owed) = self.owed(last.as_ref()) {
             owed.tables.shootdown(owed.span).await;
-            self.vmo.lock().mappings.paid(&owed);
-            self.vmo.changed().notify_waiters();
+            self.paid(&owed);
+            last = Some(owed);
+            done = done.wrapping_add(1);
+            if done.is_multiple_of(FLUSH_STEP) {
+                M::checkpoint().await;
+            }
         }
     }
 
     fn flush_now(&self) {
-        loop {
-            let owed = self.vmo.lock().mappings.owed(self.upto);
-            let Some(owed) = owed else { return };
+        let mut last = None;
+        while let Some(owed) = self.owed(last.as_ref()) {
             owed.tables.shootdown_now(owed.span);
-            self.vmo.lock().mappings.paid(&owed);
-            self.vmo.changed().notify_waiters();
+            self.paid(&owed);
+            last = Some(owed);
         }
+    }
+
+    fn owed(&self, last: Option<&Owed<M>>) -> Option<Owed<M>> {
+        self.vmo.lock().mappings.owed(self.upto, last)
+    }
+
+    fn paid(&self, owed: &Owed<M>) {
+        self.vmo.lock().mappings.paid(owed);
+        self.vmo.changed().notify_waiters();
     }
 
     fn free(&mut self) {

@@ -6,9 +6,9 @@ use abi::memory::PAGE_BYTES;
 use super::retired::Batch;
 use super::{Kind, Retired, State, Vmo};
 use crate::job::Job;
-use crate::memory::machine::{Frames, Machine};
+use crate::memory::PageRange;
+use crate::memory::machine::{Frame, Frames, Machine};
 use crate::memory::store::Slot;
-use crate::memory::{PageRange, STEP_PAGES};
 use crate::refs::Ref;
 
 /// A step of sharing.
@@ -101,7 +101,7 @@ impl<M: Machine> Ref<Vmo<M>> {
         let mut last = None;
         let mut result = Ok(());
         let mut next = None;
-        for _ in 0..STEP_PAGES {
+        for _ in 0..state.mappings.step_pages() {
             let Some((page, slot)) = state.store.next(from, range.end.min(state.pages)) else {
                 next = None;
                 break;
@@ -130,12 +130,7 @@ impl<M: Machine> Ref<Vmo<M>> {
         }
     }
 
-    fn share_page(
-        &self,
-        copy: &mut State<M>,
-        page: u64,
-        frame: crate::memory::machine::Frame,
-    ) -> Result<(), Error> {
+    fn share_page(&self, copy: &mut State<M>, page: u64, frame: Frame) -> Result<(), Error> {
         if matches!(copy.store.get(page), Slot::Held(_)) {
             return Ok(());
         }

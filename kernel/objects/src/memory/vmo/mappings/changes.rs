@@ -123,19 +123,30 @@ impl<M: Machine> Mappings<M> {
         (next < end).then_some(next)
     }
 
-    /// A shootdown that changes up to `upto` still need.
-    pub(in crate::memory::vmo) fn owed(&self, upto: u64) -> Option<Owed<M>> {
+    /// A shootdown that changes up to `upto` still need; looked for from the mapping after the one of the `last` found on.
+    pub(in crate::memory::vmo) fn owed(
+        &self,
+        upto: u64,
+        last: Option<&Owed<M>>,
+    ) -> Option<Owed<M>> {
         if self.unsettled == 0 {
             return None;
         }
-        self.iter().find_map(|(key, mapping)| {
-            let changes = mapping.unsettled.filter(|c| c.first <= upto)?;
-            Some(Owed {
-                key,
-                tables: mapping.tables.clone(),
-                span: mapping.span(changes.pages),
-                last: changes.last,
-            })
+        let from = last.map_or(0, |owed| owed.key.index.saturating_add(1));
+        let end = self.entries() as u32;
+        (from..end)
+            .chain(0..from.min(end))
+            .find_map(|index| self.owed_at(index, upto))
+    }
+
+    fn owed_at(&self, index: u32, upto: u64) -> Option<Owed<M>> {
+        let (key, mapping) = self.used_at(index)?;
+        let changes = mapping.unsettled.filter(|c| c.first <= upto)?;
+        Some(Owed {
+            key,
+            tables: mapping.tables.clone(),
+            span: mapping.span(changes.pages),
+            last: changes.last,
         })
     }
 
