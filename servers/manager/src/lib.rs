@@ -10,6 +10,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod log_ring;
 pub mod manifest;
 pub mod plan;
+pub mod saved;
 pub mod supervisor;

@@ -5,6 +5,8 @@
 //!
 //! * A [`Request`] is the whole of a long call's bytes, in `postcard` form. The answer's bytes are an [`Answer`] in that form,
 //!   and behind it rows as [`table`](crate::table) says where the request asks for rows.
+//! * What can take long ([`Request::can_wait`]) keeps the caller waiting, unless a channel's end comes with the request: then the
+//!   call is answered by [`Answer::Later`] at once, and the answer proper, with its handles, is a message in that channel.
 //! * [`READY`] and [`ALIVE`] are short calls whose first word is that number, so that a unit without `postcard` can say them.
 //!   The answer's first word is 0, or 1 if the caller is no unit (any more).
 
@@ -98,7 +100,7 @@ pub enum Request<'a> {
         /// The process id.
         process: u64,
     },
-    /// Start a program. The answer carries a channel of what it puts out, and its process. Not idempotent.
+    /// Start a program. The answer carries a channel of what it puts out, its process and its job. Not idempotent.
     Run {
         /// Its name and arguments, each ended by a zero byte.
         command: &'a str,
@@ -128,6 +130,15 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whether its answer may have to wait for something.
+    #[must_use]
+    pub const fn can_wait(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. } | Self::Act { .. } | Self::LogGrown { .. }
+        )
+    }
+
     /// Whether only a unit whose manifest says `control = true` may ask.
     #[must_use]
     pub const fn needs_control(&self) -> bool {
@@ -138,6 +149,8 @@ impl<'a> Request<'a> {
 /// What the manager answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
+    /// The answer proper comes through the channel that came with the request.
+    Later,
     /// Done; handles may come with it.
     Done,
     /// Rows follow.
