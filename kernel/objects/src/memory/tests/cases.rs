@@ -1,6 +1,5 @@
 //! Single properties.
 
-use super::std;
 use abi::memory::{MAX_VMO_BYTES, MapFlags, USER_BASE, USER_END};
 use abi::process::JobLimits;
 use abi::{Error, Rights};

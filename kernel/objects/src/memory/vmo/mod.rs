@@ -260,8 +260,12 @@ impl<M: Machine> Vmo<M> {
 
     /// Before a reference is dropped that may be the last: frees a piece of the pages if it is. True once dropping it is short.
     pub fn close_step(this: &Ref<Self>) -> bool {
-        // Nobody else has one, so nobody can get one.
-        this.owners() != 1 || this.drain(&mut this.lock(), STEP_PAGES)
+        if this.owners() != 1 {
+            return true;
+        }
+        // Who gets another one now, through a weak reference, finds a vmo that nobody has a handle to.
+        let state = &mut *this.lock();
+        state.mappings.len() != 0 || this.drain(state, STEP_PAGES)
     }
 
     /// The same, to the end.
