@@ -9,14 +9,13 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::{Error, ObjectType, Signals};
-use executor::sync::Notify;
 
 use crate::{
     job::Job,
     object::Header,
     observers::Observers,
     refs::Ref,
-    signals::{SignalState, until},
+    signals::{Event, SignalState},
 };
 
 /// Most leases upon one another: each use of a handle looks at them all.
@@ -25,7 +24,7 @@ pub const MAX_DEPTH: u32 = 8;
 /// Who learns of revocations among leases upon the same first one.
 #[derive(Debug, Default)]
 pub(crate) struct Family {
-    pub(crate) changed: Notify,
+    pub(crate) changed: Event,
     pub(crate) observers: Observers,
 }
 
@@ -80,6 +79,7 @@ impl Lease {
 
     /// Whether it or one around it was revoked.
     #[must_use]
+    #[inline]
     pub fn is_revoked(&self) -> bool {
         self.chain()
             .any(|lease| lease.revoked.load(Ordering::SeqCst))
@@ -105,7 +105,7 @@ impl Lease {
             return;
         }
         let family = self.family();
-        family.changed.notify_waiters();
+        family.changed.tell();
         family.observers.wake(Signals::REVOKED);
         self.signals.set(Signals::REVOKED);
     }
@@ -113,9 +113,10 @@ impl Lease {
     /// Waits for the revocation of it or one around it.
     pub async fn revoked(&self) {
         // It can only end well.
-        let _ = until(&self.family().changed, None, || {
-            self.is_revoked().then_some(Ok(()))
-        })
-        .await;
+        let _ = self
+            .family()
+            .changed
+            .until(None, || self.is_revoked().then_some(Ok(())))
+            .await;
     }
 }

@@ -38,6 +38,7 @@ impl Notification {
     }
 
     /// Sets bits.
+    #[inline]
     pub fn signal(&self, bits: u64) {
         if bits == 0 {
             return;
@@ -54,6 +55,7 @@ impl Notification {
     ///
     /// # Errors
     /// [`Error::WouldWait`] if there are none.
+    #[inline]
     pub fn try_take(&self) -> Result<u64, Error> {
         let mut set = self.bits.lock();
         if *set == 0 {

@@ -101,12 +101,14 @@ impl Header {
 
     /// The object's number, never used again.
     #[must_use]
+    #[inline]
     pub fn id(&self) -> u64 {
         self.id
     }
 
     /// Its type.
     #[must_use]
+    #[inline]
     pub fn object_type(&self) -> ObjectType {
         self.object
     }
@@ -130,6 +132,7 @@ impl Header {
     }
 
     /// Counts one more handle, unless the last was closed already: what is closed stays closed.
+    #[inline]
     pub(crate) fn open(&self) -> Result<(), Error> {
         self.handles
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |count| {
@@ -140,6 +143,7 @@ impl Header {
     }
 
     /// Counts one handle less; `true` if it was the last.
+    #[inline]
     pub(crate) fn close(&self) -> bool {
         let before = self
             .handles

@@ -83,10 +83,14 @@ impl Observers {
     }
 
     /// Wakes those who want one of these signals.
+    #[inline]
     pub fn wake(&self, signals: Signals) {
-        if self.count.load(Ordering::SeqCst) == 0 {
-            return;
+        if self.count.load(Ordering::SeqCst) != 0 {
+            self.wake_some(signals);
         }
+    }
+
+    fn wake_some(&self, signals: Signals) {
         let mut from = 0;
         loop {
             let mut wakers = [const { None }; BATCH];

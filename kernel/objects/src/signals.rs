@@ -9,7 +9,7 @@
 use core::{
     future::poll_fn,
     pin::pin,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     task::Poll,
 };
 
@@ -18,11 +18,59 @@ use executor::sync::Notify;
 
 use crate::{lease::Lease, observers::Observers};
 
+/// Something that happens, and how many wait for it: telling nobody costs one load.
+#[derive(Debug, Default)]
+pub(crate) struct Event {
+    waiting: AtomicUsize,
+    happened: Notify,
+}
+
+impl Event {
+    pub(crate) const fn new() -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            happened: Notify::new(),
+        }
+    }
+
+    /// Wakes who waits, after what they look at has changed (sequentially consistent).
+    #[inline]
+    pub(crate) fn tell(&self) {
+        if self.waiting.load(Ordering::SeqCst) != 0 {
+            self.happened.notify_waiters();
+        }
+    }
+
+    /// As [`until`], for what this event tells.
+    pub(crate) async fn until<T>(
+        &self,
+        lease: Option<&Lease>,
+        look: impl FnMut() -> Option<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let _counted = self.count();
+        until(&self.happened, lease, look).await
+    }
+
+    /// Counts among those who wait, before looking.
+    fn count(&self) -> Counted<'_> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Counted(self)
+    }
+}
+
+struct Counted<'a>(&'a Event);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// The signals of one object.
 #[derive(Debug, Default)]
 pub struct SignalState {
     bits: AtomicU32,
-    changed: Notify,
+    changed: Event,
     observers: Observers,
 }
 
@@ -36,9 +84,10 @@ pub struct Raised<'a> {
 
 impl Raised<'_> {
     /// Wakes who waits for them. Under no lock.
+    #[inline]
     pub fn tell(self) {
         if !self.new.is_empty() {
-            self.state.changed.notify_waiters();
+            self.state.changed.tell();
             self.state.observers.wake(self.new);
         }
     }
@@ -50,18 +99,20 @@ impl SignalState {
     pub const fn new(signals: Signals) -> Self {
         Self {
             bits: AtomicU32::new(signals.bits()),
-            changed: Notify::new(),
+            changed: Event::new(),
             observers: Observers::new(),
         }
     }
 
     /// What is set now.
     #[must_use]
+    #[inline]
     pub fn get(&self) -> Signals {
         Signals::from_bits_retain(self.bits.load(Ordering::SeqCst))
     }
 
     /// Sets signals, under the object's lock; tell those who wait after unlocking.
+    #[inline]
     pub fn raise(&self, signals: Signals) -> Raised<'_> {
         let before = self.bits.fetch_or(signals.bits(), Ordering::SeqCst);
         Raised {
@@ -71,6 +122,7 @@ impl SignalState {
     }
 
     /// Clears signals. Nobody waits for that.
+    #[inline]
     pub fn clear(&self, signals: Signals) {
         self.bits.fetch_and(!signals.bits(), Ordering::SeqCst);
     }
@@ -109,7 +161,7 @@ impl SignalState {
         lease: Option<&Lease>,
         look: impl FnMut() -> Option<Result<T, Error>>,
     ) -> Result<T, Error> {
-        until(&self.changed, lease, look).await
+        self.changed.until(lease, look).await
     }
 }
 
@@ -126,17 +178,19 @@ pub(crate) async fn until<T>(
     if let Some(found) = look() {
         return found;
     }
+    let family = lease.map(|lease| &lease.family().changed);
+    let _counted = family.map(Event::count);
     loop {
         let mut happened = pin!(event.notified());
         let mut revocation = pin!(async {
-            if let Some(lease) = lease {
-                lease.family().changed.notified().await;
+            if let Some(family) = family {
+                family.happened.notified().await;
             }
         });
         let found = poll_fn(|context| {
             // First in the lists, then a look: whatever changes after the look wakes this task.
             let mut woken = happened.as_mut().poll(context).is_ready();
-            woken |= lease.is_some() && revocation.as_mut().poll(context).is_ready();
+            woken |= family.is_some() && revocation.as_mut().poll(context).is_ready();
             if revoked() {
                 return Poll::Ready(Some(Err(Error::Revoked)));
             }

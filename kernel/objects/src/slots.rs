@@ -77,6 +77,7 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
+    #[inline]
     fn place(&mut self, index: u32) -> Option<&mut Place<T>> {
         let chunk = self.chunks.get_mut(index as usize / CHUNK)?;
         Some(&mut chunk.0[index as usize % CHUNK])
@@ -105,6 +106,7 @@ impl<T> Slots<T> {
     }
 
     /// Puts something into a reserved place; given back if the table was closed meanwhile.
+    #[inline]
     pub(crate) fn put_reserved(&mut self, value: T) -> Result<Number, T> {
         if self.reserved == 0 {
             return Err(value);
@@ -129,6 +131,7 @@ impl<T> Slots<T> {
     }
 
     /// What lies there.
+    #[inline]
     pub(crate) fn get(&self, number: Number) -> Option<&T> {
         let chunk = self.chunks.get(number.index as usize / CHUNK)?;
         match &chunk.0[number.index as usize % CHUNK] {
@@ -152,6 +155,7 @@ impl<T> Slots<T> {
     }
 
     /// Takes it out; the number is never used again.
+    #[inline]
     pub(crate) fn take(&mut self, number: Number) -> Option<T> {
         self.get(number)?;
         self.take_at(number.index)
@@ -220,6 +224,7 @@ impl<T> Slots<T> {
         })
     }
 
+    #[inline]
     fn try_reserve(&mut self, count: usize) -> bool {
         let enough = self.free - self.reserved >= count;
         if enough {
@@ -260,6 +265,7 @@ const fn chunk_bytes<T>() -> u64 {
 ///
 /// # Errors
 /// [`Error::Dying`] once closed, [`Error::LimitReached`] at [`MAX_PLACES`], [`Error::NoMemory`].
+#[inline]
 pub(crate) fn reserve<T>(
     slots: &Mutex<Slots<T>>,
     job: &Ref<Job>,
@@ -275,13 +281,18 @@ pub(crate) fn reserve<T>(
                 return Ok(());
             }
         }
-        let charge = job.charge_kernel(chunk_bytes::<T>())?;
-        let chunk = try_box(Chunk(core::array::from_fn(|_| Place {
-            generation: 1,
-            content: Content::Retired,
-        })))?;
-        slots.lock().add(chunk, charge)?;
+        grow(slots, job)?;
     }
+}
+
+#[cold]
+fn grow<T>(slots: &Mutex<Slots<T>>, job: &Ref<Job>) -> Result<(), Error> {
+    let charge = job.charge_kernel(chunk_bytes::<T>())?;
+    let chunk = try_box(Chunk(core::array::from_fn(|_| Place {
+        generation: 1,
+        content: Content::Retired,
+    })))?;
+    slots.lock().add(chunk, charge)
 }
 
 /// Closes places and takes out what `which` admits, in up to `most` short steps; each thing is given to `end` under no lock.

@@ -52,6 +52,7 @@ impl CallSlot {
     }
 
     /// Begins a call. Only the caller itself does, and after the one before has ended.
+    #[inline]
     pub(super) fn begin(&self) -> CallId {
         let id = CallId((self.state.load(Ordering::Relaxed) >> 2) + 1);
         self.state.store(word(id, WAITING), Ordering::Release);
@@ -60,11 +61,13 @@ impl CallSlot {
 
     /// Whether this call has neither been answered nor given up.
     #[must_use]
+    #[inline]
     pub fn is_waiting(&self, id: CallId) -> bool {
         self.state.load(Ordering::Acquire) == word(id, WAITING)
     }
 
     /// Takes the call to answer it.
+    #[inline]
     pub(super) fn claim(&self, id: CallId) -> bool {
         self.state
             .compare_exchange(
@@ -77,6 +80,7 @@ impl CallSlot {
     }
 
     /// Ends a call that was claimed; the waker to call, under no lock, if the caller waits.
+    #[inline]
     pub(super) fn finish(&self, id: CallId, outcome: Result<(), Error>) -> Option<Waker> {
         let raw = outcome.map_or_else(|error| error as i64, |()| 0);
         self.outcome.store(raw, Ordering::Relaxed);
@@ -86,6 +90,7 @@ impl CallSlot {
 
     /// The answer, if it has come.
     #[must_use]
+    #[inline]
     pub fn answer(&self, id: CallId) -> Option<Result<(), Error>> {
         if self.state.load(Ordering::SeqCst) != word(id, ANSWERED) {
             return None;
