@@ -6,6 +6,7 @@ use crate::scenario::{Scenario, Verdict};
 
 /// Changes of a page by each core. Four emulated cores on two real ones answer each other in milliseconds.
 const ROUNDS_OF_TWO: u32 = 10_000;
+const SHORT_ROUNDS: u32 = 2_000;
 const ROUNDS_OF_FOUR: u32 = 200;
 const LONG_ROUNDS_OF_FOUR: u32 = 5_000;
 
@@ -16,10 +17,10 @@ pub fn scenarios() -> Vec<Scenario> {
             user_tables(lab, 2, "max", ROUNDS_OF_TWO)
         }),
         Scenario::alone("qemu.memory.user_tables_old_cpu", |lab| {
-            user_tables(lab, 2, "qemu64", ROUNDS_OF_TWO)
+            user_tables(lab, 2, "qemu64", SHORT_ROUNDS)
         }),
         Scenario::alone("qemu.memory.user_tables_one_core", |lab| {
-            user_tables(lab, 1, "max", ROUNDS_OF_TWO)
+            user_tables(lab, 1, "max", SHORT_ROUNDS)
         }),
         Scenario::alone("qemu.memory.user_tables_four_cores", |lab| {
             user_tables(lab, 4, "max", ROUNDS_OF_FOUR)
