@@ -14,7 +14,8 @@
 //! - [`provoke`]: faults on purpose, for the test suite.
 //! - [`io`]: port ranges and the register windows that drivers get.
 //!
-//! What must hold: top halves run on their own IST stack with interrupts off, never nest, never allocate, never reschedule.
+//! What must hold: top halves run with interrupts off, never nest, never allocate, never reschedule. Their stack is an IST stack, or,
+//! where they interrupted ring 3, the core's own, on top of [`user::enter`]'s frame.
 #![no_std]
 
 pub mod acpi;

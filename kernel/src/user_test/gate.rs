@@ -2,7 +2,7 @@
 
 use hal::mem::user_tables::USER_END;
 use hal::user::fast::NOT_FAST;
-use hal::user::{Exit, FAST_COUNT, FastFn, FastResult, InterruptsOff, UserContext, snippets};
+use hal::user::{Exit, FAST_COUNT, FastFn, FastResult, UserContext, snippets};
 
 use super::Outcome;
 use super::hostile::{FETCH, USER};
@@ -260,8 +260,6 @@ pub fn time_limit() -> Outcome {
             }
         }
     }
-    let off = InterruptsOff::new();
-    drop(off);
     if snippets::flags_and_mxcsr().0 & INTERRUPTS == 0 {
         return Err("interrupts stay off");
     }

@@ -24,6 +24,8 @@
 //!   ring 0, which may come in between, look at the active base's sign: user bases are addresses of the lower half (the
 //!   setters see to it, and CR4.FSGSBASE is off), the kernel's is in the upper.
 //! - Ring 0 runs with AC, DF, NT and TF clear, MXCSR 0x1f80, and whatever x87 and upper vector state ring 3 left: it uses neither.
+//! - The kernel's half stays mapped while ring 3 runs, and there are no fences behind `swapgs`: on CPUs that leak through Meltdown or
+//!   its relatives (IA32_ARCH_CAPABILITIES, Intel SDM vol. 4 table 2-2, tells which do not) ring 3 can read ring 0's memory. Only the fast table's index is masked.
 //! - RFLAGS of ring 3: IF always on, IOPL always 0; NT, AC, TF, DF and ID are ring 3's own business; RF comes back only by `iretq`.
 
 pub mod contain;
