@@ -134,6 +134,12 @@ impl Supervisor {
         unit.state.is_live().then(|| self.instance(index))
     }
 
+    /// The badge of a unit's last instance.
+    #[must_use]
+    pub fn badge(&self, index: usize) -> u32 {
+        self.units.get(index).map_or(0, |unit| unit.badge)
+    }
+
     /// Which instance has this badge on its connection to the manager.
     #[must_use]
     pub fn by_badge(&self, badge: u32) -> Option<Instance> {
