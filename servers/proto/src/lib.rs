@@ -7,6 +7,7 @@
 //! * [`Services`]: what the shell may ask of the manager of units; [`services`]: its rows.
 //! * [`manager`]: the same as bytes, and what a unit says to the manager.
 //! * [`framebuffer`]: what the pixels of a framebuffer vmo are.
+//! * [`contract`]: services written down once; [`echo`](mod@echo): one for tests.
 //! * [`text`]: [`Text`], a short string stored in place.
 //!
 //! Everything here is owned, of fixed size and free of pointers into the other side, so each
@@ -19,6 +20,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod contract;
+pub mod echo;
 pub mod framebuffer;
 pub mod info;
 pub mod manager;

@@ -11,6 +11,8 @@ use crate::{Attack, Outcome, call, holds};
 
 const KERNEL: u64 = 0xffff_8000_0000_0000;
 const BAD_BUFFER: &[Error] = &[Error::BadAddress];
+/// Waiting for nothing may be refused or not; nothing comes of it.
+const NOTHING_COMES: &[Error] = &[Error::BadArgument, Error::WouldWait, Error::TimedOut];
 const BAD: &[Error] = &[Error::BadArgument, Error::OutOfRange];
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -154,7 +156,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack::refused("unknown-signals", BAD, || {
         call(Call::Wait, [Timer::create()?.handle().0, 1 << 40, 0])
     }),
-    Attack::refused("no-signals", BAD, || {
+    Attack::refused("no-signals", NOTHING_COMES, || {
         call(Call::Wait, [Timer::create()?.handle().0, 0, 0])
     }),
     Attack::refused("bind-unknown-signals", BAD, || {

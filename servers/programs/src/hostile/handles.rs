@@ -149,7 +149,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
     Attack::holds("received-rights-did-not-grow", || {
         let (here, there) = Channel::create()?;
-        let rights = Rights::READ | Rights::TRANSFER;
+        let rights = Rights::READ | Rights::TRANSFER | Rights::INSPECT;
         let number = Vmo::create(4096)?
             .duplicate(rights)?
             .into_owned()

@@ -98,14 +98,20 @@ pub(crate) const ATTACKS: &[Attack] = &[
         let endpoint = Endpoint::create()?;
         let client = endpoint.mint(1, Rights::CALL)?;
         let server = thread::spawn(move || {
-            if let Ok(call) = endpoint.receive_blocking(FOREVER) {
-                // Neither answered nor dropped: only the endpoint goes.
-                let _ = call.token.into_raw();
-            }
+            pause();
+            drop(endpoint);
         })?;
         let result = client.call_blocking(clock::now_ns() + 10 * RACE_NS, &[1; WORDS]);
         server.join_blocking(FOREVER)?;
         result.map(|_| 0)
+    }),
+    Attack::refused("call-after-the-server", &[Error::PeerClosed], || {
+        let endpoint = Endpoint::create()?;
+        let client = endpoint.mint(1, Rights::CALL)?;
+        drop(endpoint);
+        client
+            .call_blocking(clock::now_ns() + RACE_NS, &[1; WORDS])
+            .map(|_| 0)
     }),
     Attack::refused("peer-closes-while-waiting", &[Error::PeerClosed], || {
         let (here, there) = Channel::create()?;

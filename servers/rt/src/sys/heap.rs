@@ -1,7 +1,7 @@
 //! A program's heap: TLSF, so that allocating takes bounded time, in vmos that are mapped as it grows.
 //!
 //! Every allocation may fail: when the job's memory limit is reached, a collection's `try_reserve` says so and the program goes
-//! on. Fresh memory is committed page by page as it is touched.
+//! on. So the memory is committed when the heap grows: a page that could not be had when it is touched would end the process.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
@@ -15,11 +15,12 @@ use spin::relax::RelaxStrategy;
 use super::object::Vmo;
 use super::process::yield_now;
 
-/// Lists of 2^5 sub-classes for 28 powers of two: blocks up to 16 GiB.
-type Lists = Tlsf<'static, u32, u32, 28, 32>;
+/// Lists of as many sub-classes for 28 powers of two: blocks up to 16 GiB.
+type Lists = Tlsf<'static, u32, u32, 28, CLASSES>;
+const CLASSES: usize = 32;
 
-/// The heap grows by at least this much: address space, not memory, which is only committed when touched.
-const GROWTH_BYTES: usize = 1 << 20;
+/// The heap grows by at least this much.
+const GROWTH_BYTES: usize = 64 << 10;
 /// What TLSF needs around the largest block of a range, and for alignment up to a page.
 const OVERHEAD_BYTES: usize = 2 * PAGE_BYTES as usize;
 
@@ -71,14 +72,16 @@ impl Heap {
 
     /// Adds a range in which a block of `layout` fits. `None` if the kernel gives none.
     fn grow(&self, lists: &mut Lists, layout: Layout) -> Option<()> {
+        // TLSF looks only in lists whose blocks all fit: it rounds the size up to the next of 32 classes in a power of two.
         let wanted = layout
             .size()
+            .checked_add(layout.size() / (CLASSES / 2))?
             .checked_add(layout.align())?
             .checked_add(OVERHEAD_BYTES)?
             .checked_next_multiple_of(PAGE_BYTES as usize)?;
         let bytes = wanted.max(GROWTH_BYTES) as u64;
         let vmo = Vmo::create(bytes).ok()?;
-        let mapping = vmo.map(0, bytes, MapFlags::WRITE).ok()?;
+        let mapping = vmo.map(0, bytes, MapFlags::WRITE | MapFlags::COMMIT).ok()?;
         // SAFETY: the vmo is new, this is its only mapping, and its only handle is closed at the end of this function.
         let memory = unsafe { mapping.leak() };
         self.mapped_bytes.fetch_add(memory.len(), Ordering::Relaxed);

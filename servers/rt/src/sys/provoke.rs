@@ -131,7 +131,7 @@ instructions! {
     Divide "divide": "xor eax, eax; xor ecx, ecx; xor edx, edx; div ecx";
     /// An unmasked floating-point exception.
     FloatException "float-exception":
-        "push 0; stmxcsr [rsp]; and dword ptr [rsp], 0xffffe07f; ldmxcsr [rsp]; pop rax; xorps xmm0, xmm0; divss xmm0, xmm0";
+        "push 0x37b; fninit; fldcw [rsp]; fld1; fldz; fdivp; fwait; pop rax; fninit";
     /// The trap flag, and then an instruction.
     SingleStep "single-step": "pushfq; or qword ptr [rsp], 0x100; popfq; nop; nop";
     /// The trap flag, and then a system call.
