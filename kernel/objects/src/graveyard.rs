@@ -2,7 +2,7 @@
 //!
 //! A channel that is closed may hold messages with the last handles of channels that hold messages ..., and a handle table the handles of
 //! processes with tables. Dropped in place, that takes a stack as deep as somebody cares to nest, and a poll as long. So contents are
-//! *buried*: hung on the kernel's one [`Graveyard`], which takes no memory (each owner of contents carries a [`Grave`]) and little time.
+//! *buried*: hung on the kernel's one [`Graveyard`], which takes no memory (each owner of contents carries a `Grave`) and little time.
 //! A task of the kernel's digs: [`Graveyard::step`] in a loop with checkpoints, [`Graveyard::filled`] in between.
 //!
 //! What is buried stays charged as kernel memory until it is dug out.

@@ -4,7 +4,7 @@
 //! [`Signals::WRITABLE`] says when there is room again. When one end's handle is closed, the other end reads what was sent before, then
 //! [`Error::PeerClosed`].
 //!
-//! Ends of channels can be sent, but not in a [circle](ends).
+//! Ends of channels can be sent, but not in a circle: `ends.rs` says how that is kept.
 
 mod ends;
 mod message;

@@ -43,7 +43,7 @@ impl<O: KernelObject> Endpoint<O> {
     /// Takes the first call that waits, or parks the receiver; nothing is handed to it any more once the lease is revoked.
     ///
     /// # Errors
-    /// [`Error::PeerClosed`] once closed; [`Error::LimitReached`] at [`MAX_PARKED`]; [`Error::NoMemory`]; [`Error::Dying`].
+    /// [`Error::PeerClosed`] once closed; [`Error::LimitReached`] at [`MAX_PARKED`](super::MAX_PARKED); [`Error::NoMemory`]; [`Error::Dying`].
     #[inline]
     pub fn receive(
         &self,

@@ -112,7 +112,7 @@ impl<T> fmt::Debug for Members<T> {
 
 /// A job, its processes `P` and the jobs below.
 ///
-/// [`Group::end`] says what to end. Processes [leave](Group::leave) when they have ended, jobs by themselves.
+/// `Ref<Group>::end` says what to end. Processes [leave](Group::leave) when they have ended, jobs by themselves.
 pub struct Group<P> {
     header: Header,
     signals: SignalState,

@@ -1,6 +1,6 @@
 //! Ports: one queue for what many objects have to say.
 //!
-//! A [binding](Port::bind) brings a packet whenever one of its signals **becomes** set (at once, if one is set when it is made), and not again before that one was
+//! A binding (`Ref<Port>::bind`) brings a packet whenever one of its signals **becomes** set (at once, if one is set when it is made), and not again before that one was
 //! taken: one that has taken a packet must use the object until it would wait. An endpoint that is bound for [`Signals::READABLE`] brings its calls. Packets can
 //! also be [posted](Port::post). First in, first out.
 //!
