@@ -39,8 +39,8 @@ mod shells;
 mod start;
 mod system;
 mod tables;
-mod user_test;
 mod user_tables_test;
+mod user_test;
 
 /// Called by `hal` on the boot core: final page tables, interrupts off.
 #[allow(unsafe_code)] // only the symbol's name is: hal calls it once

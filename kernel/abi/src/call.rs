@@ -80,7 +80,6 @@ calls! {
 
     28 ThreadCreate "thread_create" ("process, *ThreadArgs") -> "thread": "a thread that runs at once, or is driven. Right: manage";
     29 ThreadExit "thread_exit" ("") -> "": "ends the calling thread";
-    30 ThreadBind "thread_bind" ("thread, reservation") -> "0": "runs it in a reservation, on its core; 0 for best effort. Rights: manage on both";
     31 ThreadRun "thread_run" ("thread, *ExitReport, deadline_ns") -> "reason": "runs a driven thread until it stops. Right: drive";
     32 ThreadRegisters "thread_registers" ("thread, *Registers, 0 read 1 write") -> "0": "registers of a stopped driven thread. Right: drive";
     33 ThreadKick "thread_kick" ("thread") -> "0": "makes a driven thread stop. Right: drive";

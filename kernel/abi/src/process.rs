@@ -88,7 +88,7 @@ bitflags! {
     }
 }
 
-/// Arguments of [`thread_create`](crate::Call::ThreadCreate): 48 bytes.
+/// Arguments of [`thread_create`](crate::Call::ThreadCreate): 56 bytes.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -104,10 +104,12 @@ pub struct ThreadArgs {
     pub second_argument: u64,
     /// FS base.
     pub fs_base: u64,
-    /// Core to live on, or `u32::MAX` for the kernel's choice.
+    /// Core to live on, or `u32::MAX` for the kernel's choice: a reservation's core, or the least loaded one.
     pub core: u32,
     /// [`ThreadFlags`].
     pub flags: u32,
+    /// The reservation to run in, with the right to manage it; 0 for best effort.
+    pub reservation: u64,
 }
 
 /// Arguments of [`reservation_create`](crate::Call::ReservationCreate): 32 bytes.

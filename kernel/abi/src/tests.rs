@@ -28,7 +28,7 @@ fn layouts_are_as_documented() {
         (size_of::<JobLimits>(), 56),
         (size_of::<JobInfo>(), 112),
         (size_of::<ProcessInfo>(), 112),
-        (size_of::<ThreadArgs>(), 48),
+        (size_of::<ThreadArgs>(), 56),
         (size_of::<ReservationArgs>(), 32),
         (size_of::<Registers>(), 160),
         (size_of::<ExitReport>(), 192),

@@ -113,27 +113,36 @@ fn call_endpoint(
     handle: u64,
     deadline_ns: u64,
 ) -> Outcome {
-    let entry = match thread.process.handles.get_typed(
-        Handle(handle),
-        ObjectType::Endpoint,
-        Rights::CALL,
-    ) {
-        Ok(entry) => entry,
-        Err(error) => return Outcome::Failed(error),
-    };
+    let entry =
+        match thread
+            .process
+            .handles
+            .get_typed(Handle(handle), ObjectType::Endpoint, Rights::CALL)
+        {
+            Ok(entry) => entry,
+            Err(error) => return Outcome::Failed(error),
+        };
     let Object::Endpoint(endpoint) = entry.object() else {
         return Outcome::Failed(Error::WrongType);
     };
     let mut helper = None;
     let core = thread.core.index() as u32;
     let caller = Caller(thread.clone());
-    let Called { in_flight, handed } = match endpoint.call(&caller, entry.badge(), deadline_ns, core) {
-        Ok(called) => called,
-        Err(error) => return Outcome::Failed(error),
-    };
+    let Called { in_flight, handed } =
+        match endpoint.call(&caller, entry.badge(), deadline_ns, core) {
+            Ok(called) => called,
+            Err(error) => return Outcome::Failed(error),
+        };
     let record = in_flight.leave();
     let server = handed.and_then(|handed| {
-        hand(handed, Kind::Call, context.words(), core, may_lend, &mut helper)
+        hand(
+            handed,
+            Kind::Call,
+            context.words(),
+            core,
+            may_lend,
+            &mut helper,
+        )
     });
     let lease = entry.lease().cloned();
     let Object::Endpoint(endpoint) = entry.into_object() else {
@@ -267,7 +276,11 @@ fn receive(
 /// Puts a call that waited into the registers.
 fn take_call(context: &mut UserContext, delivery: Delivery, caller: &Ref<Thread>) {
     let words = *caller.context.lock().words();
-    let lengths = caller.message.lock().as_ref().map(|message| message.lengths());
+    let lengths = caller
+        .message
+        .lock()
+        .as_ref()
+        .map(|message| message.lengths());
     match lengths {
         None => deliver(context, Kind::Call, delivery, &words),
         Some(lengths) => {
@@ -284,14 +297,15 @@ fn port_wait(
     handle: u64,
     deadline_ns: u64,
 ) -> Outcome {
-    let entry = match thread
-        .process
-        .handles
-        .get_typed(Handle(handle), ObjectType::Port, Rights::READ)
-    {
-        Ok(entry) => entry,
-        Err(error) => return Outcome::Failed(error),
-    };
+    let entry =
+        match thread
+            .process
+            .handles
+            .get_typed(Handle(handle), ObjectType::Port, Rights::READ)
+        {
+            Ok(entry) => entry,
+            Err(error) => return Outcome::Failed(error),
+        };
     let Object::Port(port) = entry.object() else {
         return Outcome::Failed(Error::WrongType);
     };
@@ -329,7 +343,9 @@ fn port_wait(
             context.registers.rsi = 0;
             *context.words_mut() = words;
         }
-        Err(Error::WouldWait) if deadline_ns != abi::AT_ONCE => return Outcome::Failed(Error::TimedOut),
+        Err(Error::WouldWait) if deadline_ns != abi::AT_ONCE => {
+            return Outcome::Failed(Error::TimedOut);
+        }
         Err(error) => return Outcome::Failed(error),
     }
     Outcome::Set

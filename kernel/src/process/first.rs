@@ -172,7 +172,14 @@ pub async fn start(path: &str, arguments: &[&str]) -> Result<Ref<Process>, Canno
     let place = Place::Random(random::word());
     let stack = map(space, &stack, 0, STACK_BYTES, place, Access::ReadWrite)? + STACK_BYTES;
     let place = Place::Random(random::word());
-    let clock = map(space, &time_page().await?, 0, PAGE_BYTES, place, Access::Read)?;
+    let clock = map(
+        space,
+        &time_page().await?,
+        0,
+        PAGE_BYTES,
+        place,
+        Access::Read,
+    )?;
 
     let carried = VmoObject::create(Memory, account, ARCHIVE.len() as u64)?;
     loader::Memory::write(&mut Into(&carried), 0, ARCHIVE)?;
@@ -181,11 +188,17 @@ pub async fn start(path: &str, arguments: &[&str]) -> Result<Ref<Process>, Canno
         ("job", give(&process, Object::Job(job.clone()))?),
         (
             "log",
-            give(&process, Object::Simple(Simple::create(ObjectType::Log, account)?))?,
+            give(
+                &process,
+                Object::Simple(Simple::create(ObjectType::Log, account)?),
+            )?,
         ),
         (
             "system",
-            give(&process, Object::Simple(Simple::create(ObjectType::System, account)?))?,
+            give(
+                &process,
+                Object::Simple(Simple::create(ObjectType::System, account)?),
+            )?,
         ),
         ("archive", give(&process, Object::Vmo(carried))?),
     ];
@@ -210,7 +223,7 @@ pub async fn start(path: &str, arguments: &[&str]) -> Result<Ref<Process>, Canno
         UserContext::new(base + image.entry(), block - 8).map_err(|_| CannotStart::BadProgram)?;
     context.registers.rdi = block;
     let thread = Thread::create(&process, CoreId::FIRST, context)?;
-    run::start(&thread)?;
+    run::start(&thread, None)?;
     Ok(process)
 }
 

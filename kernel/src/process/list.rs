@@ -46,8 +46,7 @@ impl<T> WeakList<T> {
 
     /// The first at or after place `from` that still is there, and where to go on.
     pub fn next(&self, from: usize) -> Option<(usize, Ref<T>)> {
-        (from..self.entries.len()).find_map(|place| {
-            Some((place + 1, self.entries.get(place)?.upgrade()?))
-        })
+        (from..self.entries.len())
+            .find_map(|place| Some((place + 1, self.entries.get(place)?.upgrade()?)))
     }
 }

@@ -5,21 +5,17 @@ use core::future::Future;
 
 use abi::Error;
 use abi::memory::PAGE_BYTES;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 use hal::mem::counted;
 use hal::mem::frames::Usage;
-use hal::mem::user_tables::{
-    self, Flush, TreeError, UserAccess, UserCache, UserFlags, UserTables,
-};
+use hal::mem::user_tables::{self, Flush, TreeError, UserAccess, UserCache, UserFlags, UserTables};
 use hal::platform::KernelPlatform;
 use objects::job::{Charge, Job};
-use objects::memory::machine::{
-    Access, Cache, Changed, Frame, Frames, Machine, Span, Tables,
-};
-use objects::memory::{Space, Touch, Vmo};
 use objects::lease::Lease;
+use objects::memory::machine::{Access, Cache, Changed, Frame, Frames, Machine, Span, Tables};
+use objects::memory::{Space, Touch, Vmo};
 use objects::refs::{NoMemory, Ref, WeakRef};
 use spin::Mutex;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// This machine.
 pub struct Hardware;
@@ -98,7 +94,8 @@ impl ProcessTables {
     /// [`NoMemory`], if the job may not have any or the machine has none.
     pub fn new(job: &Ref<Job>) -> Result<Self, NoMemory> {
         let mut charge = job.charge_memory(0).map_err(|_| NoMemory)?;
-        let tables = UserTables::new(&mut || charge.grow(PAGE_BYTES).is_ok()).map_err(|_| NoMemory)?;
+        let tables =
+            UserTables::new(&mut || charge.grow(PAGE_BYTES).is_ok()).map_err(|_| NoMemory)?;
         Ok(Self {
             tables,
             charge: Mutex::new(charge),
@@ -162,7 +159,13 @@ fn unchanged(span: Span, error: TreeError) -> Changed {
 }
 
 impl Tables for ProcessTables {
-    fn map(&self, address: u64, frame: Frame, access: Access, cache: Cache) -> Result<(), NoMemory> {
+    fn map(
+        &self,
+        address: u64,
+        frame: Frame,
+        access: Access,
+        cache: Cache,
+    ) -> Result<(), NoMemory> {
         let flags = flags(access, cache);
         let mut charge = self.charge.lock();
         let mapped = self.tables.map(address, frame.address(), flags, &mut || {
@@ -292,7 +295,11 @@ pub async fn read<T: FromBytes + IntoBytes>(space: &AddressSpace, from: u64) -> 
 ///
 /// # Errors
 /// As [`copy_out`].
-pub async fn write<T: IntoBytes + Immutable>(space: &AddressSpace, to: u64, value: &T) -> Result<(), Error> {
+pub async fn write<T: IntoBytes + Immutable>(
+    space: &AddressSpace,
+    to: u64,
+    value: &T,
+) -> Result<(), Error> {
     copy_out(space, to, value.as_bytes()).await
 }
 

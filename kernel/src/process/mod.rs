@@ -60,13 +60,14 @@ pub async fn start() {
     };
     match first::start(path, &arguments).await {
         Ok(process) => {
-            let ended = process.signals.wait(abi::Signals::ENDED, None).await;
-            drop(ended);
+            // Nobody can revoke this wait.
+            let _: Result<_, _> = process.signals.wait(abi::Signals::ENDED, None).await;
             let code = process.exit_code().unwrap_or(0);
             ::log::info!(target: "process", "{path} has ended with {code}");
         }
         // Without being asked for there need not be one.
-        Err(first::CannotStart::NoPrograms | first::CannotStart::NoSuchProgram) if words.is_none() => {}
+        Err(first::CannotStart::NoPrograms | first::CannotStart::NoSuchProgram)
+            if words.is_none() => {}
         Err(error) => ::log::error!(target: "process", "{path} cannot be started: {error}"),
     }
 }

@@ -1,12 +1,11 @@
 //! All kinds of objects that a handle can be for.
 
-use abi::{ObjectType, Rights, Signals};
+use abi::{Rights, Signals};
 use objects::KernelObject;
 use objects::capability;
 use objects::channel::Channel;
 use objects::endpoint::{self, CallSlot, ReplyTable};
 use objects::graveyard::Graveyard;
-use objects::job::Job;
 use objects::lease::Lease;
 use objects::notification::Notification;
 use objects::object::Header;
@@ -197,22 +196,9 @@ impl KernelObject for Object {
 }
 
 impl Object {
-    /// What kind it is.
-    pub fn object_type(&self) -> ObjectType {
-        self.header().object_type()
-    }
-
     /// What it shows now.
     pub fn signals_now(&self) -> Signals {
         self.signals()
             .map_or(Signals::empty(), |signals| signals.get())
-    }
-
-    /// The account it is for, if it is a job.
-    pub fn job(&self) -> Option<&Ref<Job>> {
-        match self {
-            Self::Job(job) => Some(&job.account),
-            _ => None,
-        }
     }
 }

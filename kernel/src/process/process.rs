@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use abi::process::{KILLED, MAX_NAME_BYTES, ProcessInfo};
+use abi::process::{MAX_NAME_BYTES, ProcessInfo};
 use abi::{Error, ObjectType, Signals};
 use objects::endpoint::ReplyTable;
 use objects::job::Charge;
@@ -15,8 +15,8 @@ use super::job::{JobObject, WeakJob};
 use super::list::WeakList;
 use super::memory::{AddressSpace, ProcessTables};
 use super::object::{Caller, Handles, Object};
-use super::thread::Thread;
 use super::reaper;
+use super::thread::Thread;
 
 /// Every process there is.
 static ALL: Mutex<WeakList<Process>> = Mutex::new(WeakList::new());
@@ -67,11 +67,7 @@ impl Process {
     pub fn create(job: &Ref<JobObject>, name: &str) -> Result<Ref<Self>, Error> {
         let account = job.account.clone();
         let member = account.charge_processes(1)?;
-        let header = Header::new(
-            ObjectType::Process,
-            &account,
-            Ref::<Self>::BYTES,
-        )?;
+        let header = Header::new(ObjectType::Process, &account, Ref::<Self>::BYTES)?;
         let space = super::memory::new_space(&account)?;
         let process = Ref::try_new(Self {
             header,
@@ -169,11 +165,6 @@ impl Process {
         self.signals.set(Signals::ENDED);
     }
 
-    /// Whether it is ending or has ended.
-    pub fn is_ending(&self) -> bool {
-        self.state.load(Ordering::Acquire) != state::ALIVE
-    }
-
     /// Ends it with this exit code; the first one counts. Its threads are over as soon as their cores come to it.
     pub fn kill(&self, exit_code: i32) {
         {
@@ -208,11 +199,6 @@ impl Process {
                 reaper::clean_up(own);
             }
         }
-    }
-
-    /// Kills it from outside.
-    pub fn kill_by(&self, exit_code: Option<i32>) {
-        self.kill(exit_code.unwrap_or(KILLED));
     }
 
     /// Itself, to be kept.

@@ -16,6 +16,7 @@ use objects::memory::Touch;
 use objects::refs::Ref;
 
 use super::outcome::Outcome;
+use super::reservation::ReservationObject;
 use super::thread::{Place, Resume, Thread};
 use super::{calls, clock, crash, dispatch};
 use crate::exec;
@@ -109,7 +110,8 @@ pub async fn live(thread: Ref<Thread>) {
             }
             Next::Page(address, touch) => {
                 if let Err(error) = calls::bring_in(&own.process, address, touch).await {
-                    crash::unbacked(own, address, touch, error);
+                    let rip = own.context.lock().rip();
+                    crash::unbacked(own, rip, address, touch, error);
                 }
                 continue;
             }
@@ -144,6 +146,8 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
             riders.send_all_home(Resume::Enter);
             return Next::Answer;
         }
+        let thread = riders.top();
+        let mut context = thread.context.lock();
         let exit = if core::mem::take(&mut ask) {
             Exit::Syscall
         } else {
@@ -152,47 +156,59 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
             let Some(window) = executor::preemptible::<KernelPlatform>() else {
                 return Next::Yield;
             };
-            let thread = riders.top();
-            let mut context = thread.context.lock();
             user_tables::activate(thread.process.tables().hardware());
             user::enter(interrupts_off, &mut context, window.until())
         };
         let outcome = match exit {
             Exit::Interrupt => continue,
             Exit::Syscall => {
-                let thread = riders.top();
                 thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
                 let may_lend = !riders.lent.is_full();
-                let mut context = thread.context.lock();
-                let outcome = dispatch::ask(thread, riders.below(), may_lend, &mut context);
-                match outcome {
-                    Outcome::Done((rax, rdx)) => context.set_results(rax, rdx),
-                    Outcome::Failed(error) => context.set_results(error.to_raw(), 0),
-                    _ => {}
+                match dispatch::ask(thread, riders.below(), may_lend, &mut context) {
+                    Outcome::Done((rax, rdx)) => {
+                        context.set_results(rax, rdx);
+                        continue;
+                    }
+                    Outcome::Failed(error) => {
+                        context.set_results(error.to_raw(), 0);
+                        continue;
+                    }
+                    outcome => outcome,
                 }
-                outcome
             }
             Exit::Exception {
                 vector,
                 error_code,
                 address,
-            } => match crash::exception(riders.top(), vector, error_code, address) {
-                crash::Verdict::GoOn => continue,
-                crash::Verdict::Wanted(touch) => {
-                    // A lent thread's own task meets the same fault.
-                    if riders.send_all_home(Resume::Enter) {
-                        return Next::Answer;
+            } => {
+                let rip = context.rip();
+                drop(context);
+                match crash::exception(thread, rip, vector, error_code, address) {
+                    crash::Verdict::GoOn => continue,
+                    crash::Verdict::Wanted(touch) => {
+                        // A lent thread's own task meets the same fault.
+                        if riders.send_all_home(Resume::Enter) {
+                            return Next::Answer;
+                        }
+                        return Next::Page(address, touch);
                     }
-                    return Next::Page(address, touch);
+                    crash::Verdict::End => {
+                        riders.top().kill();
+                        continue;
+                    }
                 }
-                crash::Verdict::End => Outcome::End,
-            },
+            }
             Exit::OutOfMemory => {
-                crash::out_of_memory(riders.top());
-                Outcome::End
+                let rip = context.rip();
+                drop(context);
+                crash::out_of_memory(thread, rip);
+                riders.top().kill();
+                continue;
             }
         };
+        drop(context);
         match outcome {
+            // Answered above.
             Outcome::Done(_) | Outcome::Failed(_) | Outcome::Set => {}
             Outcome::Enter(server) => {
                 server.set_carrier(executor::current_task::<KernelPlatform>());
@@ -302,16 +318,18 @@ async fn wait_answer(thread: &Ref<Thread>) {
     thread.context.lock().set_results(error.to_raw(), 0);
 }
 
-/// Starts a thread's life.
+/// Starts a thread's life, in a reservation of its core or as best effort.
 ///
 /// # Errors
 /// [`Error::NoMemory`] if its core has no room for another task or future; [`Error::Dying`] if its process is ending.
-pub fn start(thread: &Ref<Thread>) -> Result<(), Error> {
+pub fn start(thread: &Ref<Thread>, reservation: Option<&ReservationObject>) -> Result<(), Error> {
     thread.process.thread_begins(thread)?;
-    let spawned = executor::Task::<KernelPlatform>::new("thread")
-        .core(thread.core)
-        .spawn(live(thread.clone()));
-    match spawned {
+    let mut task = executor::Task::<KernelPlatform>::new("thread").core(thread.core);
+    task = match reservation {
+        Some(reservation) => task.within(&reservation.reserved),
+        None => task.weight(u32::try_from(thread.process.account().weight()).unwrap_or(u32::MAX)),
+    };
+    match task.spawn(live(thread.clone())) {
         Ok(handle) => {
             thread.set_task(handle.id());
             handle.detach();
@@ -324,4 +342,3 @@ pub fn start(thread: &Ref<Thread>) -> Result<(), Error> {
         }
     }
 }
-

@@ -8,8 +8,8 @@ use executor::{CoreId, TaskId};
 use hal::user::UserContext;
 use objects::channel::Message;
 use objects::endpoint::{CallRecord, CallSlot, Endpoint, Ticket};
-use objects::lease::Lease;
 use objects::job::Charge;
+use objects::lease::Lease;
 use objects::object::Header;
 use objects::refs::Ref;
 use objects::signals::SignalState;
@@ -102,10 +102,16 @@ impl Thread {
     ///
     /// # Errors
     /// [`Error::NoMemory`], [`Error::LimitReached`].
-    pub fn create(process: &Ref<Process>, core: CoreId, context: UserContext) -> Result<Ref<Self>, Error> {
+    pub fn create(
+        process: &Ref<Process>,
+        core: CoreId,
+        context: UserContext,
+    ) -> Result<Ref<Self>, Error> {
         let charge = process.account().charge_threads(1)?;
         // The registers' vector-state area and the task's future are paid for from the beginning.
-        let bytes = Ref::<Self>::BYTES + hal::user::extended::size_bytes() as u64 + super::run::FUTURE_BYTES;
+        let bytes = Ref::<Self>::BYTES
+            + hal::user::extended::size_bytes() as u64
+            + super::run::FUTURE_BYTES;
         let header = Header::new(ObjectType::Thread, process.account(), bytes)?;
         Ok(Ref::try_new(Self {
             header,
@@ -207,8 +213,16 @@ impl Thread {
     pub fn unpark(&self) -> bool {
         let parking = self.parking.lock().take();
         let left = match &parking {
-            Some(Parking { object: Object::Endpoint(endpoint), ticket, .. }) => endpoint.unpark(*ticket),
-            Some(Parking { object: Object::Port(port), ticket, .. }) => port.unpark(*ticket),
+            Some(Parking {
+                object: Object::Endpoint(endpoint),
+                ticket,
+                ..
+            }) => endpoint.unpark(*ticket),
+            Some(Parking {
+                object: Object::Port(port),
+                ticket,
+                ..
+            }) => port.unpark(*ticket),
             _ => false,
         };
         left && self.go(Place::Parked, Place::Home)
@@ -263,10 +277,5 @@ impl Thread {
     /// Notes that `task` runs it now.
     pub fn set_carrier(&self, task: Option<TaskId>) {
         *self.carrier.lock() = task;
-    }
-
-    /// The task to lend a deadline to, so that this thread gets on: who carries it, or its own.
-    pub fn carrier(&self) -> Option<TaskId> {
-        (*self.carrier.lock()).or(self.task())
     }
 }

@@ -37,8 +37,7 @@ impl<P: Platform> Core<P> {
             .unwrap_or(u64::MAX);
         let mut noted = false;
         if used > allowed {
-            self.overran(local, slot, used, allowed);
-            noted = true;
+            noted = self.overran(local, slot, start, used, allowed);
         }
         let deadline = if server == FAIR {
             u64::MAX
@@ -80,8 +79,21 @@ impl<P: Platform> Core<P> {
         }
     }
 
+    /// A poll took longer than allowed, unless it could be interrupted most of the time.
     #[cold]
-    fn overran(&self, local: &mut Local, slot: u32, ticks: u64, allowed_ticks: u64) {
+    fn overran(
+        &self,
+        local: &mut Local,
+        slot: u32,
+        start: u64,
+        used: u64,
+        allowed_ticks: u64,
+    ) -> bool {
+        let held_since = self.polling.held_since.get().max(start);
+        let ticks = (start + used).saturating_sub(held_since);
+        if ticks <= allowed_ticks {
+            return false;
+        }
         let site = self.sites.of(self.slot(slot).site.get());
         site.overruns.add(1);
         site.longest_poll.raise(ticks);
@@ -92,6 +104,7 @@ impl<P: Platform> Core<P> {
             ticks,
             allowed_ticks,
         });
+        true
     }
 
     /// Finds out why a job is late.

@@ -56,6 +56,8 @@ pub(crate) const CONTROL: u32 = 0;
 pub(crate) struct Polling {
     pub(crate) task: P64,
     pub(crate) since: P64,
+    /// When the last window was closed, in which the task could be interrupted: no poll is long for what it did there.
+    pub(crate) held_since: P64,
 }
 
 /// Per-slot words that the hot path does not read.

@@ -39,6 +39,9 @@ impl<P: Platform> Window<P> {
 impl<P: Platform> Drop for Window<P> {
     fn drop(&mut self) {
         self.core.window.store(0, Ordering::Relaxed);
+        if P::STATS {
+            self.core.polling.held_since.set(P::now());
+        }
     }
 }
 

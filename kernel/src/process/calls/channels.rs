@@ -33,7 +33,8 @@ pub(super) async fn call(
             };
             let buffer: BufferArgs = memory::read(space, second).await?;
             let mut handles = [Handle::NONE; MAX_HANDLES];
-            let handles = handles_at(thread, &mut handles, buffer.handles, buffer.handles_len).await?;
+            let handles =
+                handles_at(thread, &mut handles, buffer.handles, buffer.handles_len).await?;
             let mut message = Message::new(
                 thread.process.account(),
                 byte_count(buffer.bytes_len)?,

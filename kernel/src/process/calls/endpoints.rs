@@ -1,6 +1,6 @@
 //! Endpoints, and calls that carry bytes and handles.
 
-use abi::message::{BufferArgs, LongArgs, Kind, Lengths, MAX_HANDLES};
+use abi::message::{BufferArgs, Kind, Lengths, LongArgs, MAX_HANDLES};
 use abi::{Call, Error, Handle, ObjectType, Rights};
 use alloc::boxed::Box;
 use objects::channel::Message;
@@ -136,7 +136,9 @@ async fn call_long(
         // Answered with words alone: they are the bytes.
         let words = *thread.context.lock().words();
         let bytes = words.as_bytes();
-        let len = bytes.len().min(usize::try_from(args.answer_bytes_capacity).unwrap_or(usize::MAX));
+        let len = bytes
+            .len()
+            .min(usize::try_from(args.answer_bytes_capacity).unwrap_or(usize::MAX));
         let bytes = bytes.get(..len).unwrap_or(bytes);
         memory::copy_out(&thread.process.space, args.answer_bytes, bytes).await?;
         let lengths = Lengths {

@@ -82,6 +82,7 @@ pub(super) async fn call(
             let mask = u32::try_from(second)
                 .ok()
                 .and_then(Signals::from_bits)
+                .filter(|mask| !mask.is_empty())
                 .ok_or(Error::BadArgument)?;
             let signals = objects::KernelObject::signals(entry.object()).ok_or(Error::WrongType)?;
             if third <= clock::now_ns() {

@@ -22,7 +22,11 @@ use super::thread::Thread;
 pub type Arguments = [u64; 6];
 
 /// Answers a system call.
-pub async fn long(thread: &Ref<Thread>, call: Call, arguments: Arguments) -> Result<Results, Error> {
+pub async fn long(
+    thread: &Ref<Thread>,
+    call: Call,
+    arguments: Arguments,
+) -> Result<Results, Error> {
     match call {
         Call::HandleDuplicate
         | Call::HandleInfo
@@ -40,7 +44,6 @@ pub async fn long(thread: &Ref<Thread>, call: Call, arguments: Arguments) -> Res
         | Call::ProcessFork
         | Call::ReservationCreate => jobs::call(thread, call, arguments).await,
         Call::ThreadCreate
-        | Call::ThreadBind
         | Call::ThreadRun
         | Call::ThreadRegisters
         | Call::ThreadKick

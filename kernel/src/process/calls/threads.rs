@@ -26,21 +26,34 @@ pub(super) async fn call(
             if flags.contains(ThreadFlags::DRIVEN) {
                 return Err(Error::Unsupported);
             }
-            let core = match args.core {
-                u32::MAX => exec::fleet().least_loaded().ok_or(Error::Unsupported)?,
-                core => CoreId::new(core as usize)
+            let reservation = match args.reservation {
+                0 => None,
+                handle => {
+                    let kind = ObjectType::Reservation;
+                    match typed(thread, handle, kind, Rights::MANAGE)?.into_object() {
+                        Object::Reservation(reservation) => Some(reservation),
+                        _ => return Err(Error::WrongType),
+                    }
+                }
+            };
+            let core = match (args.core, &reservation) {
+                (u32::MAX, Some(reservation)) => reservation.reserved.core(),
+                (u32::MAX, None) => exec::fleet().least_loaded().ok_or(Error::Unsupported)?,
+                (core, _) => CoreId::new(core as usize)
                     .filter(|&core| exec::fleet().cores().any(|running| running == core))
                     .ok_or(Error::BadArgument)?,
             };
+            if reservation
+                .as_ref()
+                .is_some_and(|reservation| reservation.reserved.core() != core)
+            {
+                return Err(Error::BadArgument);
+            }
             let mut room = thread.process.handles.reserve(1)?;
             let new = Thread::create(&process, core, context(&args)?)?;
             let capability = Capability::new(Object::Thread(new.clone()))?;
-            run::start(&new)?;
+            run::start(&new, reservation.as_deref())?;
             Ok((room.install(capability).0, 0))
-        }
-        Call::ThreadBind => {
-            typed(thread, first, ObjectType::Thread, Rights::MANAGE)?;
-            Err(Error::Unsupported)
         }
         Call::ThreadRun | Call::ThreadRegisters | Call::ThreadKick | Call::ThreadExtended => {
             typed(thread, first, ObjectType::Thread, Rights::DRIVE)?;
@@ -52,8 +65,7 @@ pub(super) async fn call(
 
 /// The registers of a new thread.
 pub fn context(args: &ThreadArgs) -> Result<UserContext, Error> {
-    let mut context =
-        UserContext::new(args.entry, args.stack).map_err(|_| Error::BadAddress)?;
+    let mut context = UserContext::new(args.entry, args.stack).map_err(|_| Error::BadAddress)?;
     context.registers.rdi = args.first_argument;
     context.registers.rsi = args.second_argument;
     context

@@ -188,17 +188,6 @@ pub(super) unsafe fn thread_create(
 }
 
 impl Thread {
-    /// Runs it in a reservation, on that one's core; `None` for best effort.
-    ///
-    /// # Errors
-    /// [`Error::NoRight`].
-    pub fn bind(&self, reservation: Option<&Reservation>) -> Result<(), Error> {
-        let reservation = reservation.map_or(0, |reservation| reservation.handle().0);
-        // SAFETY: touches no memory.
-        let (rax, _) = unsafe { gate::call(Call::ThreadBind, [self.handle().0, reservation]) };
-        Error::check(rax).map(drop)
-    }
-
     /// Runs a driven thread until it stops, with the whole calling thread waiting.
     ///
     /// # Errors
