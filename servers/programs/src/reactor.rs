@@ -1,13 +1,20 @@
-//! The process's own executor at work: timers, messages between tasks, calls between tasks and a thread, wakes from a thread.
+//! The process's own executor at work: timers, messages between tasks, calls between tasks and a thread, wakes from a thread,
+//! and a contract's server and clients as tasks of one process.
 //! Exits with 0 if all went well, else with the number of the step that did not.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-use core::sync::atomic::{AtomicU32, Ordering};
+extern crate alloc;
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use abi::{FOREVER, Rights};
+use proto::contract::Caller;
+use proto::{Text, echo};
+use rt::service::{Connection, Never, serve};
 use rt::sys::endpoint::Body;
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Endpoint, Notification, Object};
@@ -20,11 +27,12 @@ rt::entry!(async main);
 const ROUNDS: u32 = 100;
 
 async fn main(_: Env) -> i32 {
-    let steps: [(&str, bool); 4] = [
+    let steps: [(&str, bool); 5] = [
         ("timers", timers().await),
         ("messages", messages().await.is_some()),
         ("calls", calls().await.is_some()),
         ("wakes", wakes().await.is_some()),
+        ("contracts", contracts().await.is_some()),
     ];
     for (number, (name, good)) in (1..).zip(steps) {
         if !good {
@@ -135,5 +143,66 @@ async fn wakes() -> Option<()> {
         seen |= notification.take().await.ok()?;
     }
     signaller.join_blocking(FOREVER).ok()?;
+    Some(())
+}
+
+/// The server of the contract for tests.
+#[derive(Default)]
+struct Echo {
+    count: AtomicU64,
+}
+
+impl echo::Server for Echo {
+    async fn number(&self, _: Caller, value: u64) -> u64 {
+        value
+    }
+
+    async fn text(&self, _: Caller, text: Text<512>, delay_ms: u32) -> Text<512> {
+        sleep(Duration::from_millis(delay_ms.into())).await;
+        text
+    }
+
+    async fn count(&self, _: Caller) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// A server and its client are tasks of one executor; calls that take long hold up no others.
+async fn contracts() -> Option<()> {
+    static SLOW: AtomicU32 = AtomicU32::new(0);
+    let endpoint = Endpoint::create().ok()?;
+    let rights = Rights::CALL | Rights::DUPLICATE;
+    let client = endpoint.mint(1, rights).ok()?;
+    let endpoint = Watched::endpoint(endpoint).ok()?;
+    let server = async move {
+        let ended = serve(&endpoint, Arc::new(echo::Serve(Echo::default()))).await;
+        log::error!("the server ended: {ended:?}");
+    };
+    spawn("server", server).ok()?;
+    let client = Arc::new(echo::Client(Connection::new(client, Never)));
+    for _ in 0..4 {
+        let client = Arc::clone(&client);
+        let slow = async move {
+            let text = Text::from("slow");
+            if client.text(text.clone(), 50).await == Ok(text) {
+                SLOW.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        spawn("slow client", slow).ok()?;
+    }
+    let start_ns = clock::now_ns();
+    for round in 0..u64::from(ROUNDS) {
+        if client.number(round).await != Ok(round) || client.count().await != Ok(round + 1) {
+            return None;
+        }
+    }
+    let took_us = (clock::now_ns() - start_ns) / 1000;
+    log::info!("{} calls of a contract took {took_us} us", 2 * ROUNDS);
+    while SLOW.load(Ordering::Relaxed) < 4 {
+        if clock::now_ns() > start_ns + 2_000_000_000 {
+            return None;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
     Some(())
 }

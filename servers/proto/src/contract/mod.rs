@@ -5,8 +5,8 @@
 //!
 //! # Messages
 //! A request is the method's number in order of declaration (one byte) and its arguments, a tuple in `postcard` form. An answer is a
-//! [`Status`] (one byte) and, if that is [`Status::Done`], the result in that form. A message of at most [`SHORT_BYTES`] bytes
-//! goes in the eight words of a short call ([`to_words`]), a longer one in a long call.
+//! [`Status`] (one byte) and, if that is [`Status::Done`], the result in that form. A contract whose messages have at most
+//! [`SHORT_BYTES`] bytes goes in the eight words of short calls ([`to_words`]), others go in long calls.
 //!
 //! What must hold: whatever bytes arrive, [`Dispatch::dispatch`] answers them; a malformed request is answered with
 //! [`Status::Malformed`] and reaches no method. A client that gets nonsense says [`CallError::Malformed`].

@@ -5,6 +5,7 @@
 //! ring 3. Every wrapper in [`sys`](super) goes through [`call`] or [`message`].
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::arch::asm;
 use core::future::Future;
 use core::pin::Pin;
@@ -48,7 +49,13 @@ pub struct Resident {
     pub spawn: fn(&'static str, Task) -> Result<(), abi::Error>,
     /// Sleeps until a tick of the clock.
     pub sleep_until: fn(u64) -> Task,
+    /// Calls an endpoint by a deadline in nanoseconds with the bytes of a contract's message, for an answer of so many bytes at
+    /// most. If that is no more than fits into words, the message goes in words.
+    pub exchange: fn(Handle, u64, Vec<u8>, usize) -> Exchange,
 }
+
+/// A resident server's call under way.
+pub type Exchange = Pin<Box<dyn Future<Output = Result<Vec<u8>, abi::Error>> + Send>>;
 
 /// A task, as it goes from one executor's type to another's.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -25,7 +25,8 @@ const GROWTH_BYTES: usize = 64 << 10;
 const OVERHEAD_BYTES: usize = 2 * PAGE_BYTES as usize;
 
 /// Lets the holder run: it may be a thread of the same core that was preempted.
-pub(super) struct Yield;
+#[derive(Debug)]
+pub struct Yield;
 
 impl RelaxStrategy for Yield {
     fn relax() {
