@@ -286,6 +286,7 @@ fn start_partner(
         time_page: Some(time),
         generation: 0,
         core,
+        reservation: None,
     }
     .start(&this_job())
 }

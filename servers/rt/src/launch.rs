@@ -17,7 +17,7 @@ use zerocopy::IntoBytes;
 
 use crate::sys::clock;
 use crate::sys::memory::{map_at, unmap_in};
-use crate::sys::object::{Job, Object, Owned, Process, Thread, Vmo};
+use crate::sys::object::{Job, Object, Owned, Process, Reservation, Thread, Vmo};
 
 /// Stack of a program's first thread: committed as it is touched, guarded below and above.
 pub const STACK_BYTES: u64 = 256 << 10;
@@ -39,6 +39,8 @@ pub struct Launch<'a> {
     pub generation: u32,
     /// Core of its first thread, or `u32::MAX` for the kernel's choice.
     pub core: u32,
+    /// What its first thread runs in, if not as best effort.
+    pub reservation: Option<&'a Reservation>,
 }
 
 /// A program that runs.
@@ -178,6 +180,9 @@ impl Launch<'_> {
                 stack: stack + STACK_BYTES - 8,
                 first_argument: block,
                 core: self.core,
+                reservation: self
+                    .reservation
+                    .map_or(0, |reservation| reservation.handle().0),
                 ..ThreadArgs::default()
             })
             .during("starting its thread")

@@ -5,6 +5,7 @@ use abi::{Call, Error, Handle, ObjectType, Rights};
 use alloc::boxed::Box;
 use objects::channel::Message;
 use objects::endpoint::{Called, Endpoint, Token};
+use objects::handle::Taken;
 use objects::refs::Ref;
 use zerocopy::IntoBytes;
 
@@ -55,8 +56,11 @@ pub(super) async fn call(
     }
 }
 
-/// Makes a message of what `args` say, handles included.
-async fn pack(thread: &Thread, args: &LongArgs) -> Result<Box<Message<Object>>, Error> {
+/// A message, and the handles that go into it once it is accepted: until then they are the sender's.
+type Packed<'a> = (Box<Message<Object>>, Taken<'a, Object>);
+
+/// Makes a message of what `args` say.
+async fn pack<'a>(thread: &'a Thread, args: &LongArgs) -> Result<Packed<'a>, Error> {
     let mut handles = [Handle::NONE; MAX_HANDLES];
     let handles = handles_at(thread, &mut handles, args.handles, args.handles_len).await?;
     let mut message = Message::new(
@@ -65,8 +69,7 @@ async fn pack(thread: &Thread, args: &LongArgs) -> Result<Box<Message<Object>>, 
         handles.len(),
     )?;
     memory::copy_in(&thread.process.space, message.bytes_mut(), args.bytes).await?;
-    message.put_handles(thread.process.handles.take(handles)?)?;
-    Ok(message)
+    Ok((message, thread.process.handles.take(handles)?))
 }
 
 /// Puts a message where the caller wants it, in its memory and its table.
@@ -104,13 +107,20 @@ async fn call_long(
         return Err(Error::WrongType);
     };
     let args: LongArgs = memory::read(&thread.process.space, args).await?;
-    let message = pack(thread, &args).await?;
-    let lengths = message.lengths();
-    *thread.message.lock() = Some(message);
+    let (mut message, taken) = pack(thread, &args).await?;
     let clear = Clear(thread);
     let core = thread.core.index() as u32;
     let caller = Caller(thread.clone());
-    let Called { in_flight, handed } = endpoint.call(&caller, entry.badge(), deadline_ns, core)?;
+    let (in_flight, handed, lengths) = {
+        // Whoever receives the call looks here, and waits for the few instructions until the message is there.
+        let mut place = thread.message.lock();
+        let Called { in_flight, handed } =
+            endpoint.call(&caller, entry.badge(), deadline_ns, core)?;
+        message.put_handles(taken)?;
+        let lengths = message.lengths();
+        *place = Some(message);
+        (in_flight, handed, lengths)
+    };
     let mut helper = None;
     if let Some(handed) = handed {
         let mut words = [0; abi::message::WORDS];
@@ -169,8 +179,9 @@ impl Drop for Clear<'_> {
 
 async fn reply_long(thread: &Ref<Thread>, token: u64, args: u64) -> Result<Results, Error> {
     let args: LongArgs = memory::read(&thread.process.space, args).await?;
-    let message = pack(thread, &args).await?;
+    let (mut message, taken) = pack(thread, &args).await?;
     let claimed = thread.process.replies.take(Token(token))?.claim()?;
+    message.put_handles(taken)?;
     let mut before = None;
     if let Some(Caller(caller)) = claimed.caller() {
         let lengths = message.lengths();

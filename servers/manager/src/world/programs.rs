@@ -109,6 +109,7 @@ impl Manager {
             time_page: Some(&self.time_page),
             generation: 0,
             core: u32::MAX,
+            reservation: None,
         }
         .start(&job)?;
         let for_caller = Rights::WAIT | Rights::INSPECT | Rights::TRANSFER | Rights::DUPLICATE;

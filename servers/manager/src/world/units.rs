@@ -82,13 +82,10 @@ impl Manager {
             core: manifest
                 .reservation
                 .map_or(u32::MAX, |arguments| arguments.core),
+            reservation: reservation.as_ref(),
         }
         .start(&job)
         .map_err(|error| Text::format(format_args!("{error}")))?;
-        if let Some(reservation) = &reservation {
-            let bound = launched.thread.bind(Some(reservation));
-            bound.map_err(|error| self.abandon(&job, "binding its reservation", error))?;
-        }
         self.watch(&launched.process, key_of_process(unit))
             .map_err(|error| self.abandon(&job, "watching it", error))?;
         self.port

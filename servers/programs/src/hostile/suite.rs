@@ -123,6 +123,7 @@ impl Suite<'_> {
             time_page: Some(&self.time),
             generation: 0,
             core: u32::MAX,
+            reservation: None,
         }
         .start(&job)?;
         let ended = child
