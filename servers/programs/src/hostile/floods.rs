@@ -9,7 +9,7 @@ use abi::{Call, Error, Rights};
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Job, Notification, Object, Port, Process, Vmo};
 use rt::sys::process::{this_job, this_process};
-use rt::sys::thread;
+use rt::sys::{clock, thread};
 
 use crate::{Attack, Outcome, call, holds};
 
@@ -133,12 +133,12 @@ pub(crate) const ATTACKS: &[Attack] = &[
             flood()?;
         }
         // Memory and processes; what the kernel keeps for later is not the job's.
-        for _ in 0..1000 {
+        for _ in 0..200 {
             let after = this_job().usage()?.used;
             if after.processes <= before.processes && after.kernel_bytes <= before.kernel_bytes {
                 return Ok(0);
             }
-            rt::sys::process::yield_now();
+            pause()?;
         }
         let after = this_job().usage()?.used;
         log::error!(
@@ -202,12 +202,20 @@ pub(crate) const ATTACKS: &[Attack] = &[
     }),
 ];
 
+/// Leaves the processor to others for a millisecond.
+fn pause() -> Result<(), Error> {
+    match Notification::create()?.take_blocking(clock::now_ns() + 1_000_000) {
+        Ok(_) | Err(Error::TimedOut) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The job's use once it falls no more.
 fn settled() -> Result<JobLimits, Error> {
     let mut least = this_job().usage()?.used;
     let mut unchanged = 0;
-    while unchanged < 100 {
-        rt::sys::process::yield_now();
+    while unchanged < 20 {
+        pause()?;
         let now = this_job().usage()?.used;
         unchanged = if now.kernel_bytes < least.kernel_bytes {
             0

@@ -51,13 +51,15 @@ impl Owned {
         handle
     }
 
-    /// As a handle for an object of type `T`, if it is one.
+    /// As a handle for an object of type `T`, unless it is known to be none. A handle that may not be inspected is taken for one:
+    /// if it is not, calls with it answer [`Error::WrongType`].
     ///
     /// # Errors
     /// The handle itself, if it is of another type or was revoked.
     pub fn cast<T: Object>(self) -> Result<T, Self> {
         match info(self.handle()) {
             Ok(info) if info.object_type == T::TYPE as u32 => Ok(T::from_owned(self)),
+            Err(Error::NoRight) => Ok(T::from_owned(self)),
             _ => Err(self),
         }
     }

@@ -228,8 +228,8 @@ impl Watch {
         })
     }
 
-    /// Waits until one of `signals`, which must be watched, is set, also if it has been for long: asks the kernel each time.
-    /// Cancel-safe.
+    /// Waits until one of `signals`, which must be watched, is set, also if it has been for long: asks the kernel each time, for which
+    /// the handle needs [`INSPECT`](abi::Rights::INSPECT). Cancel-safe.
     pub async fn signalled(&self, signals: Signals) -> Result<Signals, Error> {
         poll_fn(|context| {
             // Registered first: what becomes set after the question brings a packet.
