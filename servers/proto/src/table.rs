@@ -138,6 +138,12 @@ impl<'a, R: DeserializeOwned> Reader<'a, R> {
         }
     }
 
+    /// The bytes of the rows that were not read yet.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     fn read(&mut self) -> Result<R, BadRow> {
         let (prefix, rest) = self.rest.split_first_chunk().ok_or(BadRow::Cut)?;
         let length = usize::from(u16::from_le_bytes(*prefix));

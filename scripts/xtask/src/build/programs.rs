@@ -1,7 +1,8 @@
 //! The programs for ring 3, in the archive that the kernel carries.
 //!
-//! A package whose build script links with `rt-link` has such programs: its binaries. Each is `programs/NAME` in the archive,
-//! unless a manifest `NAME.toml` lies beside the package's `Cargo.toml`: then it is `servers/NAME`, with `manifests/NAME.toml`.
+//! A package whose build script links with `rt-link` has such programs: its binaries. Those of the package `programs` are
+//! `programs/NAME` in the archive, for anybody to run; all others are `servers/NAME`. The files in a package's folder `units` are
+//! the manifests of its servers' units, `manifests/UNIT.toml`.
 //! Files in the archive are stripped to what is loaded; the linker's own, with symbols, stay in the target folder. The archive
 //! holds no times and no owners: the same sources give the same bytes.
 
@@ -17,6 +18,9 @@ use std::path::{Path, PathBuf};
 pub const ARCHIVE_VARIABLE: &str = "RAEDE_PROGRAMS";
 /// The dependency that tells packages with programs from others.
 const LINK_PACKAGE: &str = "rt-link";
+
+/// The package whose programs are for anybody to run.
+const PROGRAMS_PACKAGE: &str = "programs";
 
 /// A package with programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,16 +105,14 @@ pub fn archive() -> Result<PathBuf> {
                     path: program,
                     problem,
                 })?;
-            let manifest = package.folder.join(format!("{name}.toml"));
-            if manifest.is_file() {
-                let text =
-                    fs::read(&manifest).doing(|| format!("reading {}", manifest.display()))?;
-                files.push((format!("manifests/{name}.toml"), text));
-                files.push((format!("servers/{name}"), bytes));
+            let place = if package.name == PROGRAMS_PACKAGE {
+                "programs"
             } else {
-                files.push((format!("programs/{name}"), bytes));
-            }
+                "servers"
+            };
+            files.push((format!("{place}/{name}"), bytes));
         }
+        files.extend(manifests(&package.folder.join("units"))?);
     }
     files.sort();
     let path = host::target_dir().join("programs.tar");
@@ -119,6 +121,24 @@ pub fn archive() -> Result<PathBuf> {
         fs::write(&path, bytes).doing(|| format!("writing {}", path.display()))?;
     }
     Ok(path)
+}
+
+/// The manifests in a folder, as they go into the archive; none if there is no such folder.
+fn manifests(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    if !folder.is_dir() {
+        return Ok(files);
+    }
+    let reading = || format!("reading {}", folder.display());
+    for entry in fs::read_dir(folder).doing(reading)? {
+        let path = entry.doing(reading)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(name) = name.filter(|name| name.ends_with(".toml")) {
+            let text = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+            files.push((format!("manifests/{name}"), text));
+        }
+    }
+    Ok(files)
 }
 
 /// An archive of these files (path, bytes), in this order.

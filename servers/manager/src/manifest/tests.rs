@@ -168,6 +168,23 @@ fn errors_name_file_line_and_key() {
 }
 
 #[test]
+fn the_manifests_of_this_system_are_right() {
+    for (name, text) in [
+        (
+            "shell-serial",
+            include_str!("../../../shell/program/units/shell-serial.toml"),
+        ),
+        (
+            "shell-screen",
+            include_str!("../../../shell/program/units/shell-screen.toml"),
+        ),
+    ] {
+        let manifest = Manifest::parse(name, name, text).expect("it is right");
+        assert!(manifest.control && manifest.program == "servers/shell");
+    }
+}
+
+#[test]
 fn sizes_are_whole_pages() {
     let manifest = parse("[state]\na = \"1 B\"\n\"b.c\" = \"4097 B\"").expect("both are right");
     let sizes: std::vec::Vec<_> = manifest

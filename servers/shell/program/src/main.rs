@@ -1,0 +1,111 @@
+//! The shell as a process: on a terminal it was given, with the system's tables and the manager to ask.
+//!
+//! * `system`: [`proto::System`] by system calls. `services`: [`proto::Services`] by calls of the manager.
+//!
+//! Handles: `terminal.*` (a channel of bytes, both ways), `system`, and `manager`. Arguments: `--script` for a program at the
+//! other end, `--columns N` and `--rows N` of the terminal.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+mod services;
+mod system;
+
+use core::fmt;
+
+use abi::Error;
+use abi::message::WORDS;
+use proto::manager::READY;
+use rt::sys::env::Missing;
+use rt::sys::object::{Channel, Endpoint, System};
+use rt::{ByteChannel, Env};
+use shell::{Config, Mode};
+
+use system::Tables;
+
+rt::entry!(async main);
+
+/// Exit code of a shell that lacks something.
+const CANNOT_BEGIN: i32 = 1;
+
+/// What the shell asks.
+pub struct Host {
+    tables: Tables,
+    manager: Endpoint,
+}
+
+enum CannotBegin {
+    Handle(&'static str, Missing),
+    NoTerminal,
+    Step(&'static str, Error),
+    Argument(&'static str),
+}
+
+impl fmt::Display for CannotBegin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handle(name, missing) => write!(f, "{name}: {missing}"),
+            Self::NoTerminal => f.write_str("no handle terminal.* was given"),
+            Self::Step(step, error) => write!(f, "{step}: {error}"),
+            Self::Argument(word) => write!(
+                f,
+                "bad argument {word:?}; they are --script, --columns NUMBER, --rows NUMBER"
+            ),
+        }
+    }
+}
+
+async fn main(env: Env) -> i32 {
+    match begin(env) {
+        Ok((config, terminal, host)) => {
+            // The terminal is gone: the manager starts another shell when there is another one.
+            let closed = shell::run(config, &terminal, &terminal, &host).await;
+            log::info!("{closed}");
+            0
+        }
+        Err(error) => {
+            log::error!("{error}");
+            CANNOT_BEGIN
+        }
+    }
+}
+
+fn begin(mut env: Env) -> Result<(Config, ByteChannel, Host), CannotBegin> {
+    let config = config(&env)?;
+    let name = env.names().find(|name| name.starts_with("terminal."));
+    let name = name.ok_or(CannotBegin::NoTerminal)?;
+    let terminal = env.take::<Channel>(name);
+    let terminal = terminal.map_err(|missing| CannotBegin::Handle(name, missing))?;
+    let terminal = ByteChannel::new(terminal);
+    let terminal = terminal.map_err(|error| CannotBegin::Step("opening the terminal", error))?;
+    let system = env.take::<System>("system");
+    let system = system.map_err(|missing| CannotBegin::Handle("system", missing))?;
+    let tables = Tables::new(system);
+    let tables = tables.map_err(|error| CannotBegin::Step("opening the tables", error))?;
+    let manager = env.take::<Endpoint>("manager");
+    let manager = manager.map_err(|missing| CannotBegin::Handle("manager", missing))?;
+    let mut words = [0; WORDS];
+    words[0] = READY;
+    manager
+        .call_blocking(abi::FOREVER, &words)
+        .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;
+    Ok((config, terminal, Host { tables, manager }))
+}
+
+fn config(env: &Env) -> Result<Config, CannotBegin> {
+    let mut config = Config::default();
+    let mut words = env.arguments().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let number = words.next().and_then(|value| value.parse().ok());
+            number.ok_or(CannotBegin::Argument(word))
+        };
+        match word {
+            "--script" => config.mode = Mode::Script,
+            "--columns" => config.columns = number()?,
+            "--rows" => config.rows = number()?,
+            _ => return Err(CannotBegin::Argument(word)),
+        }
+    }
+    Ok(config)
+}
