@@ -16,8 +16,8 @@ pub const INPUT_DEADLINE: Duration = Duration::from_millis(2);
 /// Deadline of what puts text in front of a person.
 pub const CONSOLE_DEADLINE: Duration = Duration::from_millis(8);
 
-/// With a heap of this size each core gets room for four thousand tasks, else for one thousand.
-const ROOMY_HEAP_BYTES: usize = 24 << 20;
+/// With a heap of this size each core gets room for twelve thousand tasks, else for one thousand.
+const ROOMY_HEAP_BYTES: usize = 48 << 20;
 
 /// Every core's executor.
 pub fn fleet() -> &'static Fleet<KernelPlatform> {
@@ -70,8 +70,10 @@ pub fn prepare(core: CoreId) -> bool {
     let roomy = hal::mem::heap::stats().size_bytes >= ROOMY_HEAP_BYTES;
     let config = if roomy {
         CoreConfig {
-            tasks: 4096,
-            timers: 4096,
+            tasks: 12_288,
+            // Threads are mostly spawned by threads of other cores.
+            remote_tasks: 8192,
+            timers: 12_288,
             ..CoreConfig::new()
         }
     } else {

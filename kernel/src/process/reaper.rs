@@ -56,6 +56,8 @@ pub fn start() {
                 continue;
             };
             process.set_exceptions(None);
+            // No core may still have its pages in mind when they go.
+            process.tables().hardware().evict().await;
             while !step(&process) {
                 executor::checkpoint::<KernelPlatform>().await;
             }

@@ -2,7 +2,7 @@
 
 use hal::mem::user_tables::USER_END;
 use hal::user::fast::NOT_FAST;
-use hal::user::{Exit, FAST_COUNT, FastFn, FastResult, UserContext, snippets};
+use hal::user::{Exit, FAST_COUNT, FastResult, FastTable, UserContext, snippets};
 
 use super::Outcome;
 use super::hostile::{FETCH, USER};
@@ -12,8 +12,8 @@ use super::space::{LAST, STACK_TOP, Space};
 pub const FINE: u64 = 100;
 
 /// The tests' own fast system calls.
-pub static FAST: [FastFn; FAST_COUNT] = {
-    let mut table: [FastFn; FAST_COUNT] = [NOT_FAST; FAST_COUNT];
+pub static FAST: FastTable = {
+    let mut table: FastTable = [NOT_FAST; FAST_COUNT];
     table[0] = nop;
     table[1] = weighted_sum;
     table[3] = dirty;

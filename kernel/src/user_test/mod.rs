@@ -21,7 +21,6 @@ mod state;
 
 use executor::Task;
 use hal::platform::KernelPlatform;
-use hal::user;
 
 use crate::exec::{self, CoreId};
 
@@ -80,14 +79,12 @@ pub fn contain_held() -> Outcome {
     Err("nothing stopped it")
 }
 
-/// Runs `work` as a task of `core`, with the tests' fast system calls in place.
+/// Runs `work` as a task of `core`.
 async fn on_core(core: CoreId, work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     let task = Task::<KernelPlatform>::new("user-test")
         .core(core)
         .spawn(async move {
-            let before = user::install_fast_table(&gate::FAST);
             let outcome = work();
-            user::install_fast_table(before);
             hal::mem::user_tables::activate_kernel();
             outcome
         })

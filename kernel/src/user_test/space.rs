@@ -76,6 +76,7 @@ impl Space {
         let mut context =
             UserContext::new(CODE + offset, STACK_TOP).map_err(|_| "a good RIP is refused")?;
         context.registers.rdi = DATA;
+        context.set_fast_table(&super::gate::FAST);
         Ok(context)
     }
 

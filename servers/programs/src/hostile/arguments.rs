@@ -207,17 +207,17 @@ pub(crate) const ATTACKS: &[Attack] = &[
         ])
     }),
     Attack::refused("thread-on-no-core", BAD, || {
-        thread([provoke::code_address(), 0x10_0000, 0, 0, 0, 4096])
+        thread([provoke::code_address(), 0x10_0000, 0, 0, 0, 4096, 0])
     }),
     Attack::refused(
         "thread-in-kernel",
         &[Error::BadArgument, Error::BadAddress],
-        || thread([KERNEL, 0x10_0000, 0, 0, 0, u64::from(u32::MAX)]),
+        || thread([KERNEL, 0x10_0000, 0, 0, 0, u64::from(u32::MAX), 0]),
     ),
     Attack::refused(
         "thread-non-canonical",
         &[Error::BadArgument, Error::BadAddress],
-        || thread([1 << 47, 0x10_0000, 0, 0, 0, u64::from(u32::MAX)]),
+        || thread([1 << 47, 0x10_0000, 0, 0, 0, u64::from(u32::MAX), 0]),
     ),
     Attack::refused(
         "thread-fs-base-in-kernel",
@@ -230,6 +230,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
                 0,
                 1 << 63,
                 u64::from(u32::MAX),
+                0,
             ])
         },
     ),
@@ -280,7 +281,7 @@ fn write_message(bytes: u64, bytes_len: u64, handles: u64, handles_len: u64) -> 
     )
 }
 
-fn thread(arguments: [u64; 6]) -> Outcome {
+fn thread(arguments: [u64; 7]) -> Outcome {
     call(
         Call::ThreadCreate,
         [this_process().handle().0, arguments.as_ptr() as u64],
