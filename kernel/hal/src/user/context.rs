@@ -1,6 +1,7 @@
-//! What a thread is while it does not run: its registers, and where its vector state is.
+//! What a thread is while it does not run: its registers, where its vector state is, and how its system calls are answered.
 
 use super::extended::ExtendedArea;
+use super::fast::FastTable;
 use super::{NotUserAddress, USER_END};
 
 /// RFLAGS bits that ring 3 may have any way it likes (Intel SDM vol. 1 §3.4.3): CF, PF, AF, ZF, SF, TF, DF, OF, NT, RF, AC, ID.
@@ -45,7 +46,7 @@ pub(super) mod mode {
     pub const FOREIGN: u32 = 1 << 2;
 }
 
-/// A thread's state between its stays in ring 3: 168 bytes, and a lazily made area for vector state.
+/// A thread's state between its stays in ring 3: 192 bytes, and a lazily made area for vector state.
 ///
 /// Layout (the gate's assembly knows it by `offset_of!`): [`Registers`] at 0, then RIP, RFLAGS, RSP, then what only this
 /// module sees. Invariants, kept by the setters: RFLAGS has only harmless bits; the FS and GS bases are addresses of the user half.
@@ -66,11 +67,13 @@ pub struct UserContext {
     /// Tells contexts apart for as long as the machine runs, unlike their addresses.
     pub(super) id: u64,
     pub(super) area: Option<ExtendedArea>,
+    /// Its fast system calls.
+    pub(super) fast_table: &'static FastTable,
 }
 
 impl UserContext {
     /// A thread about to execute its first instruction at `rip`, with the stack pointer `rsp`, all other registers zero
-    /// and the vector state initial.
+    /// and the vector state initial. Its fast system calls are those installed now ([`super::install_fast_table`]).
     ///
     /// # Errors
     /// If `rip` is not an address of the user half.
@@ -86,6 +89,7 @@ impl UserContext {
             gs_base: 0,
             id: super::entry::next_context_id(),
             area: None,
+            fast_table: super::fast::installed(),
         };
         context.set_rip(rip)?;
         Ok(context)
@@ -101,6 +105,11 @@ impl UserContext {
             self.mode &= !mode::FOREIGN;
             self.fast_limit = super::FAST_COUNT as u32;
         }
+    }
+
+    /// Gives the thread other fast system calls than the installed ones.
+    pub fn set_fast_table(&mut self, table: &'static FastTable) {
+        self.fast_table = table;
     }
 
     /// The address of the next instruction.
@@ -219,5 +228,6 @@ const _: () = {
     assert!(offset_of!(Registers, r9) == 16 && offset_of!(Registers, r10) == 24);
     assert!(offset_of!(Registers, r12) == 32 && offset_of!(Registers, r13) == 40);
     assert!(offset_of!(Registers, r14) == 48 && offset_of!(Registers, r15) == 56);
+    assert!(size_of::<UserContext>() == 192);
     assert!(offset_of!(UserContext, registers) == 0 && offset_of!(UserContext, rip) == 120);
 };

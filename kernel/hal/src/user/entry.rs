@@ -25,7 +25,7 @@ use x86_64::registers::model_specific::{FsBase, KernelGsBase, LStar, Msr};
 use super::contain::ContainCore;
 use super::context::{Registers, UserContext, mode};
 use super::extended::{self, CHOICES, ExtendedArea, GateChoices, INITIAL, INITIAL_MXCSR};
-use super::fast::{FAST_COUNT, SLOW_MARK, TABLE};
+use super::fast::{FAST_COUNT, SLOW_MARK};
 use super::{Exit, InterruptsOff, copy};
 use crate::cpu::percpu::{self, IN_INTERRUPT, PerCpu};
 use crate::cpu::tables::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
@@ -219,13 +219,13 @@ user_syscall:
     mov [rsp + {r8}], r8
     mov [rsp + {r9}], r9
     mov ecx, [rsp + {fast_limit}]
+    mov r11, [rsp + {fast_table}]
     mov rsp, gs:[{kernel_rsp}]
     cmp rax, rcx
     jae 6f
     ldmxcsr [rip + {kernel_mxcsr}]
     and eax, {fast_mask}
     mov rcx, r10
-    mov r11, [rip + {table}]
     call [r11 + rax * 8]
     cmp rax, {slow_mark}
     je 6f
@@ -325,7 +325,6 @@ user_trap:
     method = const offset_of!(GateChoices, method),
     x87_leaks = const offset_of!(GateChoices, x87_leaks),
     kernel_mxcsr = sym KERNEL_MXCSR,
-    table = sym TABLE,
     fast_mask = const FAST_COUNT - 1,
     slow_mark = const SLOW_MARK,
     by_syscall = const BY_SYSCALL,
@@ -340,6 +339,7 @@ user_trap:
     entries = const offset_of!(PerCpu, user) + offset_of!(UserCore, entries),
     mode = const offset_of!(UserContext, mode),
     fast_limit = const offset_of!(UserContext, fast_limit),
+    fast_table = const offset_of!(UserContext, fast_table),
     rip = const offset_of!(UserContext, rip),
     rflags = const offset_of!(UserContext, rflags),
     rsp = const offset_of!(UserContext, rsp),

@@ -39,22 +39,28 @@ impl FastResult {
 /// interrupts off: it must be short, must not fault, and must not turn interrupts on.
 pub type FastFn = extern "sysv64" fn(u64, u64, u64, u64, u64, u64) -> FastResult;
 
+/// Fast system calls by number.
+pub type FastTable = [FastFn; FAST_COUNT];
+
 extern "sysv64" fn slow(_: u64, _: u64, _: u64, _: u64, _: u64, _: u64) -> FastResult {
     FastResult::SLOW
 }
 
-static ALL_SLOW: [FastFn; FAST_COUNT] = [slow; FAST_COUNT];
-
-/// The table the gate uses.
-pub(super) static TABLE: AtomicPtr<FastFn> =
-    AtomicPtr::new((&raw const ALL_SLOW).cast::<FastFn>().cast_mut());
-
-/// Sets the functions of the fast system calls, by number, and returns those in use before. Once, before ring 3 is entered.
-pub fn install_fast_table(table: &'static [FastFn; FAST_COUNT]) -> &'static [FastFn; FAST_COUNT] {
-    let before = TABLE.swap(table.as_ptr().cast_mut(), Ordering::AcqRel);
-    // SAFETY: only tables of this length and lifetime are ever stored.
-    unsafe { &*before.cast_const().cast() }
-}
-
 /// An entry for numbers that have no fast system call.
 pub const NOT_FAST: FastFn = slow;
+
+static ALL_SLOW: FastTable = [NOT_FAST; FAST_COUNT];
+
+/// What new threads get.
+static TABLE: AtomicPtr<FastTable> = AtomicPtr::new((&raw const ALL_SLOW).cast_mut());
+
+/// Sets the fast system calls of threads made from now on. Once, before the first thread.
+pub fn install_fast_table(table: &'static FastTable) {
+    TABLE.store(core::ptr::from_ref(table).cast_mut(), Ordering::Release);
+}
+
+/// The table that new threads get.
+pub(super) fn installed() -> &'static FastTable {
+    // SAFETY: only references to tables that live for ever are stored.
+    unsafe { &*TABLE.load(Ordering::Acquire) }
+}

@@ -44,7 +44,7 @@ pub use contain::{Abandoned, KernelSection, contain};
 pub use context::{Registers, UserContext, Words};
 pub use copy::{CopyFault, copy_in, copy_in_words, copy_out, read_u64, write_u64};
 pub use entry::enter;
-pub use fast::{FAST_COUNT, FastFn, FastResult, install_fast_table};
+pub use fast::{FAST_COUNT, FastFn, FastResult, FastTable, install_fast_table};
 
 /// Why a stay in ring 3 ended. Interrupts are on again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
