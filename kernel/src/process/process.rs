@@ -63,8 +63,13 @@ impl Process {
     /// An empty process under a job.
     ///
     /// # Errors
-    /// [`Error::NoMemory`], [`Error::LimitReached`], [`Error::Dying`], [`Error::BadArgument`] for a name that is too long.
+    /// [`Error::NoMemory`], [`Error::LimitReached`], [`Error::Dying`], [`Error::BadArgument`] for a name that is empty, too long or
+    /// has control characters.
     pub fn create(job: &Ref<JobObject>, name: &str) -> Result<Ref<Self>, Error> {
+        // It is shown to people, on terminals too.
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(Error::BadArgument);
+        }
         let account = job.account.clone();
         let member = account.charge_processes(1)?;
         let header = Header::new(ObjectType::Process, &account, Ref::<Self>::BYTES)?;

@@ -36,6 +36,7 @@ mod measure;
 mod memory;
 mod picture;
 mod power;
+mod process;
 mod reader;
 mod scenario;
 mod screen;
@@ -58,6 +59,7 @@ fn scenarios() -> Vec<Scenario> {
         executor::scenarios(),
         faults::scenarios(),
         user::scenarios(),
+        process::scenarios(),
         hardening::scenarios(),
         memory::scenarios(),
         bad_input::scenarios(),

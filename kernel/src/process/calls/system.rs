@@ -57,6 +57,12 @@ pub(super) async fn call(
             }
             let mut buffer = Message::<Object>::new(thread.process.account(), fourth as usize, 0)?;
             memory::copy_in(space, buffer.bytes_mut(), third).await?;
+            // A record is one line, and nothing in it speaks to a terminal.
+            for byte in buffer.bytes_mut() {
+                if byte.is_ascii_control() {
+                    *byte = b' ';
+                }
+            }
             let text = core::str::from_utf8(buffer.bytes()).map_err(|_| Error::BadArgument)?;
             ::log::log!(target: thread.process.name(), level, "{}", text.trim_end());
             Ok((0, 0))

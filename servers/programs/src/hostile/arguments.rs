@@ -204,6 +204,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
             0,
             0,
             u64::from(u32::MAX) | 1 << 63,
+            0,
         ])
     }),
     Attack::refused("thread-on-no-core", BAD, || {

@@ -1,0 +1,166 @@
+//! Processes: the first one, programs that attack the kernel, random system calls, what calls cost.
+
+use crate::lab::Lab;
+use crate::scenario::{Scenario, Verdict};
+use crate::session::{COMMAND_LIMIT, KERNEL_BOOT_LIMIT, Prompt};
+use std::time::Duration;
+use xtask::qemu::Machine;
+
+/// Two hundred processes, each started, attacked from and cleared away, on a busy host.
+const SUITE_LIMIT: Duration = Duration::from_secs(300);
+/// A million system calls on a busy host.
+const LONG_FUZZ_LIMIT: Duration = Duration::from_secs(1200);
+
+/// This module's scenarios.
+pub fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::alone("qemu.process.first", first),
+        Scenario::alone("qemu.process.crash", crash),
+        Scenario::alone("qemu.process.missing", missing),
+        Scenario::alone("qemu.process.hostile", hostile),
+        Scenario::alone("qemu.process.hostile_old_cpu", hostile_old_cpu),
+        Scenario::alone("qemu.process.fuzz", fuzz),
+        Scenario::long("qemu.process.fuzz_long", fuzz_long),
+        Scenario::alone("qemu.process.probes_icount", probes),
+    ]
+}
+
+/// Boots with `program` as the first process and waits for its end: its exit code, and all that was said.
+fn run(
+    machine: &Machine,
+    program: &str,
+    limit: Duration,
+) -> Result<(i64, String), Box<dyn std::error::Error>> {
+    let mut prompt = Prompt::boot(machine)?;
+    let name = program.split(' ').next().unwrap_or(program);
+    prompt.vm.serial.wait_for(
+        &format!("{name} has ended with "),
+        limit.max(KERNEL_BOOT_LIMIT),
+    )?;
+    let code = prompt.vm.serial.wait_for("\n", COMMAND_LIMIT)?;
+    let said = String::from_utf8_lossy(&prompt.vm.serial.transcript()).into_owned();
+    let code = code.trim().trim_end_matches("\u{1b}[0m").trim();
+    let code = code
+        .parse()
+        .map_err(|_| format!("no exit code in {code:?}"))?;
+    Ok((code, said))
+}
+
+fn machine(lab: &Lab, program: &str) -> Machine {
+    lab.machine(&format!("init=\"{program}\""))
+}
+
+/// Lines of `said` with `part` in them.
+fn lines<'a>(said: &'a str, part: &'a str) -> impl Iterator<Item = &'a str> {
+    said.lines()
+        .filter(move |line| line.contains(part))
+        .map(str::trim)
+}
+
+/// A program is loaded, sees its arguments, logs, and its exit code arrives.
+fn first(lab: &Lab) -> Verdict {
+    let program = "programs/hello 7 abc";
+    let (code, said) = run(&machine(lab, program), program, KERNEL_BOOT_LIMIT)?;
+    if code == 7 && said.contains("argument 2: abc") {
+        Ok("exit code and arguments".into())
+    } else {
+        Err(format!("exit code {code}:\n{said}").into())
+    }
+}
+
+/// A null pointer ends the process, with a report that names it, and nothing else.
+fn crash(lab: &Lab) -> Verdict {
+    let program = "programs/crash null";
+    let (code, said) = run(&machine(lab, program), program, KERNEL_BOOT_LIMIT)?;
+    let report = lines(&said, "crashed at").next();
+    match report {
+        Some(report) if code == -2 && report.contains("tried to read 0x0") => {
+            Ok("reported, exit code -2".into())
+        }
+        _ => Err(format!("exit code {code}, report {report:?}:\n{said}").into()),
+    }
+}
+
+/// A first process that is not there is said so, and the system goes on.
+fn missing(lab: &Lab) -> Verdict {
+    let mut prompt = Prompt::boot(&machine(lab, "programs/nothing"))?;
+    prompt.vm.serial.wait_for(
+        "programs/nothing cannot be started: the archive has no such program",
+        KERNEL_BOOT_LIMIT,
+    )?;
+    prompt.type_line("uptime")?;
+    Ok("said so, and the shell answers".into())
+}
+
+fn attacks(machine: &Machine) -> Verdict {
+    let (code, said) = run(machine, "programs/hostile suite", SUITE_LIMIT)?;
+    let failed: Vec<_> = lines(&said, "ERROR").collect();
+    let summary = lines(&said, " attacks, ").next().unwrap_or("no summary");
+    if code == 0 {
+        let summary = summary.rsplit("suite: ").next().unwrap_or(summary);
+        Ok(summary.to_string())
+    } else {
+        Err(format!("{summary}\n{}", failed.join("\n")).into())
+    }
+}
+
+/// Every attack ends with the documented error, or ends its own process alone.
+fn hostile(lab: &Lab) -> Verdict {
+    attacks(&machine(lab, "programs/hostile suite"))
+}
+
+/// The same on a CPU without SMEP, SMAP, UMIP and XSAVE.
+fn hostile_old_cpu(lab: &Lab) -> Verdict {
+    let mut machine = machine(lab, "programs/hostile suite");
+    machine.cpu = "qemu64".into();
+    attacks(&machine)
+}
+
+fn random_calls(lab: &Lab, seed: u32, calls: u32, limit: Duration) -> Verdict {
+    let program = format!("programs/fuzz {seed} {calls}");
+    let (code, said) = run(&machine(lab, &program), &program, limit)?;
+    if code == 0 {
+        let summary = lines(&said, "objects made").next().unwrap_or("no summary");
+        let summary = summary.rsplit("fuzz: ").next().unwrap_or(summary);
+        Ok(summary.to_string())
+    } else {
+        Err(format!("exit code {code}:\n{said}").into())
+    }
+}
+
+/// Random system calls change nothing for anybody else and leave nothing behind.
+fn fuzz(lab: &Lab) -> Verdict {
+    random_calls(lab, 1, 50_000, SUITE_LIMIT)
+}
+
+/// A million of them.
+fn fuzz_long(lab: &Lab) -> Verdict {
+    random_calls(lab, 7, 1_000_000, LONG_FUZZ_LIMIT)
+}
+
+/// The median of a probe's line, in instructions.
+fn median(said: &str, probe: &str) -> Option<u64> {
+    let name = format!("probe {probe} ");
+    let line = lines(said, &name).next()?;
+    let mut words = line.split_ascii_whitespace();
+    words.find(|word| *word == "p50")?;
+    words.next()?.parse().ok()
+}
+
+/// What the gate costs, counted in instructions: the null system call and the clock read are within their goals.
+fn probes(lab: &Lab) -> Verdict {
+    let mut machine = machine(lab, "programs/probes");
+    machine.icount = true;
+    machine.cpus = 1;
+    let (code, said) = run(&machine, "programs/probes", SUITE_LIMIT)?;
+    let figure = |probe| median(&said, probe).ok_or(format!("no probe {probe}:\n{said}"));
+    let null = figure("null_system_call")?;
+    let clock = figure("clock_read")?;
+    let call = figure("call_reply_thread_same_core")?;
+    let text = format!("instructions: null call {null}, clock {clock}, call and reply {call}");
+    if code == 0 && null <= 80 && clock <= 40 {
+        Ok(text)
+    } else {
+        Err(format!("{text}; exit code {code}\n{said}").into())
+    }
+}
