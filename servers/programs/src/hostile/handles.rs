@@ -215,7 +215,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     }),
     Attack::refused("thread-without-manage", NO_RIGHT, || {
         let process = this_process().duplicate(Rights::INSPECT | Rights::READ)?;
-        let arguments = [0x10_0000_u64, 0x10_0000, 0, 0, 0, u64::from(u32::MAX)];
+        let arguments = [0x10_0000_u64, 0x10_0000, 0, 0, 0, u64::from(u32::MAX), 0];
         call(
             Call::ThreadCreate,
             [process.handle().0, arguments.as_ptr() as u64],
