@@ -89,15 +89,18 @@ impl Drop for Life {
     }
 }
 
-/// Lives the life of `thread`, on its core.
-pub async fn live(thread: Ref<Thread>) {
-    if let Some(task) = executor::current_task::<KernelPlatform>() {
-        thread.set_task(task);
-    }
-    let mut life = Life(Riders {
+/// The life of `thread`, on its core. It ends with the future, even if that is dropped before it was ever polled.
+fn life_of(thread: Ref<Thread>) -> impl Future<Output = ()> + Send {
+    live(Life(Riders {
         own: thread,
         lent: heapless::Vec::new(),
-    });
+    }))
+}
+
+async fn live(mut life: Life) {
+    if let Some(task) = executor::current_task::<KernelPlatform>() {
+        life.0.own.set_task(task);
+    }
     let mut ask = false;
     loop {
         let next = run(&mut life.0, core::mem::take(&mut ask));
@@ -329,15 +332,15 @@ pub fn start(thread: &Ref<Thread>, reservation: Option<&ReservationObject>) -> R
         Some(reservation) => task.within(&reservation.reserved),
         None => task.weight(u32::try_from(thread.process.account().weight()).unwrap_or(u32::MAX)),
     };
-    match task.spawn(live(thread.clone())) {
+    match task.spawn(life_of(thread.clone())) {
         Ok(handle) => {
             thread.set_task(handle.id());
             handle.detach();
             Ok(())
         }
         Err(error) => {
+            // The future is dropped, and so the thread has ended.
             ::log::warn!(target: "process", "a thread of {} cannot be started: {error}", thread.process.name());
-            thread.process.thread_ended(thread);
             Err(Error::NoMemory)
         }
     }
