@@ -199,7 +199,10 @@ impl<P: Simulated> Body<P> {
             let to = self.spec.wakes[index];
             let period = run::period_of(to);
             let (due, core) = world::task(to, |live| {
-                let due = now() >= live.next_release;
+                // Not before it is spawned: this core's clock may be ahead of who spawns it, and it would be released as soon as
+                // it lives, less than a period after its first wake.
+                let known = live.id.is_some() || live.ghost.is_some();
+                let due = known && now() >= live.next_release;
                 if due {
                     live.next_release = now() + period;
                 }

@@ -47,7 +47,7 @@ pub struct Live {
     /// Its id once spawned; `None` again when it ended.
     pub id: Option<TaskId>,
     /// Its id when it has ended: wakes still come, and must do nothing.
-    ghost: Option<TaskId>,
+    pub ghost: Option<TaskId>,
     /// Its core.
     pub core: u32,
     /// Releases it has not taken up.

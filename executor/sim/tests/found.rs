@@ -130,6 +130,29 @@ fn a_reclaiming_reservation_is_out_of_budget_by_its_deadline() {
     );
 }
 
+/// What was admitted or changed while best effort had the core to itself used to make that time free, and best effort
+/// spent the whole of an old budget just before its deadline.
+#[test]
+fn time_alone_is_paid_for_when_reservations_come_and_go() {
+    // Best effort's period begins at 0, beside the victim's first job, and ends at 10 ms, just after its second. In between it is
+    // alone for longer than its budget; shortly before the second job another reservation is admitted.
+    let victim = TaskSpec {
+        guaranteed: true,
+        ..task(Class::In(0), jobs(9700, 600), 20)
+    };
+    let late = TaskSpec {
+        start: 9660 * MICROS,
+        ..task(Class::In(1), jobs(50_000, 1), 1)
+    };
+    holds(
+        &[
+            terms(600, 9700, 900, 20, false),
+            terms(1, 50_000, 50_000, 1, false),
+        ],
+        &[victim, late, task(Class::Fair(1024), Work::Busy, 50)],
+    );
+}
+
 /// Best effort that was ready before any reservation used to get only what was left.
 #[test]
 fn best_effort_that_came_first_keeps_its_share() {

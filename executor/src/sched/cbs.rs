@@ -177,6 +177,17 @@ impl Account {
         self.left = (self.left - ticks).max(-MAX_DEBT);
     }
 
+    /// Pays for the time from `since` to `now`, in which nobody else had anything to do, as far as the budget goes. `false` if that or
+    /// the deadline is over: the rest was free, and the server as good as one that never ran.
+    pub fn pay_alone(&mut self, since: u64, now: u64) -> bool {
+        self.charge(now.saturating_sub(since));
+        let goes_on = !self.is_exhausted() && now < self.deadline;
+        if !goes_on {
+            *self = Account::new();
+        }
+        goes_on
+    }
+
     /// Whether the budget is used up.
     #[inline(always)]
     pub fn is_exhausted(&self) -> bool {

@@ -169,8 +169,12 @@ impl Scheduler {
         entry.reclaims = terms.reclaims;
         entry.leaving = false;
         let reserved = server >= FIRST_RESERVED;
-        if !reserved && self.alone_since.is_some() {
-            // What it had alone before is nobody's.
+        if self.upper.len() == 1
+            && self.upper.first() == Some(server)
+            && let Some(since) = self.alone_since
+            && !reserved
+        {
+            entry.account.pay_alone(since, now);
             self.alone_since = Some(now);
         }
         if entry.phase == Phase::Vacant || reserved && entry.phase == Phase::Inactive {
@@ -442,19 +446,10 @@ impl Scheduler {
         let alone = self.alone_since.take();
         self.accounted = now;
         let entry = &mut self.servers[server as usize];
-        if let Some(since) = alone {
-            entry.account.charge(now.saturating_sub(since));
-        }
-        let goes_on =
-            alone.is_some() && !entry.account.is_exhausted() && now < entry.account.deadline;
-        if !goes_on {
-            if alone.is_some() {
-                entry.account = Account::new();
-            }
-            if entry.account.wake(&entry.params, now) != Wake::Run {
-                entry.account.left = entry.account.left.min(0);
-                entry.account.postpone(&entry.params);
-            }
+        let goes_on = alone.is_some_and(|since| entry.account.pay_alone(since, now));
+        if !goes_on && entry.account.wake(&entry.params, now) != Wake::Run {
+            entry.account.left = entry.account.left.min(0);
+            entry.account.postpone(&entry.params);
         }
         if entry.phase == Phase::Inactive {
             self.queue(server);
