@@ -16,7 +16,7 @@ pub const INPUT_DEADLINE: Duration = Duration::from_millis(2);
 /// Deadline of what puts text in front of a person.
 pub const CONSOLE_DEADLINE: Duration = Duration::from_millis(8);
 
-/// With a heap of this size each core gets room for twelve thousand tasks, else for one thousand.
+/// With a heap of this size each core gets room for sixteen thousand tasks, else for one thousand.
 const ROOMY_HEAP_BYTES: usize = 48 << 20;
 
 /// Every core's executor.
@@ -70,10 +70,10 @@ pub fn prepare(core: CoreId) -> bool {
     let roomy = hal::mem::heap::stats().size_bytes >= ROOMY_HEAP_BYTES;
     let config = if roomy {
         CoreConfig {
-            tasks: 12_288,
+            tasks: 16_384,
             // Threads are mostly spawned by threads of other cores.
             remote_tasks: 8192,
-            timers: 12_288,
+            timers: 16_384,
             ..CoreConfig::new()
         }
     } else {

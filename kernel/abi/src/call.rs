@@ -61,7 +61,7 @@ calls! {
 
     8 HandleClose "handle_close" ("handle") -> "0": "closes a handle; the object goes with its last one";
     9 HandleDuplicate "handle_duplicate" ("handle, rights") -> "handle": "another handle with these of its rights. Right: duplicate";
-    10 HandleInfo "handle_info" ("handle, *HandleInfo") -> "0": "what it is for and what it allows";
+    10 HandleInfo "handle_info" ("handle, *HandleInfo") -> "0": "what it is for and what it allows. Right: inspect";
     11 HandleGive "handle_give" ("process, handle, rights") -> "handle there": "moves a handle into another process, with these of its rights. Rights: manage on the process, transfer on the handle";
     12 LeaseCreate "lease_create" ("handle, rights") -> "leased handle, lease": "a handle that can be taken back, with whatever was made or sent on from it. Right: duplicate";
     13 LeaseRevoke "lease_revoke" ("lease") -> "0": "takes it back at once: waiting calls through it end, its mappings go. Right: manage";

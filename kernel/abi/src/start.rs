@@ -32,7 +32,7 @@ pub struct StartBlock {
     pub arguments_bytes: u32,
 }
 
-/// A named handle: 40 bytes. Names every process has: `process` and `thread` (itself), `job` (where it lives), `log`; a server
+/// A named handle: 40 bytes. Names every process has: `process` (itself), `job` (where it lives), `log`; a server
 /// also has those of its manifest.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

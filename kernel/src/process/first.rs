@@ -125,7 +125,8 @@ fn map(
         len,
         place,
         access,
-        rights: Rights::of_new(ObjectType::Vmo),
+        // Never more than that: code stays code.
+        rights: Rights::MAP | access.rights(),
         guarded: matches!(place, Place::Random(_)),
         lease: None,
         inherit: Inherit::Copy,
