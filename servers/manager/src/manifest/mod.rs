@@ -14,7 +14,7 @@
 //! after = ["log"]                    # units that are ready first, without a handle
 //! control = false                    # may it ask the manager to start and stop others (false)
 //! restart = "always"                 # "on-failure": not after exit code 0; "never" (always)
-//! ready = "call"                     # when it says so; "start": once its process is made (call)
+//! ready = "call"                     # when it says so; "start": once its process is made, for programs that cannot say it (call)
 //! ready-within = "5 s"               # else it is killed and counts as dead before readiness
 //! stop-within = "2 s"                # it is asked to end by bit 0 of the notification `stop`; without it, killed at once
 //! log-lines = 256                    # how many lines of its output are kept

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use proto::Text;
 
-use super::{Command, Instance, Next, State, Supervisor, delay_ns};
+use super::{Command, Instance, Next, SETTLED_NS, State, Supervisor, delay_ns};
 use crate::manifest::{Readiness, Restart};
 
 /// What happened to an instance.
@@ -78,17 +78,20 @@ impl Supervisor {
             unit.process = Some(process);
             unit.failure = Text::new();
         }
-        let at_start = self
-            .plan
-            .manifest(index)
-            .is_some_and(|manifest| manifest.readiness == Readiness::Start);
-        if at_start && matches!(state, State::Starting { .. }) {
+        if self.readiness(index) == Readiness::Start && matches!(state, State::Starting { .. }) {
             self.ready(index, now_ns);
         }
     }
 
+    fn readiness(&self, index: usize) -> Readiness {
+        self.plan
+            .manifest(index)
+            .map_or(Readiness::Call, |manifest| manifest.readiness)
+    }
+
     fn ready(&mut self, index: usize, now_ns: u64) {
-        if let Some(unit) = self.units.get_mut(index) {
+        let says_so = self.readiness(index) == Readiness::Call;
+        if let Some(unit) = self.units.get_mut(index).filter(|_| says_so) {
             unit.failures = 0;
         }
         let alive_by_ns = self.alive_by_ns(index, now_ns);
@@ -118,10 +121,16 @@ impl Supervisor {
             Restart::OnFailure => exit_code != Some(0),
             Restart::Never => false,
         };
+        // Who does not say that it is ready shows it by living on.
+        let silent = self.readiness(index) == Readiness::Start;
         let Some(unit) = self.units.get_mut(index) else {
             return;
         };
         unit.process = None;
+        let settled = now_ns.saturating_sub(unit.since_ns) >= SETTLED_NS;
+        if silent && settled && matches!(state, State::Ready { .. }) {
+            unit.failures = 0;
+        }
         let early = match state {
             State::Stopping {
                 next: Next::Rest, ..
@@ -130,6 +139,7 @@ impl Supervisor {
                 next: Next::Again, ..
             } => return self.enter(index, State::Waiting, now_ns),
             State::Stopping { next, .. } => next == Next::Unready,
+            State::Ready { .. } => silent && !settled,
             _ => matches!(state, State::Starting { .. }),
         };
         if early {

@@ -13,6 +13,7 @@
 
 mod act;
 mod events;
+mod obstacle;
 mod rows;
 mod snapshot;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use proto::Text;
 
 use crate::manifest::Restart;
 use crate::plan::Plan;
+use obstacle::Obstacle;
 
 pub use act::{ActError, Progress, Ticket};
 pub use events::Event;
@@ -33,6 +35,8 @@ pub use snapshot::{BadSnapshot, Snapshot};
 
 /// How long a unit waits after it died for the first time before it was ready; twice as long each further time.
 pub const FIRST_DELAY_NS: u64 = 100_000_000;
+/// A unit that never says that it is ready counts as dead before readiness unless it lived for so long.
+pub const SETTLED_NS: u64 = 1_000_000_000;
 /// How long it waits at most.
 pub const MOST_DELAY_NS: u64 = 10_000_000_000;
 
@@ -289,25 +293,6 @@ impl Supervisor {
         self.enter(index, state, now_ns);
     }
 
-    /// What keeps a waiting unit from starting.
-    fn obstacle(&self, index: usize) -> Option<Obstacle<'_>> {
-        let before = self.plan.before(index).iter();
-        let unready = before
-            .copied()
-            .find(|&other| !self.is_ready(other))
-            .map(Obstacle::Unit);
-        unready.or_else(|| {
-            let needs = self.plan.manifest(index)?.needs.iter();
-            needs
-                .map(String::as_str)
-                .find(|need| {
-                    let known = self.resources.iter().find(|known| known.name == **need);
-                    known.is_none_or(|known| !known.there)
-                })
-                .map(Obstacle::Resource)
-        })
-    }
-
     fn is_ready(&self, index: usize) -> bool {
         self.units
             .get(index)
@@ -389,15 +374,6 @@ impl Supervisor {
             .manifest(index)
             .map_or(Restart::Never, |manifest| manifest.restart)
     }
-}
-
-/// Why a unit does not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Obstacle<'a> {
-    /// This unit is not ready.
-    Unit(usize),
-    /// The handle is not there.
-    Resource(&'a str),
 }
 
 /// How long to wait after so many failures in a row.

@@ -110,6 +110,12 @@ impl Manager {
         if let Some(unit) = self.units.get_mut(unit) {
             unit.live = Some(live);
         }
+        log::debug!(
+            "{} {}: process {}",
+            manifest.name,
+            instance.generation,
+            id.id
+        );
         Ok(id.id)
     }
 
@@ -265,6 +271,11 @@ impl Manager {
         // Processes that it started go with it.
         let _ = live.job.kill(abi::process::KILLED);
         unit.log.end(instance.generation, clock::now_ns());
+        log::info!(
+            "{} {}: ended with exit code {exit_code}",
+            unit.name,
+            instance.generation
+        );
         let line = Text::format(format_args!("(ended with exit code {exit_code})"));
         unit.log.push(line, instance.generation, clock::now_ns());
         drop(live);
