@@ -70,7 +70,7 @@ impl Env {
         self.start.head.image_base
     }
 
-    /// The handle named `name`, once: it is then the caller's. `process`, `thread`, `job` and `log` stay the runtime's.
+    /// The handle named `name`, once: it is then the caller's. `process`, `thread`, `job`, `log` and `output` stay the runtime's.
     ///
     /// # Errors
     /// [`Missing`].
@@ -83,7 +83,7 @@ impl Env {
     /// # Errors
     /// [`Missing::Handle`].
     pub fn take_any(&mut self, name: &str) -> Result<Owned, Missing> {
-        if ["process", "thread", "job", "log"].contains(&name) {
+        if ["process", "thread", "job", "log", "output"].contains(&name) {
             return Err(Missing::Handle);
         }
         let (index, entry) = self
@@ -119,7 +119,7 @@ pub unsafe fn begin(block: *const u8) -> Env {
         // SAFETY: the kernel maps the time page read-only for the life of the process.
         unsafe { clock::install(start.head.time_page as *const _) };
     }
-    log::install(handle("log"));
+    log::install(handle("log"), handle("output"));
     Env { start, taken: 0 }
 }
 

@@ -4,10 +4,11 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::{Call, Error, Handle};
+use abi::{Call, Error, FOREVER, Handle, Signals};
 
 use super::gate;
-use super::object::{Borrowed, Log, Object};
+use super::message::Handles;
+use super::object::{Borrowed, Channel, Log, Object};
 
 /// Exit code of a program that panicked.
 pub const PANICKED: i32 = 101;
@@ -16,6 +17,8 @@ pub const PANICKED: i32 = 101;
 const TEXT_BYTES: usize = 512;
 
 pub(super) static LOG: AtomicU64 = AtomicU64::new(0);
+/// A channel for lines of text: what the manager keeps of a unit, and who ran a program sees of it. 0 without one.
+static OUTPUT: AtomicU64 = AtomicU64::new(0);
 
 /// This process's handle of the log, for starting programs that write there too.
 #[must_use]
@@ -51,14 +54,15 @@ fn write(handle: Handle, level: log::Level, text: &str) -> Result<(), Error> {
 
 /// A text on the stack; what does not fit is left out.
 struct Line {
-    bytes: [u8; TEXT_BYTES],
+    /// The last place is for the line's end.
+    bytes: [u8; TEXT_BYTES + 1],
     len: usize,
 }
 
 impl Line {
     const fn new() -> Self {
         Self {
-            bytes: [0; TEXT_BYTES],
+            bytes: [0; TEXT_BYTES + 1],
             len: 0,
         }
     }
@@ -67,6 +71,42 @@ impl Line {
         let bytes = self.bytes.get(..self.len).unwrap_or_default();
         core::str::from_utf8(bytes).unwrap_or_default()
     }
+
+    /// The text with a line's end.
+    fn ended(&mut self) -> &[u8] {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = b'\n';
+        }
+        self.bytes.get(..=self.len).unwrap_or_default()
+    }
+}
+
+/// What becomes of a line of output when nobody takes the ones before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfFull {
+    /// Wait, with the whole thread.
+    Wait,
+    /// Leave it out.
+    Drop,
+}
+
+/// Puts a line out; whether there is anywhere to.
+fn put_out(line: &mut Line, if_full: IfFull) -> bool {
+    let handle = Handle(OUTPUT.load(Ordering::Relaxed));
+    if handle == Handle::NONE {
+        return false;
+    }
+    let output = Borrowed::<Channel>::new(handle);
+    let bytes = line.ended();
+    while output.write(bytes, &mut Handles::new()) == Err(Error::QueueFull)
+        && if_full == IfFull::Wait
+    {
+        let room = Signals::WRITABLE | Signals::PEER_CLOSED;
+        if output.wait_blocking(room, FOREVER).is_err() {
+            break;
+        }
+    }
+    true
 }
 
 impl Write for Line {
@@ -106,28 +146,31 @@ impl log::Log for Backend {
             record.level(),
             line.text(),
         );
+        put_out(&mut line, IfFull::Drop);
     }
 
     fn flush(&self) {}
 }
 
-/// Makes `log`'s macros write to this handle.
-pub(super) fn install(handle: Handle) {
+/// Makes `log`'s macros write to these: the kernel's log, and lines of output.
+pub(super) fn install(handle: Handle, output: Handle) {
     LOG.store(handle.0, Ordering::Relaxed);
+    OUTPUT.store(output.0, Ordering::Relaxed);
     // Only the first call does anything, and one is enough.
     if log::set_logger(&Backend).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
     }
 }
 
-/// Writes a line into the log, for programs that have something to say but do not use the `log` crate.
+/// Puts a line out, for who started the program; into the log if nobody there listens. Waits, with the whole thread, while the
+/// lines before it are not taken.
 pub fn print(arguments: fmt::Arguments<'_>) {
-    log::logger().log(
-        &log::Record::builder()
-            .level(log::Level::Info)
-            .args(arguments)
-            .build(),
-    );
+    let mut line = Line::new();
+    // As in the backend.
+    let _ = line.write_fmt(arguments);
+    if !put_out(&mut line, IfFull::Wait) {
+        log::info!("{arguments}");
+    }
 }
 
 /// Says where and why, and ends the process: what [`entry!`](crate::entry) makes a program's panic handler.
@@ -142,5 +185,6 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
         log::Level::Error,
         line.text(),
     );
+    put_out(&mut line, IfFull::Drop);
     gate::exit(PANICKED)
 }
