@@ -6,14 +6,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     rc::Rc,
-    sync::{Arc, Condvar, Mutex as StdMutex},
+    sync::{Arc, Mutex as StdMutex},
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use executor::{
     AbandonError, Abandoned, CoreConfig, CoreId, Fleet, Guarded, Here, JoinError, JoinHandle,
-    Platform, Remains, Reservation, Step, Task, TaskId, TaskLocal, lend,
+    Platform, Remains, Reservation, Step, Task, TaskId, lend,
     sync::{Mutex, Notify, Semaphore, mpsc},
     time,
 };
@@ -433,93 +433,6 @@ fn its_channels_stay_open() {
     waits.abort();
     settle();
     recycle();
-}
-
-/// As `Fragile`, but each poll has a thread of its own, and a dying task's never ends: nothing on its stack is ever dropped.
-struct Stacked;
-
-static STACKED: Fleet<Stacked> = Fleet::new();
-static DIED: (StdMutex<Option<bool>>, Condvar) = (StdMutex::new(None), Condvar::new());
-
-impl Stacked {
-    fn over(died: bool) {
-        *DIED.0.lock().expect("not poisoned") = Some(died);
-        DIED.1.notify_all();
-    }
-}
-
-impl Platform for Stacked {
-    fn fleet() -> &'static Fleet<Self> {
-        &STACKED
-    }
-    fn now() -> u64 {
-        1
-    }
-    fn ticks_per_second() -> u64 {
-        1_000_000_000
-    }
-    fn here() -> Here {
-        // SAFETY: one test, one of whose threads runs at a time.
-        unsafe { Here::on(CORE, false) }
-    }
-    fn kick(_: CoreId) {}
-    fn idle(_: CoreId, _: Option<u64>, _: impl FnOnce() -> bool) {}
-    fn guard(_: TaskId, poll: impl FnOnce()) -> Guarded {
-        fn run<F: FnOnce()>(slot: usize) {
-            let slot = std::ptr::with_exposed_provenance_mut::<Option<F>>(slot);
-            // SAFETY: the guard waits and leaves the slot to this thread.
-            if let Some(poll) = unsafe { (*slot).take() } {
-                poll();
-            }
-            Stacked::over(false);
-        }
-        fn runner<F: FnOnce()>(_: &Option<F>) -> fn(usize) {
-            run::<F>
-        }
-        let mut slot = Some(poll);
-        let (run, slot) = (runner(&slot), (&raw mut slot).expose_provenance());
-        std::thread::spawn(move || run(slot));
-        let mut died = DIED.0.lock().expect("not poisoned");
-        loop {
-            match died.take() {
-                Some(false) => return Guarded::Returned,
-                // SAFETY: the thread sleeps for ever, in its task's own code; what it had stays where it is.
-                Some(true) => return Guarded::Abandoned(unsafe { Abandoned::new() }),
-                None => died = DIED.1.wait(died).expect("not poisoned"),
-            }
-        }
-    }
-}
-
-#[test]
-fn its_scopes_and_windows_end_with_it() {
-    static NAME: TaskLocal<Stacked, u32> = TaskLocal::new();
-    let settle = || while STACKED.step(CORE).expect("runs here") == Step::Ran {};
-    STACKED.start_core(CORE, CoreConfig::new()).expect("a core");
-    let scoped = NAME.scope(
-        7,
-        poll_fn(|_| -> Poll<()> {
-            assert_eq!(NAME.with(|name| *name), Some(7));
-            let _window = executor::preemptible::<Stacked>();
-            Stacked::over(true);
-            loop {
-                std::thread::park();
-            }
-        }),
-    );
-    let dies = Task::<Stacked>::new("scoped")
-        .spawn_local(scoped)
-        .expect("spawns");
-    settle();
-    let next = Task::<Stacked>::new("next")
-        .spawn_local(async { NAME.with(|name| *name) })
-        .expect("spawns");
-    settle();
-    assert_eq!(
-        pin!(dies).poll(&mut noop()),
-        Poll::Ready(Err(JoinError::Abandoned))
-    );
-    assert_eq!(pin!(next).poll(&mut noop()), Poll::Ready(Ok(None)));
 }
 
 /// The rest of a server whose one task died: tasks that wait, that are ready, whose handles lay in dead memory.

@@ -1,117 +1,21 @@
-//! Reservations, best effort and lateness under virtual time: the shipped scheduler, one simulated core per test.
+//! Reservations and lateness under virtual time: the shipped scheduler, one simulated core per test.
+#[allow(dead_code)]
+#[path = "common/machine.rs"]
+mod machine;
 
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     rc::Rc,
-    sync::Mutex,
-    task::{Poll, Waker},
+    task::Poll,
     time::Duration,
 };
 
 use executor::{
-    AdmissionError, CoreConfig, CoreId, Event, Fleet, Here, Late, Platform, Reservation, Reserved,
-    SpawnError, Step, Task, sync::Notify, time, yield_now,
+    AdmissionError, CoreConfig, Event, Late, Platform, Reservation, Reserved, SpawnError, Step,
+    Task, sync::Notify, time,
 };
-
-/// A machine per thread whose clock moves only when told to: one tick is a nanosecond.
-struct Virtual;
-
-/// Fleets live for ever; kept here, leak checkers see that they are still in reach.
-static FLEETS: Mutex<Vec<&'static Fleet<Virtual>>> = Mutex::new(Vec::new());
-
-fn new_fleet() -> &'static Fleet<Virtual> {
-    let fleet: &'static Fleet<Virtual> = Box::leak(Box::new(Fleet::new()));
-    FLEETS.lock().expect("not poisoned").push(fleet);
-    fleet
-}
-
-thread_local! {
-    static FLEET: &'static Fleet<Virtual> = new_fleet();
-    static NOW: Cell<u64> = const { Cell::new(1_000_000) };
-    /// Whom events wake.
-    static TOLD: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
-    static EVENTS: RefCell<Vec<Event>> = const { RefCell::new(Vec::new()) };
-}
-
-const CORE: CoreId = CoreId::FIRST;
-const US: u64 = 1000;
-const MS: u64 = 1_000_000;
-
-impl Platform for Virtual {
-    fn fleet() -> &'static Fleet<Self> {
-        FLEET.with(|fleet| *fleet)
-    }
-    fn now() -> u64 {
-        NOW.get()
-    }
-    fn ticks_per_second() -> u64 {
-        1_000_000_000
-    }
-    fn here() -> Here {
-        // SAFETY: the fleet belongs to this thread alone, which runs its only core.
-        unsafe { Here::on(CORE, false) }
-    }
-    fn kick(_: CoreId) {}
-    fn idle(_: CoreId, until: Option<u64>, still_idle: impl FnOnce() -> bool) {
-        if still_idle() {
-            NOW.set(until.expect("something is due"));
-        }
-    }
-    fn event(event: Event) {
-        EVENTS.with_borrow_mut(|events| events.push(event));
-        let wakers = TOLD.with_borrow(Vec::clone);
-        wakers.iter().for_each(Waker::wake_by_ref);
-    }
-}
-
-fn start(config: CoreConfig) {
-    Virtual::fleet().start_core(CORE, config).expect("a core");
-}
-
-/// Takes processor time.
-fn work(ticks: u64) {
-    NOW.set(NOW.get() + ticks);
-}
-
-/// Takes processor time in polls of `poll` ticks.
-async fn busy(mut ticks: u64, poll: u64) {
-    while ticks > 0 {
-        let part = ticks.min(poll);
-        work(part);
-        ticks -= part;
-        yield_now().await;
-    }
-}
-
-fn run_until(end: u64) {
-    while NOW.get() < end {
-        match Virtual::fleet().step(CORE).expect("runs here") {
-            Step::Ran => {}
-            Step::Idle(due) => NOW.set(due.unwrap_or(end).clamp(NOW.get(), end)),
-        }
-    }
-}
-
-fn us(value: u64) -> Duration {
-    Duration::from_micros(value)
-}
-
-/// A task that works for ever in polls of `poll`, and how much it got.
-fn hog(task: Task<Virtual>, poll: u64) -> Rc<Cell<u64>> {
-    let got = Rc::new(Cell::new(0));
-    let count = got.clone();
-    task.spawn_local(async move {
-        loop {
-            work(poll);
-            count.set(count.get() + poll);
-            yield_now().await;
-        }
-    })
-    .expect("spawns")
-    .detach();
-    got
-}
+use machine::*;
 
 #[test]
 fn a_hard_reservation_gets_its_budget_and_no_more() {
@@ -194,156 +98,6 @@ fn a_throttled_task_cannot_delay_another_and_lateness_says_throttled() {
         "one poll of the other and its own: {}",
         worst.get()
     );
-}
-
-#[test]
-fn turns_are_strict_while_polls_are_short() {
-    start(CoreConfig::new());
-    let log = Rc::new(RefCell::new(Vec::new()));
-    for (name, deadline) in [
-        ("a", None),
-        ("b", None),
-        ("due later", Some(20)),
-        ("due", Some(10)),
-        ("due too", Some(10)),
-    ] {
-        let log = log.clone();
-        let task = Task::<Virtual>::new(name);
-        let task = if let Some(deadline) = deadline {
-            task.deadline_at(deadline)
-        } else {
-            task
-        };
-        task.spawn_local(async move {
-            for _ in 0..2 {
-                log.borrow_mut().push(name);
-                work(10);
-                yield_now().await;
-            }
-        })
-        .expect("spawns")
-        .detach();
-    }
-    run_until(NOW.get() + US);
-    assert_eq!(
-        *log.borrow(),
-        [
-            "due",
-            "due too",
-            "due",
-            "due too",
-            "due later",
-            "due later",
-            "a",
-            "b",
-            "a",
-            "b"
-        ]
-    );
-}
-
-#[test]
-fn best_effort_shares_by_weight() {
-    start(CoreConfig::new());
-    let light = hog(Task::new("light").weight(1024), 30 * US);
-    let heavy = hog(Task::new("heavy").weight(3072), 70 * US);
-    let begin = NOW.get();
-    run_until(begin + 1000 * MS);
-    let ratio = heavy.get() as f64 / light.get() as f64;
-    assert!((2.9..3.1).contains(&ratio), "{ratio}");
-}
-
-/// Weights far below the default, beside it and among themselves; a few tasks, and more than are dealt out at a time.
-#[test]
-fn shares_follow_weights_over_three_decades() {
-    start(CoreConfig::new());
-    for copies in [1, 20] {
-        let weights = [1u32, 3, 16, 64, 200, 1024];
-        let tasks: Vec<_> = weights
-            .iter()
-            .flat_map(|&weight| (0..copies).map(move |_| weight))
-            .map(|weight| (weight, hog(Task::new("weighted").weight(weight), 50 * US)))
-            .collect();
-        let begin = NOW.get();
-        run_until(begin + 654 * MS * copies);
-        let total: u64 = tasks.iter().map(|(_, got)| got.get()).sum();
-        let weight: u64 = tasks.iter().map(|&(weight, _)| u64::from(weight)).sum();
-        for (own, got) in &tasks {
-            let expected = total as f64 * f64::from(*own) / weight as f64;
-            // To within a poll, and the polls by which it may be ahead at the end.
-            let error = (got.get() as f64 - expected).abs();
-            assert!(
-                error <= 150.0 * US as f64 + expected / 50.0,
-                "{copies} copies, weight {own}: {} of {expected}",
-                got.get()
-            );
-        }
-        let mut ids = Vec::new();
-        Virtual::fleet().for_each_task(|task| ids.push(task.id));
-        for id in ids {
-            Virtual::fleet().cancel(id);
-        }
-        run_until(NOW.get() + 1000 * MS);
-    }
-}
-
-/// A best-effort task that gives itself a deadline leaves its queue, wherever in virtual time that has come to.
-#[test]
-fn best_effort_may_take_on_a_deadline_at_any_time() {
-    start(CoreConfig::new());
-    let rest = hog(Task::new("rest"), 40 * US);
-    for _ in 0..20 {
-        run_until(NOW.get() + 3 * MS);
-        let done = Rc::new(Cell::new(false));
-        let seen = done.clone();
-        Task::<Virtual>::new("late riser")
-            .spawn_local(async move {
-                busy(200 * US, 50 * US).await;
-                executor::set_deadline::<Virtual>(NOW.get() + 100 * US);
-                let before = NOW.get();
-                yield_now().await;
-                work(10 * US);
-                yield_now().await;
-                seen.set(NOW.get() - before <= 60 * US);
-            })
-            .expect("spawns")
-            .detach();
-        run_until(NOW.get() + 3 * MS);
-        assert!(done.get(), "it comes before best effort now");
-    }
-    let before = rest.get();
-    run_until(NOW.get() + 10 * MS);
-    assert!(rest.get() > before + 9 * MS);
-}
-
-#[test]
-fn tasks_with_deadlines_leave_best_effort_its_part() {
-    start(CoreConfig::new());
-    let urgent = hog(Task::new("urgent").deadline_after(us(10)), 20 * US);
-    let rest = hog(Task::new("rest"), 20 * US);
-    let begin = NOW.get();
-    run_until(begin + 1000 * MS);
-    assert_eq!(urgent.get() + rest.get(), 1000 * MS);
-    let share = rest.get() as f64 / (1000 * MS) as f64;
-    assert!((0.049..0.056).contains(&share), "{share}");
-}
-
-#[test]
-fn reclaiming_takes_what_others_leave() {
-    start(CoreConfig::new());
-    let reserve = |budget| Reservation::new(us(budget), us(10_000));
-    let idle = Reserved::<Virtual>::new(CORE, reserve(4000)).expect("fits");
-    let plain = hog(Task::new("plain").reservation(reserve(1000)), 20 * US);
-    let clever = hog(
-        Task::new("clever").reservation(reserve(1000).reclaiming()),
-        20 * US,
-    );
-    let begin = NOW.get();
-    run_until(begin + 1000 * MS);
-    let share = |got: &Cell<u64>| got.get() as f64 / (1000 * MS) as f64;
-    assert!((0.099..0.103).contains(&share(&plain)), "{}", share(&plain));
-    assert!(share(&clever) > 0.4, "{}", share(&clever));
-    drop(idle);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn local_tasks_run_in_turns() {
             .detach();
     }
     settle(core);
-    // Strict turns hold while polls are short; here that depends on the machine (tests/budgets.rs has them under virtual time).
+    // Strict turns hold while polls are short; here that depends on the machine (tests/shares.rs has them under virtual time).
     for name in ["a", "b"] {
         let rounds: Vec<_> = log
             .borrow()
