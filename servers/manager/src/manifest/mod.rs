@@ -28,7 +28,7 @@
 //! period = "10 ms"
 //! deadline = "10 ms"                 # the period unless said
 //! core = 0
-//! soft = true
+//! soft = true                        # with its budget used up: postponed; without this it waits for the next period
 //!
 //! [limits]                           # of its job; those of the manager's job unless said
 //! memory = "16 MiB"

@@ -285,10 +285,7 @@ fn missing<T>(table: &Entry<'_>, key: &str) -> Read<T> {
 }
 
 fn reservation(table: &Entry<'_>) -> Read<ReservationArgs> {
-    let mut arguments = ReservationArgs {
-        soft: 1,
-        ..ReservationArgs::default()
-    };
+    let mut arguments = ReservationArgs::default();
     for entry in table.table()? {
         match entry.name() {
             "budget" => arguments.budget_ns = entry.duration()?,

@@ -182,6 +182,9 @@ fn the_manifests_of_this_system_are_right() {
         let manifest = Manifest::parse(name, name, text).expect("it is right");
         assert!(manifest.control && manifest.program == "servers/shell");
     }
+    let console = include_str!("../../../console/program/units/console.toml");
+    let console = Manifest::parse("console", "console", console).expect("it is right");
+    assert!(console.needs.iter().any(|need| need == "framebuffer.info"));
 }
 
 #[test]
