@@ -70,11 +70,10 @@ pub fn root_job() -> Result<&'static Ref<JobObject>, Error> {
         return Ok(root);
     }
     let frames = hal::mem::frames::stats();
-    let heap = hal::mem::heap::stats();
     let limits = JobLimits {
         // Some of both is left to the kernel itself.
         memory_bytes: frames.free * PAGE_BYTES / 16 * 15,
-        kernel_bytes: (heap.size_bytes - heap.used_bytes) as u64 / 4 * 3,
+        kernel_bytes: hal::mem::heap::promisable_bytes() as u64,
         ..JobLimits::NONE
     };
     let root = JobObject::root(&limits)?;

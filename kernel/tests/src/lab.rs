@@ -90,6 +90,13 @@ pub enum Firmware {
     Uefi,
 }
 
+/// The words that every scenario's kernel gets beside its own. No first process unless it asks for one: what that logs and takes
+/// would come in between what the scenario looks at.
 fn with_panic_word(words: &str) -> String {
-    format!("{PANIC_WORD} {words}").trim().to_owned()
+    let init = if words.contains("init=") {
+        ""
+    } else {
+        "init=off "
+    };
+    format!("{PANIC_WORD} {init}{words}").trim().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Processes: the first one, programs that attack the kernel, random system calls, what calls cost.
+//! Processes: the first one, the manager, programs that attack the kernel, random system calls, what calls cost.
 
 use crate::lab::Lab;
 use crate::scenario::{Scenario, Verdict};
@@ -15,6 +15,7 @@ const LONG_FUZZ_LIMIT: Duration = Duration::from_secs(1200);
 pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::alone("qemu.process.first", first),
+        Scenario::alone("qemu.process.manager", manager),
         Scenario::alone("qemu.process.crash", crash),
         Scenario::alone("qemu.process.missing", missing),
         Scenario::alone("qemu.process.hostile", hostile),
@@ -66,6 +67,19 @@ fn first(lab: &Lab) -> Verdict {
     } else {
         Err(format!("exit code {code}:\n{said}").into())
     }
+}
+
+/// Where nothing else is asked for, the manager is the first process, and finds its units.
+fn manager(lab: &Lab) -> Verdict {
+    let mut prompt = Prompt::boot(&machine(lab, "servers/manager"))?;
+    let line = prompt.vm.serial.wait_line("manager: ", KERNEL_BOOT_LIMIT)?;
+    prompt.type_line("uptime")?;
+    Ok(line
+        .rsplit("manager: ")
+        .next()
+        .unwrap_or(&line)
+        .trim()
+        .into())
 }
 
 /// A null pointer ends the process, with a report that names it, and nothing else.
