@@ -93,10 +93,10 @@ impl Pages<'_> {
         let mut found = None;
         process::for_each(|process| {
             if process.id() == id {
-                found = Some(process.keep());
+                found = Some(process.clone());
             }
         });
-        let process = found.flatten().ok_or(Error::BadArgument)?;
+        let process = found.ok_or(Error::BadArgument)?;
         while let Some((after, listed)) = process.handles.list(place) {
             place = after;
             let cursor = id << 32 | u64::from(after);

@@ -7,16 +7,10 @@ fn zero_ticks() -> u64 {
     hal::boot::boot_info().entry_ticks
 }
 
-/// What it shows at tick `ticks`.
-#[inline]
-pub fn ns_at(ticks: u64) -> u64 {
-    time::ticks_to_ns(ticks.saturating_sub(zero_ticks()))
-}
-
 /// What it shows now.
 #[inline]
 pub fn now_ns() -> u64 {
-    ns_at(time::now_ticks())
+    crate::log::uptime_ns(time::now_ticks())
 }
 
 /// The first tick at which it shows at least `ns`.

@@ -8,6 +8,7 @@ use objects::memory::{Blocked, Outcome, Touch};
 use objects::refs::Ref;
 
 use super::object::Object;
+use super::process::Process;
 use super::thread::Thread;
 use zerocopy::IntoBytes;
 
@@ -111,7 +112,7 @@ fn report(thread: &Ref<Thread>, rip: u64, what: core::fmt::Arguments<'_>) {
         thread.process.id(),
         thread.id(),
     );
-    thread.process.kill(CRASHED);
+    Process::kill(&thread.process, CRASHED);
 }
 
 /// Sends a report of an exception to whoever asked for the process's.

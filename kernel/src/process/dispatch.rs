@@ -4,13 +4,14 @@ use abi::message::Kind;
 use abi::{Call, Error, Handle, ObjectType, Rights};
 use executor::TaskId;
 use hal::user::{UserContext, Words};
-use objects::endpoint::{Called, Delivery, Handed, Receive, Token};
+use objects::endpoint::{Called, Delivery, Handed, Receive, Ticket, Token};
 use objects::port::{Packet, Wait};
 use objects::refs::Ref;
 
 use super::clock;
 use super::object::{Caller, Object, Receiver};
 use super::outcome::Outcome;
+use super::process::Process;
 use super::thread::{Parking, PendingCall, Place, Resume, Thread};
 
 /// Answers the system call in `context`, which is `thread`'s. `below`: the thread that lends it its poll. `may_lend`: whether a
@@ -21,56 +22,58 @@ pub fn ask(
     may_lend: bool,
     context: &mut UserContext,
 ) -> Outcome {
-    let Some(call) = Call::from_raw(context.call_number()) else {
-        return Outcome::Failed(Error::Unknown);
-    };
+    answer(thread, below, may_lend, context).unwrap_or_else(|error| {
+        context.set_results(error.to_raw(), 0);
+        Outcome::Set
+    })
+}
+
+fn answer(
+    thread: &Ref<Thread>,
+    below: Option<&Ref<Thread>>,
+    may_lend: bool,
+    context: &mut UserContext,
+) -> Result<Outcome, Error> {
+    let call = Call::from_raw(context.call_number()).ok_or(Error::Unknown)?;
     let [first, second, ..] = context.arguments();
-    match call {
-        Call::Nop => Outcome::Done((0, 0)),
-        Call::ClockGet => Outcome::Done((clock::now_ns(), 0)),
+    let rax = match call {
+        Call::Nop => 0,
+        Call::ClockGet => clock::now_ns(),
+        Call::HandleClose => {
+            thread.process.handles.close(Handle(first))?;
+            0
+        }
+        Call::NotificationSignal => signal(thread, first, second)?,
         Call::Yield => {
             context.set_results(0, 0);
-            Outcome::Yield
+            return Ok(Outcome::Yield);
         }
-        Call::HandleClose => thread
-            .process
-            .handles
-            .close(Handle(first))
-            .map(|()| 0)
-            .into(),
-        Call::NotificationSignal => signal(thread, first, second).into(),
-        Call::Call => call_endpoint(thread, may_lend, context, first, second),
-        Call::Reply => reply(thread, below, context, first),
-        Call::Receive => receive(thread, context, first, second),
+        Call::Call => return call_endpoint(thread, may_lend, context, first, second),
+        Call::Reply => return reply(thread, below, context, first),
+        Call::Receive => return receive(thread, context, first, second),
         Call::ReplyReceive => {
-            let back = match reply(thread, below, context, first) {
-                Outcome::Back => true,
-                Outcome::Failed(error) => return Outcome::Failed(error),
-                _ => false,
-            };
+            let replied = reply(thread, below, context, first)?;
             // If it is asked again, the answer is out already.
             listen(context, Call::Receive, second);
-            let outcome = receive(thread, context, second, abi::FOREVER);
-            and_back(context, outcome, back)
+            let received = receive(thread, context, second, abi::FOREVER);
+            return and_back(context, replied, received);
         }
-        Call::PortWait => port_wait(thread, context, first, second),
+        Call::PortWait => return port_wait(thread, context, first, second),
         Call::PortReplyWait => {
-            let back = match reply(thread, below, context, first) {
-                Outcome::Back => true,
-                Outcome::Failed(error) => return Outcome::Failed(error),
-                _ => false,
-            };
+            let replied = reply(thread, below, context, first)?;
             listen(context, Call::PortWait, second);
-            let outcome = port_wait(thread, context, second, abi::FOREVER);
-            and_back(context, outcome, back)
+            let waited = port_wait(thread, context, second, abi::FOREVER);
+            return and_back(context, replied, waited);
         }
         Call::ProcessExit => {
-            thread.process.kill(first as i32);
-            Outcome::End
+            Process::kill(&thread.process, first as i32);
+            return Ok(Outcome::End);
         }
-        Call::ThreadExit => Outcome::End,
-        other => Outcome::Long(other),
-    }
+        Call::ThreadExit => return Ok(Outcome::End),
+        other => return Ok(Outcome::Long(other)),
+    };
+    context.set_results(rax, 0);
+    Ok(Outcome::Set)
 }
 
 /// Makes the registers those of a call that waits at `object` for ever.
@@ -80,18 +83,22 @@ fn listen(context: &mut UserContext, call: Call, object: u64) {
     context.registers.rsi = abi::FOREVER;
 }
 
-/// What answering and then waiting comes to: `back` if the answer was for the thread below.
-fn and_back(context: &mut UserContext, outcome: Outcome, back: bool) -> Outcome {
-    match outcome {
-        outcome if !back => outcome,
-        Outcome::Parked => Outcome::ParkedBack,
-        // It has an error or something to do at once: by itself, as the thread below goes on too.
-        Outcome::Failed(error) => {
-            context.set_results(error.to_raw(), 0);
-            Outcome::Back
-        }
-        _ => Outcome::Back,
+/// What answering and then waiting comes to.
+fn and_back(
+    context: &mut UserContext,
+    replied: Outcome,
+    waited: Result<Outcome, Error>,
+) -> Result<Outcome, Error> {
+    if !matches!(replied, Outcome::Back) {
+        return waited;
     }
+    match waited {
+        Ok(Outcome::Parked) => return Ok(Outcome::ParkedBack),
+        // It has an error or something to do at once: by itself, as the thread below goes on too.
+        Ok(_) => {}
+        Err(error) => context.set_results(error.to_raw(), 0),
+    }
+    Ok(Outcome::Back)
 }
 
 fn signal(thread: &Thread, handle: u64, bits: u64) -> Result<u64, Error> {
@@ -112,27 +119,19 @@ fn call_endpoint(
     context: &mut UserContext,
     handle: u64,
     deadline_ns: u64,
-) -> Outcome {
+) -> Result<Outcome, Error> {
     let entry =
-        match thread
+        thread
             .process
             .handles
-            .get_typed(Handle(handle), ObjectType::Endpoint, Rights::CALL)
-        {
-            Ok(entry) => entry,
-            Err(error) => return Outcome::Failed(error),
-        };
+            .get_typed(Handle(handle), ObjectType::Endpoint, Rights::CALL)?;
     let Object::Endpoint(endpoint) = entry.object() else {
-        return Outcome::Failed(Error::WrongType);
+        return Err(Error::WrongType);
     };
     let mut helper = None;
     let core = thread.core.index() as u32;
     let caller = Caller(thread.clone());
-    let Called { in_flight, handed } =
-        match endpoint.call(&caller, entry.badge(), deadline_ns, core) {
-            Ok(called) => called,
-            Err(error) => return Outcome::Failed(error),
-        };
+    let Called { in_flight, handed } = endpoint.call(&caller, entry.badge(), deadline_ns, core)?;
     let record = in_flight.leave();
     let server = handed.and_then(|handed| {
         hand(
@@ -146,7 +145,7 @@ fn call_endpoint(
     });
     let lease = entry.lease().cloned();
     let Object::Endpoint(endpoint) = entry.into_object() else {
-        return Outcome::Failed(Error::WrongType);
+        return Err(Error::WrongType);
     };
     thread.set_pending_call(PendingCall {
         endpoint,
@@ -155,10 +154,10 @@ fn call_endpoint(
         lease,
         helper,
     });
-    match server {
+    Ok(match server {
         Some(server) => Outcome::Enter(server),
         None => Outcome::Answer,
-    }
+    })
 }
 
 /// Gives a parked receiver the call it was handed. Comes back with the receiver if it is of this core, to be run in the caller's place;
@@ -200,16 +199,8 @@ fn reply(
     below: Option<&Ref<Thread>>,
     context: &mut UserContext,
     token: u64,
-) -> Outcome {
-    let claimed = match thread
-        .process
-        .replies
-        .take(Token(token))
-        .and_then(|reply| reply.claim())
-    {
-        Ok(claimed) => claimed,
-        Err(error) => return Outcome::Failed(error),
-    };
+) -> Result<Outcome, Error> {
+    let claimed = thread.process.replies.take(Token(token))?.claim()?;
     let mut back = false;
     if let Some(Caller(caller)) = claimed.caller() {
         let mut theirs = caller.context.lock();
@@ -222,7 +213,44 @@ fn reply(
         back = false;
     }
     context.set_results(0, 0);
-    if back { Outcome::Back } else { Outcome::Set }
+    Ok(if back { Outcome::Back } else { Outcome::Set })
+}
+
+/// Takes what is there, or parks the thread if the deadline is still to come.
+fn take_or_park<T>(
+    thread: &Ref<Thread>,
+    deadline_ns: u64,
+    take: impl FnOnce() -> Result<T, Error>,
+    wait: impl FnOnce(Receiver) -> Result<Found<T>, Error>,
+) -> Result<Found<T>, Error> {
+    if deadline_ns > clock::now_ns() {
+        let before = thread.begin_parking();
+        let found = wait(Receiver(thread.clone()));
+        if !matches!(found, Ok(Found::Parked(_))) {
+            thread.end_parking(before);
+        }
+        return found;
+    }
+    match take() {
+        Err(Error::WouldWait) if deadline_ns != abi::AT_ONCE => Err(Error::TimedOut),
+        taken => taken.map(Found::There),
+    }
+}
+
+/// Notes where the thread was parked, for whoever takes it out again.
+fn parked(thread: &Thread, object: Object, ticket: Ticket, deadline_ns: u64) -> Outcome {
+    thread.set_parking(Some(Parking {
+        object,
+        ticket,
+        deadline_ns,
+    }));
+    Outcome::Parked
+}
+
+/// What waiting found.
+enum Found<T> {
+    There(T),
+    Parked(Ticket),
 }
 
 fn receive(
@@ -230,46 +258,32 @@ fn receive(
     context: &mut UserContext,
     handle: u64,
     deadline_ns: u64,
-) -> Outcome {
-    let entry = match thread.process.handles.get_typed(
-        Handle(handle),
-        ObjectType::Endpoint,
-        Rights::RECEIVE,
-    ) {
-        Ok(entry) => entry,
-        Err(error) => return Outcome::Failed(error),
-    };
+) -> Result<Outcome, Error> {
+    let entry =
+        thread
+            .process
+            .handles
+            .get_typed(Handle(handle), ObjectType::Endpoint, Rights::RECEIVE)?;
     let Object::Endpoint(endpoint) = entry.object() else {
-        return Outcome::Failed(Error::WrongType);
+        return Err(Error::WrongType);
     };
-    let arrival = if deadline_ns <= clock::now_ns() {
-        endpoint.try_receive(&thread.process.replies)
-    } else {
-        let before = thread.begin_parking();
-        let waiting = endpoint.receive(Receiver(thread.clone()), entry.lease());
-        if !matches!(waiting, Ok(Receive::Parked(_))) {
-            thread.end_parking(before);
-        }
-        match waiting {
-            Ok(Receive::Parked(ticket)) => {
-                thread.set_parking(Some(Parking {
-                    object: entry.into_object(),
-                    ticket,
-                    deadline_ns,
-                }));
-                return Outcome::Parked;
-            }
-            Ok(Receive::Call(arrival)) => Ok(arrival),
-            Err(error) => Err(error),
-        }
-    };
-    match arrival {
-        Ok(arrival) => {
+    let found = take_or_park(
+        thread,
+        deadline_ns,
+        || endpoint.try_receive(&thread.process.replies),
+        |receiver| {
+            Ok(match endpoint.receive(receiver, entry.lease())? {
+                Receive::Call(arrival) => Found::There(arrival),
+                Receive::Parked(ticket) => Found::Parked(ticket),
+            })
+        },
+    )?;
+    match found {
+        Found::Parked(ticket) => Ok(parked(thread, entry.into_object(), ticket, deadline_ns)),
+        Found::There(arrival) => {
             take_call(context, arrival.delivery, &arrival.caller.0);
-            Outcome::Set
+            Ok(Outcome::Set)
         }
-        Err(Error::WouldWait) if deadline_ns != abi::AT_ONCE => Outcome::Failed(Error::TimedOut),
-        Err(error) => Outcome::Failed(error),
     }
 }
 
@@ -296,57 +310,44 @@ fn port_wait(
     context: &mut UserContext,
     handle: u64,
     deadline_ns: u64,
-) -> Outcome {
-    let entry =
-        match thread
-            .process
-            .handles
-            .get_typed(Handle(handle), ObjectType::Port, Rights::READ)
-        {
-            Ok(entry) => entry,
-            Err(error) => return Outcome::Failed(error),
-        };
+) -> Result<Outcome, Error> {
+    let entry = thread
+        .process
+        .handles
+        .get_typed(Handle(handle), ObjectType::Port, Rights::READ)?;
     let Object::Port(port) = entry.object() else {
-        return Outcome::Failed(Error::WrongType);
+        return Err(Error::WrongType);
     };
-    let packet = if deadline_ns <= clock::now_ns() {
-        port.try_take(&thread.process.replies)
-    } else {
-        let before = thread.begin_parking();
-        let waiting = port.wait(Receiver(thread.clone()), entry.lease());
-        if !matches!(waiting, Ok(Wait::Parked(_))) {
-            thread.end_parking(before);
+    let found = take_or_park(
+        thread,
+        deadline_ns,
+        || port.try_take(&thread.process.replies),
+        |receiver| {
+            Ok(match port.wait(receiver, entry.lease())? {
+                Wait::Packet(packet) => Found::There(packet),
+                Wait::Parked(ticket) => Found::Parked(ticket),
+            })
+        },
+    )?;
+    let packet = match found {
+        Found::Parked(ticket) => {
+            return Ok(parked(thread, entry.into_object(), ticket, deadline_ns));
         }
-        match waiting {
-            Ok(Wait::Parked(ticket)) => {
-                thread.set_parking(Some(Parking {
-                    object: entry.into_object(),
-                    ticket,
-                    deadline_ns,
-                }));
-                return Outcome::Parked;
-            }
-            Ok(Wait::Packet(packet)) => Ok(packet),
-            Err(error) => Err(error),
-        }
+        Found::There(packet) => packet,
     };
     match packet {
-        Ok(Packet::Call(arrival)) => take_call(context, arrival.delivery, &arrival.caller.0),
-        Ok(Packet::Signals { key, signals }) => {
+        Packet::Call(arrival) => take_call(context, arrival.delivery, &arrival.caller.0),
+        Packet::Signals { key, signals } => {
             context.registers.rax = Kind::Signals as u64;
             context.registers.rdi = key;
             context.registers.rsi = u64::from(signals.bits());
         }
-        Ok(Packet::Posted { key, words }) => {
+        Packet::Posted { key, words } => {
             context.registers.rax = Kind::Posted as u64;
             context.registers.rdi = key;
             context.registers.rsi = 0;
             *context.words_mut() = words;
         }
-        Err(Error::WouldWait) if deadline_ns != abi::AT_ONCE => {
-            return Outcome::Failed(Error::TimedOut);
-        }
-        Err(error) => return Outcome::Failed(error),
     }
-    Outcome::Set
+    Ok(Outcome::Set)
 }

@@ -90,7 +90,7 @@ impl JobObject {
         loop {
             let process = self.next_process();
             let Some(process) = process else { break };
-            process.kill(exit_code);
+            Process::kill(&process, exit_code);
         }
         loop {
             let job = self.next_job();

@@ -1,6 +1,6 @@
 //! What a system call comes to.
 
-use abi::{Call, Error};
+use abi::Call;
 use objects::refs::Ref;
 
 use super::thread::Thread;
@@ -10,12 +10,8 @@ pub type Results = (u64, u64);
 
 /// What becomes of the thread that made a system call.
 pub enum Outcome {
-    /// It goes on with these results.
-    Done(Results),
     /// It goes on; its registers hold what they shall.
     Set,
-    /// It goes on with an error.
-    Failed(Error),
     /// The call may take long or wait: `calls` has it.
     Long(Call),
     /// It waits for the answer to its pending call.
@@ -32,25 +28,4 @@ pub enum Outcome {
     Yield,
     /// The thread is over.
     End,
-}
-
-impl From<Result<Results, Error>> for Outcome {
-    fn from(result: Result<Results, Error>) -> Self {
-        match result {
-            Ok(results) => Self::Done(results),
-            Err(error) => Self::Failed(error),
-        }
-    }
-}
-
-impl From<Result<u64, Error>> for Outcome {
-    fn from(result: Result<u64, Error>) -> Self {
-        Self::from(result.map(|rax| (rax, 0)))
-    }
-}
-
-impl From<Error> for Outcome {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
 }

@@ -7,7 +7,7 @@ use abi::{Error, ObjectType, Signals};
 use objects::endpoint::ReplyTable;
 use objects::job::Charge;
 use objects::object::Header;
-use objects::refs::{Ref, WeakRef};
+use objects::refs::Ref;
 use objects::signals::SignalState;
 use spin::Mutex;
 
@@ -55,8 +55,6 @@ pub struct Process {
     /// System calls made.
     pub system_calls: AtomicU64,
     _member: Charge,
-    /// For itself.
-    own: spin::Once<WeakRef<Process>>,
 }
 
 impl Process {
@@ -91,9 +89,7 @@ impl Process {
             system_calls: AtomicU64::new(0),
             _member: member,
             account,
-            own: spin::Once::new(),
         })?;
-        process.own.call_once(|| process.downgrade());
         job.adopt(&process)?;
         ALL.lock().add(&process)?;
         Ok(process)
@@ -144,24 +140,20 @@ impl Process {
     }
 
     /// A thread is over. The last one's end is the process's.
-    pub fn thread_ended(&self, thread: &Thread) {
-        self.past_cpu_ticks
+    pub fn thread_ended(this: &Ref<Self>, thread: &Thread) {
+        this.past_cpu_ticks
             .fetch_add(thread.cpu_ticks.load(Ordering::Relaxed), Ordering::Relaxed);
         thread.signals.set(Signals::ENDED);
-        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let own = {
+        if this.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            {
                 // With the lock, so that no thread begins at the same time.
-                let _threads = self.threads.lock();
-                if self.running.load(Ordering::Acquire) != 0 {
+                let _threads = this.threads.lock();
+                if this.running.load(Ordering::Acquire) != 0 {
                     return;
                 }
-                self.state.store(state::ENDED, Ordering::Release);
-                self.own.get().and_then(WeakRef::upgrade)
-            };
-            match own {
-                Some(own) => reaper::clean_up(own),
-                None => self.finish(),
+                this.state.store(state::ENDED, Ordering::Release);
             }
+            reaper::clean_up(this.clone());
         }
     }
 
@@ -171,10 +163,10 @@ impl Process {
     }
 
     /// Ends it with this exit code; the first one counts. Its threads are over as soon as their cores come to it.
-    pub fn kill(&self, exit_code: i32) {
+    pub fn kill(this: &Ref<Self>, exit_code: i32) {
         {
-            let _threads = self.threads.lock();
-            let first = self
+            let _threads = this.threads.lock();
+            let first = this
                 .state
                 .compare_exchange(
                     state::ALIVE,
@@ -186,29 +178,22 @@ impl Process {
             if !first {
                 return;
             }
-            self.exit_code.store(exit_code, Ordering::Release);
+            this.exit_code.store(exit_code, Ordering::Release);
         }
         let mut any = false;
         let mut place = 0;
         loop {
-            let next = self.threads.lock().next(place);
+            let next = this.threads.lock().next(place);
             let Some((after, thread)) = next else { break };
             place = after;
             any = true;
             thread.kill();
         }
-        if !any && self.running.load(Ordering::Acquire) == 0 {
+        if !any && this.running.load(Ordering::Acquire) == 0 {
             // It never ran.
-            self.state.store(state::ENDED, Ordering::Release);
-            if let Some(own) = self.own.get().and_then(WeakRef::upgrade) {
-                reaper::clean_up(own);
-            }
+            this.state.store(state::ENDED, Ordering::Release);
+            reaper::clean_up(this.clone());
         }
-    }
-
-    /// Itself, to be kept.
-    pub fn keep(&self) -> Option<Ref<Self>> {
-        self.own.get().and_then(WeakRef::upgrade)
     }
 
     /// The core its first thread lives on.
@@ -265,7 +250,7 @@ impl Process {
 }
 
 /// Calls `visit` with every process, oldest first.
-pub fn for_each(mut visit: impl FnMut(&Process)) {
+pub fn for_each(mut visit: impl FnMut(&Ref<Process>)) {
     let mut place = 0;
     loop {
         let next = ALL.lock().next(place);

@@ -16,6 +16,7 @@ use objects::memory::Touch;
 use objects::refs::Ref;
 
 use super::outcome::Outcome;
+use super::process::Process;
 use super::reservation::ReservationObject;
 use super::thread::{Place, Resume, Thread};
 use super::{calls, clock, crash, dispatch};
@@ -85,7 +86,7 @@ impl Drop for Life {
         let own = &self.0.own;
         own.unpark();
         own.give_call_up();
-        own.process.thread_ended(own);
+        Process::thread_ended(&own.process, own);
     }
 }
 
@@ -167,17 +168,7 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
             Exit::Syscall => {
                 thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
                 let may_lend = !riders.lent.is_full();
-                match dispatch::ask(thread, riders.below(), may_lend, &mut context) {
-                    Outcome::Done((rax, rdx)) => {
-                        context.set_results(rax, rdx);
-                        continue;
-                    }
-                    Outcome::Failed(error) => {
-                        context.set_results(error.to_raw(), 0);
-                        continue;
-                    }
-                    outcome => outcome,
-                }
+                dispatch::ask(thread, riders.below(), may_lend, &mut context)
             }
             Exit::Exception {
                 vector,
@@ -211,8 +202,7 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
         };
         drop(context);
         match outcome {
-            // Answered above.
-            Outcome::Done(_) | Outcome::Failed(_) | Outcome::Set => {}
+            Outcome::Set => {}
             Outcome::Enter(server) => {
                 server.set_carrier(executor::current_task::<KernelPlatform>());
                 if let Err(server) = riders.lent.push(server) {

@@ -47,7 +47,7 @@ pub(super) async fn call(
         Call::Kill => {
             let entry = thread.process.handles.get(Handle(first), Rights::KILL)?;
             match entry.object() {
-                Object::Process(process) => process.kill(second as i32),
+                Object::Process(process) => Process::kill(process, second as i32),
                 Object::Thread(thread) => thread.kill(),
                 Object::Job(job) => job.kill(second as i32),
                 _ => return Err(Error::WrongType),
