@@ -52,7 +52,8 @@ fn rdseed() -> Option<u64> {
     })
 }
 
-fn rdrand() -> Option<u64> {
+/// A word of the CPU's random source, if it has one that works.
+pub(crate) fn rdrand() -> Option<u64> {
     let source = RdRand::new()?;
     (0..RDRAND_TRIES).find_map(|_| source.get_u64())
 }

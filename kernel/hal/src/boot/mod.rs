@@ -6,7 +6,7 @@
 //! identity-mapped, on one core, with interrupts off, and reports trouble on the serial port by polling.
 
 mod efi;
-mod entropy;
+pub(crate) mod entropy;
 mod handoff;
 pub mod image;
 mod legacy;

@@ -5,28 +5,13 @@ use abi::process::JobLimits;
 use abi::{Error, Rights};
 
 use super::machine::{Model, PAGE, PageTables, World};
+use super::map::{RIGHTS, args};
 use super::run::block_on;
 use crate::job::Resource;
 use crate::memory::machine::{Access, Cache, Frame, Tables, Touch};
 use crate::memory::space::{FaultError, Inherit, MapArgs, Outcome, Place, Space, Violation};
 use crate::memory::vmo::{Blocked, Retired, Vmo};
 use crate::refs::Ref;
-
-const RIGHTS: Rights = Rights::READ.union(Rights::WRITE).union(Rights::MAP);
-
-fn args<'a>(vmo: &'a Ref<Vmo<Model>>, len: u64, place: Place) -> MapArgs<'a, Model> {
-    MapArgs {
-        vmo,
-        offset: 0,
-        len,
-        place,
-        access: Access::ReadWrite,
-        rights: RIGHTS,
-        guarded: false,
-        lease: None,
-        inherit: Inherit::Copy,
-    }
-}
 
 #[test]
 fn sizes_are_small() {

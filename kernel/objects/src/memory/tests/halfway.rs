@@ -7,32 +7,16 @@ use core::task::{Context, Poll, Waker};
 use abi::memory::USER_BASE;
 use abi::{Error, Rights};
 
-use super::machine::{Model, PAGE, World};
+use super::machine::{PAGE, World};
+use super::map::map;
 use super::run::block_on;
 use crate::memory::Pager;
 use crate::memory::machine::{Access, Touch};
-use crate::memory::space::{FaultError, Inherit, MapArgs, Place, Space, Violation};
-use crate::memory::vmo::{Blocked, Vmo};
-use crate::refs::Ref;
+use crate::memory::space::{FaultError, Inherit, MapArgs, Place, Violation};
+use crate::memory::vmo::Blocked;
 
 /// More than a step.
 const PAGES: u64 = 600;
-
-fn map(space: &Space<Model>, vmo: &Ref<Vmo<Model>>, address: u64) {
-    space
-        .map(&MapArgs {
-            vmo,
-            offset: 0,
-            len: vmo.bytes(),
-            place: Place::Fixed(address),
-            access: Access::ReadWrite,
-            rights: Rights::READ | Rights::WRITE | Rights::MAP,
-            guarded: false,
-            lease: None,
-            inherit: Inherit::Copy,
-        })
-        .unwrap();
-}
 
 fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) {
     let polled = future.poll(&mut Context::from_waker(Waker::noop()));

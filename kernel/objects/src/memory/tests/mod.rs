@@ -2,7 +2,7 @@
 //! nothing by themselves.
 //!
 //! * `machine`: the model. Reaching a freed frame, writable and executable pages and wrong counts are panics there.
-//! * `run`: an executor that picks the next task at random, by a seed; a lost wake is a panic.
+//! * `map`: the usual mapping. `run`: an executor that picks the next task at random, by a seed; a lost wake is a panic.
 //! * `sequences`: operations (`ops`) one after another, against a byte-level reference.
 //! * `races`: operations interleaved at their awaits. `threads`: the same on threads of the host.
 //! * `cases`, `places`: single properties, `halfway`: operations that were dropped or are not over, `paging`: pagers.
@@ -12,6 +12,7 @@ extern crate std;
 mod cases;
 mod halfway;
 pub(super) mod machine;
+mod map;
 mod ops;
 mod paging;
 mod places;

@@ -5,32 +5,17 @@ use core::cell::Cell;
 use std::vec;
 
 use abi::memory::USER_BASE;
-use abi::{Error, Rights, Signals};
+use abi::{Error, Signals};
 
 use super::machine::{Model, PAGE, World};
+use super::map::map;
 use super::run::{Random, Tasks, block_on, give_up_after, yield_now};
 use crate::memory::Pager;
 use crate::memory::machine::{Access, Frames, Touch};
 use crate::memory::pager::{MAX_REQUESTS, Request};
-use crate::memory::space::{FaultError, Inherit, MapArgs, Outcome, Place, Space, Violation};
+use crate::memory::space::{FaultError, Outcome, Violation};
 use crate::memory::vmo::{Blocked, Vmo};
 use crate::refs::Ref;
-
-fn map(space: &Space<Model>, vmo: &Ref<Vmo<Model>>, address: u64) {
-    space
-        .map(&MapArgs {
-            vmo,
-            offset: 0,
-            len: vmo.bytes(),
-            place: Place::Fixed(address),
-            access: Access::ReadWrite,
-            rights: Rights::READ | Rights::WRITE | Rights::MAP,
-            guarded: false,
-            lease: None,
-            inherit: Inherit::Copy,
-        })
-        .unwrap();
-}
 
 /// What the pager puts at the beginning of a page.
 fn first_byte(page: u64) -> u8 {

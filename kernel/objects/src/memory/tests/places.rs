@@ -4,32 +4,16 @@ use super::std;
 use std::collections::HashSet;
 use std::vec::Vec;
 
+use abi::Error;
 use abi::memory::{MAX_VMO_BYTES, USER_BASE, USER_END};
-use abi::{Error, Rights};
 
 use super::machine::{Model, PAGE, World};
+use super::map::args;
 use super::run::block_on;
 use crate::job::Resource;
-use crate::memory::machine::{Access, Touch};
-use crate::memory::space::{Inherit, MapArgs, Outcome, Place, Violation};
+use crate::memory::machine::Touch;
+use crate::memory::space::{MapArgs, Outcome, Place, Violation};
 use crate::memory::vmo::Vmo;
-use crate::refs::Ref;
-
-const RIGHTS: Rights = Rights::READ.union(Rights::WRITE).union(Rights::MAP);
-
-fn args<'a>(vmo: &'a Ref<Vmo<Model>>, len: u64, place: Place) -> MapArgs<'a, Model> {
-    MapArgs {
-        vmo,
-        offset: 0,
-        len,
-        place,
-        access: Access::ReadWrite,
-        rights: RIGHTS,
-        guarded: false,
-        lease: None,
-        inherit: Inherit::Copy,
-    }
-}
 
 #[test]
 fn guards_stay_free_and_go_with_their_end() {
