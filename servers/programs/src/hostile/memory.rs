@@ -1,7 +1,7 @@
 //! Memory that is not the program's, or not for that use; and asking for such memory.
 
 use abi::memory::{MAX_VMO_BYTES, MapFlags, USER_END};
-use abi::{Call, Error, Rights, Signals};
+use abi::{Call, Error, Rights};
 use rt::sys::object::{Object, Vmo};
 use rt::sys::process::this_process;
 use rt::sys::{clock, provoke, thread};
@@ -15,6 +15,8 @@ const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
 /// The first address that is none.
 const NON_CANONICAL: u64 = 1 << 47;
 const PAGE: u64 = 4096;
+/// A region of this size has a place of its own.
+const LARGE: u64 = 2 << 20;
 
 const BAD_PLACE: &[Error] = &[Error::BadArgument, Error::BadAddress, Error::OutOfRange];
 
@@ -221,14 +223,26 @@ pub(crate) const ATTACKS: &[Attack] = &[
                     .all(|byte| byte.load(core::sync::atomic::Ordering::Relaxed) == 0),
         )
     }),
+    // Small regions follow each other with random gaps, also none: of many gaps some must differ. Large ones go anywhere.
     Attack::holds("mappings-are-random", || {
+        const SMALL: usize = 12;
         let vmo = Vmo::create(PAGE)?;
-        let one = vmo.map(0, PAGE, MapFlags::empty())?;
-        let other = vmo.map(0, PAGE, MapFlags::empty())?;
-        let signals = vmo.info()?.signals;
-        holds(
-            one.address().abs_diff(other.address()) > PAGE && Signals::from_bits(signals).is_some(),
-        )
+        let mut small = [const { None }; SMALL];
+        for place in &mut small {
+            *place = Some(vmo.map(0, PAGE, MapFlags::empty())?);
+        }
+        let distances = || {
+            let addresses = small.iter().flatten().map(|mapping| mapping.address());
+            addresses
+                .clone()
+                .zip(addresses.skip(1))
+                .map(|(one, next)| next.abs_diff(one))
+        };
+        let vmo = Vmo::create(LARGE)?;
+        let one = vmo.map(0, LARGE, MapFlags::empty())?;
+        let other = vmo.map(0, LARGE, MapFlags::empty())?;
+        let apart = one.address().abs_diff(other.address());
+        holds(distances().min() != distances().max() && apart > 2 * LARGE)
     }),
 ];
 
