@@ -98,6 +98,21 @@ impl<O: KernelObject> Entry<O> {
         self.derive(rights, badge, self.lease.clone())
     }
 
+    /// One for another object that this one leads to: with those of its rights that the other has, revoked with it.
+    ///
+    /// # Errors
+    /// [`Error::Revoked`]; [`Error::BadHandle`] if the other's last handle was closed.
+    pub fn lead_to(&self, object: O) -> Result<Capability<O>, Error> {
+        self.require(Rights::empty())?;
+        let rights = self.rights & Rights::of_new(object.header().object_type());
+        Capability::count(Self {
+            object,
+            rights,
+            badge: 0,
+            lease: self.lease.clone(),
+        })
+    }
+
     fn derive(
         &self,
         rights: Rights,

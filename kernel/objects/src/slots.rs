@@ -105,6 +105,11 @@ impl<T> Slots<T> {
         self.reserved -= count.min(self.reserved);
     }
 
+    /// Nobody will come for what was promised.
+    pub(crate) fn forget_promises(&mut self) {
+        self.reserved = 0;
+    }
+
     /// Puts something into a reserved place; given back if the table was closed meanwhile.
     #[inline]
     pub(crate) fn put_reserved(&mut self, value: T) -> Result<Number, T> {

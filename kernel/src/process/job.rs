@@ -83,6 +83,18 @@ impl JobObject {
         members.processes.add(process)
     }
 
+    /// Whether this account is its own or that of a job below it.
+    pub fn is_above(&self, account: &Ref<Job>) -> bool {
+        let mut next = Some(account);
+        while let Some(account) = next {
+            if account.is(&self.account) {
+                return true;
+            }
+            next = account.parent();
+        }
+        false
+    }
+
     /// Ends every process in it and below, and takes no more.
     pub fn kill(&self, exit_code: i32) {
         self.members.lock().killed = true;

@@ -11,7 +11,7 @@
 //!   budget go along, and no dispatch lies between.
 //! - [`memory`]: frames and page tables under `objects::memory`; user copies that bring pages in.
 //! - [`timers`], [`reaper`]: the kernel's own tasks for timer objects and for what ended processes leave behind.
-//! - [`first`]: starting the first process.
+//! - [`first`]: the first process, and the next one whenever it has ended.
 //!
 //! What must hold: nothing ring 3 does panics; no lock is held over an await; a thread's registers are touched only by the poll that runs it, or
 //! while it is stopped; an ended thread's handles and memory go in bounded steps.
@@ -58,13 +58,8 @@ pub async fn start() {
     let Some(&path) = arguments.first() else {
         return;
     };
-    match first::start(path, &arguments).await {
-        Ok(process) => {
-            // Nobody can revoke this wait.
-            let _: Result<_, _> = process.signals.wait(abi::Signals::ENDED, None).await;
-            let code = process.exit_code().unwrap_or(0);
-            ::log::info!(target: "process", "{path} has ended with {code}");
-        }
+    match first::run(path, &arguments).await {
+        Ok(()) => {}
         // Without being asked for there need not be one.
         Err(first::CannotStart::NoPrograms | first::CannotStart::NoSuchProgram)
             if words.is_none() => {}

@@ -1,6 +1,6 @@
 //! A process: an address space, handles, threads, and how they end.
 
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use abi::process::{MAX_NAME_BYTES, ProcessInfo};
 use abi::{Error, ObjectType, Signals};
@@ -50,6 +50,8 @@ pub struct Process {
     state: AtomicU8,
     exit_code: AtomicI32,
     exceptions: Mutex<Option<Object>>,
+    /// Its handles are not closed at its end, as the next instance gets them.
+    keeps_handles: AtomicBool,
     /// Processor time of threads that are over, in ticks.
     past_cpu_ticks: AtomicU64,
     /// System calls made.
@@ -85,6 +87,7 @@ impl Process {
             state: AtomicU8::new(state::ALIVE),
             exit_code: AtomicI32::new(0),
             exceptions: Mutex::new(None),
+            keeps_handles: AtomicBool::new(false),
             past_cpu_ticks: AtomicU64::new(0),
             system_calls: AtomicU64::new(0),
             _member: member,
@@ -155,6 +158,17 @@ impl Process {
             }
             reaper::clean_up(this.clone());
         }
+    }
+
+    /// Has its handles stay where they are at its end, to be [taken over](objects::handle::HandleTable::take_over). Whoever asks for it
+    /// closes the process's handle to itself.
+    pub fn keep_handles(&self) {
+        self.keeps_handles.store(true, Ordering::Release);
+    }
+
+    /// Whether they stay.
+    pub fn keeps_handles(&self) -> bool {
+        self.keeps_handles.load(Ordering::Acquire)
     }
 
     /// Everything it held is gone: whoever waits for its end learns of it.
@@ -246,6 +260,18 @@ impl Process {
             system_calls: self.system_calls.load(Ordering::Relaxed),
             name,
         }
+    }
+}
+
+/// The process of this number, if it still is there.
+pub fn find(id: u64) -> Option<Ref<Process>> {
+    let mut place = 0;
+    loop {
+        let (after, process) = ALL.lock().next(place)?;
+        if process.id() == id {
+            return Some(process);
+        }
+        place = after;
     }
 }
 

@@ -40,7 +40,7 @@ fn step(process: &Process) -> bool {
     if process.replies.close_some(STEP) == Progress::More {
         return false;
     }
-    if process.handles.close_some(STEP) == Progress::More {
+    if !process.keeps_handles() && process.handles.close_some(STEP) == Progress::More {
         return false;
     }
     process.space.teardown_step()

@@ -231,6 +231,26 @@ impl<O: KernelObject> HandleTable<O> {
         Ok(handle)
     }
 
+    /// Takes over all handles of a table whose process has ended, under their numbers; nothing gets into that one any more. To be
+    /// called before anybody uses this table. Numbers that were closed there mean nothing here either. Both tables must be charged
+    /// to the same job.
+    pub fn take_over(&self, from: &Self) {
+        // Nobody takes handles out of an ended process's table, so none is away; what was promised there is refused when it comes.
+        let (mut places, charge) = {
+            let mut places = from.places.lock();
+            let taken = mem::take(&mut *places);
+            places.close();
+            let mut charge = from.charge.lock();
+            let all = charge.amount();
+            (taken, charge.split(all))
+        };
+        places.forget_promises();
+        let merged = self.charge.lock().merge(charge);
+        debug_assert!(merged.is_ok(), "the same job");
+        let before = mem::replace(&mut *self.places.lock(), places);
+        debug_assert_eq!(before.used(), 0);
+    }
+
     /// The first handle at or after a place, of no more than 32 that are looked at, and the place to go on from; `None` at the end.
     pub fn list(&self, from: u32) -> Option<(u32, Option<Listed>)> {
         let places = self.places.lock();

@@ -47,6 +47,56 @@ fn a_closed_number_never_comes_back() {
 }
 
 #[test]
+fn a_table_taken_over_keeps_its_numbers_old_and_new() {
+    let job = job();
+    let (last, next) = (table(&job), table(&job));
+    let closed = last.insert(capability(notification(&job))).unwrap();
+    last.close(closed).unwrap();
+    let kept: Vec<_> = (0..70)
+        .map(|_| last.insert(capability(notification(&job))).unwrap())
+        .collect();
+    let mut promised = last.reserve(2).unwrap();
+    let ids = |table: &HandleTable<Object>| {
+        let id = |&handle| {
+            Some(
+                table
+                    .get(handle, Rights::empty())
+                    .ok()?
+                    .object()
+                    .header()
+                    .id(),
+            )
+        };
+        kept.iter().map(id).collect::<Option<Vec<u64>>>()
+    };
+    let before = ids(&last);
+    assert!(before.is_some());
+    next.take_over(&last);
+    assert_eq!(ids(&next), before);
+    assert_eq!((next.len(), last.len()), (70, 0));
+    assert_eq!(job.used(Resource::Handles), 72, "and two are promised");
+    // Who was about to give the last one something finds it closed.
+    assert_eq!(
+        promised.install(capability(notification(&job))),
+        Handle::NONE
+    );
+    drop(promised);
+    assert_eq!(last.reserve(1).unwrap_err(), Error::Dying);
+    assert_eq!(
+        next.get(closed, Rights::empty()).unwrap_err(),
+        Error::BadHandle
+    );
+    let new: Vec<_> = (0..40)
+        .map(|_| next.insert(capability(notification(&job))).unwrap())
+        .collect();
+    assert!(!new.contains(&closed) && new.iter().all(|handle| !kept.contains(handle)));
+    assert_eq!(next.close_some(1000), Progress::Done);
+    drop((last, next));
+    dig();
+    assert_unused(&job);
+}
+
+#[test]
 fn type_comes_before_rights() {
     let job = job();
     let table = table(&job);

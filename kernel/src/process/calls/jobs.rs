@@ -9,7 +9,7 @@ use crate::process::job::JobObject;
 use crate::process::memory;
 use crate::process::object::Object;
 use crate::process::outcome::Results;
-use crate::process::process::Process;
+use crate::process::process::{Process, find};
 use crate::process::reservation::ReservationObject;
 use crate::process::thread::Thread;
 
@@ -84,6 +84,17 @@ pub(super) async fn call(
             let child = Process::create(&job, &name)?;
             from.space.fork_into(&child.space, child.account()).await?;
             Ok((install(thread, Object::Process(child))?, 0))
+        }
+        Call::JobProcess => {
+            let entry = typed(thread, first, ObjectType::Job, Rights::INSPECT)?;
+            let Object::Job(above) = entry.object() else {
+                return Err(Error::WrongType);
+            };
+            let process = find(second)
+                .filter(|process| above.is_above(process.account()))
+                .ok_or(Error::BadArgument)?;
+            let found = entry.lead_to(Object::Process(process))?;
+            Ok((thread.process.handles.insert(found)?.0, 0))
         }
         Call::ReservationCreate => {
             let job = job(thread, first, Rights::CREATE)?;

@@ -42,6 +42,7 @@ pub async fn long(
         | Call::ProcessInfo
         | Call::ProcessSetExceptions
         | Call::ProcessFork
+        | Call::JobProcess
         | Call::ReservationCreate => jobs::call(thread, call, arguments).await,
         Call::ThreadCreate
         | Call::ThreadRun

@@ -1,24 +1,24 @@
 //! From the start block to a manager; and from what the last one wrote down.
 //!
 //! The kernel starts the manager with these named handles beside those each process has: `archive` (the programs), `system`,
-//! `state` (a vmo that it keeps for the next instance), `resources` (a channel through which exclusive handles come again when their
+//! `state` (a vmo that it keeps for the next instance), `ready` (a notification: bit 0 says that this instance has taken over),
+//! `resources` (a channel through which exclusive handles come again when their
 //! holder is gone: a message is the name, with the handle), and everything that units may need, by name. When the manager dies the
 //! kernel starts it again, in the *same handle table*: the names in the new start block have the numbers they had.
 
+use abi::system::Table;
+use abi::{Error, Handle, ObjectType, Signals};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
-
-use abi::system::Table;
-use abi::{Error, Handle, ObjectType, Signals};
 use loader::Archive;
 use proto::table::{MAX_ROW_BYTES, Reader};
 use proto::{Cursor, HandleRow};
 use rt::Env;
 use rt::launch::{read_all, time_page};
 use rt::sys::clock;
+use rt::sys::gate::exit;
 use rt::sys::log::this_log;
 use rt::sys::object::{
     Channel, Endpoint, Job, Notification, Object, Owned, Port, Process, Reservation, System, Vmo,
@@ -35,31 +35,38 @@ use crate::plan::Plan;
 use crate::saved::{self, Saved, SavedUnit};
 use crate::supervisor::{Event, Supervisor};
 
-/// Why there is no manager.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BeginError {
-    what: &'static str,
-    error: Error,
+/// How long the end of a killed process is waited for.
+const END_NS: u64 = 1_000_000_000;
+/// Exit code of a manager that cannot begin.
+pub const CANNOT_BEGIN: i32 = 1;
+
+/// Ends the process at once: nothing is dropped, so that no handle is closed that the next instance needs.
+fn cannot_begin(what: &str, error: Error) -> ! {
+    log::error!("the manager cannot begin: {what}: {error}");
+    exit(CANNOT_BEGIN)
 }
 
-impl fmt::Display for BeginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the manager cannot begin: {}: {}", self.what, self.error)
+/// What a step gives, without which there is no manager.
+trait OrEnd<T> {
+    fn or_end(self, what: &str) -> T;
+}
+
+impl<T> OrEnd<T> for Result<T, Error> {
+    fn or_end(self, what: &str) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => cannot_begin(what, error),
+        }
     }
 }
 
-impl core::error::Error for BeginError {}
-
-fn at(what: &'static str) -> impl Fn(Error) -> BeginError {
-    move |error| BeginError { what, error }
-}
-
 impl Manager {
-    /// A manager that has everything running, or is about to.
-    ///
-    /// # Errors
-    /// See [`BeginError`].
-    pub fn begin(mut env: Env) -> Result<Self, BeginError> {
+    /// A manager that has everything running, or is about to. If it cannot begin the process ends with [`CANNOT_BEGIN`], and the
+    /// kernel tries another one.
+    #[must_use]
+    pub fn begin(mut env: Env) -> Self {
+        let again = env.generation() > 0;
+        let added: Vec<&'static str> = env.arguments().skip(1).collect();
         // Before anything is made: what is in the handle table and on no record is the last manager's, half done.
         let mut given: Vec<(&'static str, Owned)> = Vec::new();
         for name in env.names() {
@@ -67,27 +74,26 @@ impl Manager {
                 given.push((name, handle));
             }
         }
-        let state = take::<Vmo>(&mut given, "state").map(open_state);
-        let state = state.transpose().map_err(at("reading the last state"))?;
-        let (state, saved) = match state {
-            Some((state, saved)) => (Some(state), saved),
+        let (state, saved) = match take::<Vmo>(&mut given, "state").map(open_state) {
+            Some(opened) => {
+                let (state, saved) = opened.or_end("reading the last state");
+                (Some(state), saved)
+            }
             None => (None, None),
         };
-        if let Some(saved) = &saved {
-            let known = saved.numbers().chain(own_numbers(&given, state.as_ref()));
-            if let Some((_, system)) = given.iter().find(|(name, _)| *name == "system") {
-                sweep(system.handle(), &known.collect::<Vec<u64>>());
-            }
+        if again && let Some((_, system)) = given.iter().find(|(name, _)| *name == "system") {
+            let mut known = own_numbers(&given, state.as_ref());
+            known.extend(saved.iter().flat_map(Saved::numbers));
+            sweep(system.handle(), &known);
         }
+        let ready = take::<Notification>(&mut given, "ready");
 
         let archive_vmo = take::<Vmo>(&mut given, "archive")
-            .ok_or_else(|| at("the handle archive")(Error::BadHandle))?;
-        let archive: &'static [u8] = Box::leak(
-            read_all(&archive_vmo)
-                .map_err(at("reading the archive"))?
-                .into(),
-        );
-        let plan = plan(archive);
+            .ok_or(Error::BadHandle)
+            .or_end("the handle archive");
+        let archive = read_all(&archive_vmo).or_end("reading the archive");
+        let archive: &'static [u8] = Box::leak(archive.into());
+        let plan = plan(archive, &added);
         let units = (0..plan.len())
             .filter_map(|unit| plan.manifest(unit))
             .map(|manifest| Unit {
@@ -97,24 +103,24 @@ impl Manager {
                 log: LogRing::new(manifest.log_lines as usize),
             })
             .collect();
-        let port = Port::create().map_err(at("making the port"))?;
+        let port = Port::create().or_end("making the port");
         let kept = saved.as_ref().and_then(|saved| adopt(saved.endpoint));
         let endpoint = match kept {
             Some(endpoint) => endpoint,
-            None => Endpoint::create().map_err(at("making the endpoint"))?,
+            None => Endpoint::create().or_end("making the endpoint"),
         };
         port.bind(endpoint.handle(), Signals::READABLE, KEY_CALLS)
-            .map_err(at("listening to calls"))?;
+            .or_end("listening to calls");
         let renewals = take::<Channel>(&mut given, "resources");
         if let Some(channel) = &renewals {
             let signals = Signals::READABLE | Signals::PEER_CLOSED;
             port.bind(channel.handle(), signals, KEY_RENEWALS)
-                .map_err(at("listening to the kernel"))?;
+                .or_end("listening to the kernel");
         }
         let mut manager = Self {
             archive,
             archive_vmo,
-            time_page: time_page().map_err(at("copying the time page"))?,
+            time_page: time_page().or_end("copying the time page"),
             supervisor: Supervisor::new(plan),
             commands: Vec::new(),
             port,
@@ -125,12 +131,13 @@ impl Manager {
             resources: Vec::new(),
             renewals,
             state,
+            ready,
         };
         match saved {
             Some(saved) => manager.carry_on(saved, given),
             None => manager.begin_anew(given),
         }
-        Ok(manager)
+        manager
     }
 
     fn begin_anew(&mut self, given: Vec<(&'static str, Owned)>) {
@@ -305,31 +312,37 @@ fn sweep(system: Handle, known: &[u64]) {
     let Some(Cursor(mut cursor)) = own.ok().and_then(Cursor::of_process) else {
         return;
     };
-    let mut strays: Vec<HandleRow> = Vec::new();
+    let mut rows: Vec<HandleRow> = Vec::new();
     let mut bytes = vec![0; 8 * MAX_ROW_BYTES];
     while let Ok(len @ 1..) = system.query(Table::Handles, &mut cursor, &mut bytes) {
-        let rows = Reader::<HandleRow>::new(bytes.get(..len).unwrap_or_default());
-        strays.extend(rows.flatten().filter(|row| !known.contains(&row.handle)));
+        let page = Reader::<HandleRow>::new(bytes.get(..len).unwrap_or_default());
+        rows.extend(page.flatten());
     }
-    for stray in strays {
+    let is_known = |row: &HandleRow| known.contains(&row.handle);
+    let known_object = |id| rows.iter().any(|row| row.object_id == id && is_known(row));
+    for stray in rows.iter().filter(|row| !is_known(row)) {
         let Some(handle) = Owned::from_raw(Handle(stray.handle)) else {
             continue;
         };
-        // Closed when dropped. An instance that nobody knows must not live on beside the next one.
+        // Closed when dropped. An instance that nobody knows must not live on beside the next one; another handle to something
+        // that is known (the job above all, on its way to a unit) is no such thing.
         match ObjectType::from_raw(stray.object_type) {
+            _ if known_object(stray.object_id) => drop(handle),
             Some(ObjectType::Job) => {
                 let _ = Job::from_owned(handle).kill(abi::process::KILLED);
             }
             Some(ObjectType::Process) => {
-                let _ = Process::from_owned(handle).kill(abi::process::KILLED);
+                let process = Process::from_owned(handle);
+                let _ = process.kill(abi::process::KILLED);
+                let _ = process.wait_blocking(Signals::ENDED, clock::now_ns() + END_NS);
             }
             _ => drop(handle),
         }
     }
 }
 
-/// What the archive's manifests say. Those that are wrong are named in the log.
-fn plan(archive: &'static [u8]) -> Plan {
+/// What the archive's manifests say, with these units started whether they are enabled or not. What is wrong is named in the log.
+fn plan(archive: &'static [u8], added: &[&str]) -> Plan {
     let mut manifests = Vec::new();
     let mut errors: Vec<String> = Vec::new();
     match Archive::new(archive) {
@@ -344,6 +357,14 @@ fn plan(archive: &'static [u8]) -> Plan {
             }
         }),
         Err(bad) => errors.push(bad.to_string()),
+    }
+    for name in added {
+        match manifests.iter_mut().find(|manifest| manifest.name == *name) {
+            Some(manifest) => manifest.enabled = true,
+            None => errors.push(alloc::format!(
+                "the archive has no unit {name}, which init asks for"
+            )),
+        }
     }
     let (plan, misfits) = Plan::new(manifests);
     errors.extend(misfits.iter().map(ToString::to_string));

@@ -40,6 +40,8 @@ impl Manager {
                     (Some(_), None) => stranger,
                     (Some(event), Some(from)) => {
                         self.event(from, event);
+                        // It says so once: the next manager must know.
+                        self.persist();
                         done
                     }
                 };
@@ -176,7 +178,11 @@ impl Manager {
                 }
             }
             Request::Run { command } => match self.run_program(command) {
-                Ok(started) => programs::reply(token, started),
+                Ok(started) => {
+                    // The next manager ends what is on no record.
+                    self.persist();
+                    programs::reply(token, started);
+                }
                 Err(refused) => refuse(token, *refused),
             },
             // `begin_waiting` has these.

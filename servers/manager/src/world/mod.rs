@@ -29,7 +29,7 @@ use crate::saved::{self, HEAD_BYTES, Saved, SavedProgram, SavedUnit};
 use crate::supervisor::{Command, Event, Instance, Supervisor};
 use waiters::Waiter;
 
-pub use begin::BeginError;
+pub use begin::CANNOT_BEGIN;
 
 /// Rights of a connection to a service.
 const CALLER: Rights = Rights::CALL
@@ -119,11 +119,18 @@ pub struct Manager {
     resources: Vec<Resource>,
     renewals: Option<Channel>,
     state: Option<StateVmo>,
+    /// Where the kernel is told that this instance has taken over.
+    ready: Option<Notification>,
 }
 
 impl Manager {
     /// Looks after the units. Returns only if the port fails, which the next manager gets over.
     pub fn run(&mut self) -> Error {
+        self.carry_out();
+        if let Some(ready) = &self.ready {
+            // Without it the kernel thinks worse of this instance's end than it is.
+            let _ = ready.signal(1);
+        }
         loop {
             self.carry_out();
             self.settle_waiters();

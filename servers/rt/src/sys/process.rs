@@ -342,6 +342,16 @@ impl Job {
         Error::check(rax).map(drop)
     }
 
+    /// A process under it or below, by its id: with those of this handle's rights that a process has.
+    ///
+    /// # Errors
+    /// [`Error::BadArgument`] if there is none of that id, or no more; [`Error::NoRight`] without [`Rights::INSPECT`].
+    pub fn process(&self, id: u64) -> Result<Process, Error> {
+        // SAFETY: touches no memory.
+        let (rax, _) = unsafe { gate::call(Call::JobProcess, [self.handle().0, id]) };
+        Owned::from_result(Error::check(rax)?).map(Process::from_owned)
+    }
+
     /// Processor time under it. With [`Error::NotAdmitted`] comes by how many ppm it does not fit.
     ///
     /// # Errors
