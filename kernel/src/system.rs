@@ -10,13 +10,15 @@ use hal::cpu::percpu;
 use hal::irq::{SourceInfo, SourceKind};
 use hal::mem;
 use kerncore::log_ring;
+use objects::handle::Listed;
 use proto::{
-    Bar, Calibration, CoreRow, CoreState, Cursor, DateTime, HeapInfo, IrqRow, KindFrames, Level,
-    LogRow, MemoryInfo, PciAddress, PciRow, Refused, System, SystemInfo, TaskId, TaskRow,
-    TaskState, Text, TimeInfo,
+    Bar, Calibration, CoreRow, CoreState, Cursor, DateTime, HandleRow, HeapInfo, IrqRow,
+    KindFrames, Level, LogRow, MemoryInfo, PciAddress, PciRow, ProcessRow, ProcessState, Refused,
+    System, SystemInfo, TaskId, TaskRow, TaskState, Text, TimeInfo,
 };
 
 use crate::log::Step;
+use crate::process::process::{self, Process};
 use crate::{exec, log, screen};
 
 /// The running kernel.
@@ -196,6 +198,36 @@ fn pci_row(info: &hal::pci::DeviceInfo) -> PciRow {
     }
 }
 
+fn process_row(process: &Process) -> ProcessRow {
+    let info = process.info();
+    ProcessRow {
+        id: info.id,
+        name: Text::from_start(process.name()),
+        job: process.job().map_or(0, |job| job.header().id()),
+        state: match process.exit_code() {
+            Some(exit_code) => ProcessState::Ended { exit_code },
+            None if info.threads == 0 => ProcessState::New,
+            None => ProcessState::Running,
+        },
+        threads: info.threads as u32,
+        handles: info.handles as u32,
+        memory_bytes: info.resident_bytes,
+        cpu_ns: info.cpu_ns,
+        core: process.first_core(),
+    }
+}
+
+fn handle_row(listed: &Listed) -> HandleRow {
+    HandleRow {
+        handle: listed.handle.0,
+        object_id: listed.object_id,
+        object_type: listed.object_type as u32,
+        rights: listed.rights.bits(),
+        badge: listed.badge,
+        leased: listed.leased,
+    }
+}
+
 fn level(level: ::log::Level) -> Level {
     match level {
         ::log::Level::Error => Level::Error,
@@ -220,9 +252,19 @@ async fn drain_output() {
     exec::sleep(STEP).await;
 }
 
-/// The shell inside the kernel has no manager to ask.
+/// The shell inside the kernel has no manager to ask, but ends processes by itself.
 impl proto::Services for KernelSystem {
     type Program = proto::NoProgram;
+
+    async fn kill(&self, process: u64, exit_code: i32) -> Result<(), Refused> {
+        let found = process::find(process).ok_or_else(|| {
+            Refused::because(format_args!(
+                "there is no process {process}; `ps` shows them"
+            ))
+        })?;
+        Process::kill(&found, exit_code);
+        Ok(())
+    }
 }
 
 impl System for KernelSystem {
@@ -302,6 +344,32 @@ impl System for KernelSystem {
             }
         }
         *cursor = Cursor(position.sequence());
+        count
+    }
+
+    async fn processes(&self, cursor: &mut Cursor, page: &mut [ProcessRow]) -> usize {
+        page_of(cursor, page, |visit| {
+            process::for_each(|process| visit(process.id(), &mut || process_row(process)));
+        })
+    }
+
+    async fn handles(&self, cursor: &mut Cursor, page: &mut [HandleRow]) -> usize {
+        let (id, mut place) = (cursor.0 >> 32, cursor.0 as u32);
+        let Some(process) = process::find(id) else {
+            return 0;
+        };
+        let mut count = 0;
+        while count < page.len() {
+            let Some((after, listed)) = process.handles.list(place) else {
+                break;
+            };
+            place = after;
+            *cursor = Cursor(id << 32 | u64::from(after));
+            if let (Some(listed), Some(row)) = (listed, page.get_mut(count)) {
+                *row = handle_row(&listed);
+                count += 1;
+            }
+        }
         count
     }
 

@@ -4,9 +4,9 @@ use abi::Error;
 use abi::system::Table;
 use futures_util::FutureExt;
 use proto::table::Writer;
-use proto::{Cursor, HandleRow, ProcessRow, ProcessState, System, Text};
+use proto::{Cursor, System};
 
-use crate::process::process::{self, Process};
+use crate::process::process;
 use crate::system::KernelSystem;
 
 /// Puts rows after `cursor` into `bytes`; returns how many bytes, and the cursor after the last of them.
@@ -30,8 +30,13 @@ pub fn query(table: Table, cursor: u64, bytes: &mut [u8]) -> Result<(usize, u64)
         Table::Memory => pages.single(system.memory().now_or_never()),
         Table::Time => pages.single(system.time().now_or_never()),
         Table::Info => pages.single(system.info().now_or_never()),
-        Table::Processes => pages.processes(),
-        Table::Handles => pages.handles()?,
+        Table::Processes => {
+            pages.fill(|cursor, page| system.processes(cursor, page).now_or_never());
+        }
+        Table::Handles => {
+            process::find(cursor >> 32).ok_or(Error::BadArgument)?;
+            pages.fill(|cursor, page| system.handles(cursor, page).now_or_never());
+        }
     }
     if pages.full && pages.writer.is_empty() {
         return Err(Error::BufferTooSmall);
@@ -77,65 +82,6 @@ impl Pages<'_> {
         if let Some(row) = row.filter(|_| self.cursor == 0) {
             self.push(&row, 1);
         }
-    }
-
-    fn processes(&mut self) {
-        let after = self.cursor;
-        process::for_each(|process| {
-            if process.id() > after && !self.full {
-                self.push(&process_row(process), process.id());
-            }
-        });
-    }
-
-    fn handles(&mut self) -> Result<(), Error> {
-        let (id, mut place) = (self.cursor >> 32, self.cursor as u32);
-        let mut found = None;
-        process::for_each(|process| {
-            if process.id() == id {
-                found = Some(process.clone());
-            }
-        });
-        let process = found.ok_or(Error::BadArgument)?;
-        while let Some((after, listed)) = process.handles.list(place) {
-            place = after;
-            let cursor = id << 32 | u64::from(after);
-            let Some(listed) = listed else {
-                self.cursor = cursor;
-                continue;
-            };
-            let row = HandleRow {
-                handle: listed.handle.0,
-                object_id: listed.object_id,
-                object_type: listed.object_type as u32,
-                rights: listed.rights.bits(),
-                badge: listed.badge,
-                leased: listed.leased,
-            };
-            if !self.push(&row, cursor) {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn process_row(process: &Process) -> ProcessRow {
-    let info = process.info();
-    ProcessRow {
-        id: info.id,
-        name: Text::from_start(process.name()),
-        job: process.job().map_or(0, |job| job.header().id()),
-        state: match process.exit_code() {
-            Some(exit_code) => ProcessState::Ended { exit_code },
-            None if info.threads == 0 => ProcessState::New,
-            None => ProcessState::Running,
-        },
-        threads: info.threads as u32,
-        handles: info.handles as u32,
-        memory_bytes: info.resident_bytes,
-        cpu_ns: info.cpu_ns,
-        core: process.first_core(),
     }
 }
 

@@ -141,6 +141,6 @@ calls! {
     112 RandomGet "random_get" ("*bytes, len") -> "0": "random bytes, at most 4096";
     113 LogWrite "log_write" ("log, level 1 error to 5 trace, *text, len") -> "0": "a record in the kernel's log under the process's name. Right: write";
     114 SystemQuery "system_query" ("system, table, *cursor, *bytes, len") -> "len": "rows after the cursor, which is moved on. Right: read";
-    115 SystemControl "system_control" ("system, operation") -> "": "power off, restart, stop. Right: manage";
+    115 SystemControl "system_control" ("system, operation, text, length") -> "": "power off, restart, stop with a text. Right: manage";
     116 LogWait "log_wait" ("system, cursor, deadline_ns") -> "0": "waits until the log has records after the cursor. Right: read";
 }

@@ -48,6 +48,9 @@ impl Table {
     }
 }
 
+/// Longest text of [`Control::Panic`].
+pub const MAX_PANIC_BYTES: usize = 240;
+
 /// What [`system_control`](crate::Call::SystemControl) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -56,7 +59,7 @@ pub enum Control {
     PowerOff = 1,
     /// Restarts it.
     Reboot = 2,
-    /// Stops it with a report, for tests.
+    /// Stops it with a report that gives a text (address and length, at most [`MAX_PANIC_BYTES`]), for tests.
     Panic = 3,
 }
 

@@ -59,6 +59,11 @@ pub fn map_device(info: boot_info::Framebuffer) -> Result<Framebuffer, NoFramebu
 }
 
 impl Framebuffer {
+    /// Where the pixels are and how they are laid out.
+    pub fn info(&self) -> &boot_info::Framebuffer {
+        &self.info
+    }
+
     /// Pixels in a row.
     pub fn width(&self) -> u32 {
         self.info.width

@@ -6,7 +6,7 @@
 //! * [`table`]: all of these as bytes, for [`abi::system::Table`].
 //! * [`Services`]: what the shell may ask of the manager of units; [`services`]: its rows.
 //! * [`manager`]: the same as bytes, and what a unit says to the manager.
-//! * [`framebuffer`]: what the pixels of a framebuffer vmo are.
+//! * [`framebuffer`]: what the pixels of a framebuffer vmo are. [`terminal`]: what is at the end of a terminal's channel.
 //! * [`contract`]: services written down once; [`echo`](mod@echo): one for tests.
 //! * [`text`]: [`Text`], a short string stored in place.
 //!
@@ -30,6 +30,7 @@ pub mod rows;
 pub mod services;
 pub mod system;
 pub mod table;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -49,4 +50,5 @@ pub use services::{
     UnitState, exit_status,
 };
 pub use system::{Cursor, Refused, System};
+pub use terminal::TerminalInfo;
 pub use text::Text;

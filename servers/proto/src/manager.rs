@@ -99,6 +99,8 @@ pub enum Request<'a> {
     Kill {
         /// The process id.
         process: u64,
+        /// What it ends with, if it is not a unit's.
+        exit_code: i32,
     },
     /// Start a program. The answer carries a channel of what it puts out, its process and its job. Not idempotent.
     Run {
@@ -200,7 +202,10 @@ mod tests {
                 name: "net",
                 action: Action::Disable,
             },
-            Request::Kill { process: 7 },
+            Request::Kill {
+                process: 7,
+                exit_code: -1,
+            },
             Request::Run {
                 command: "hello\0a b\0",
             },
@@ -212,7 +217,11 @@ mod tests {
         }
         assert!(
             !Request::Connect { service: "" }.needs_control()
-                && Request::Kill { process: 1 }.needs_control()
+                && Request::Kill {
+                    process: 1,
+                    exit_code: 0
+                }
+                .needs_control()
         );
         let long = std::string::String::from_utf8(std::vec![b'x'; MAX_REQUEST_BYTES])
             .expect("ASCII is UTF-8");

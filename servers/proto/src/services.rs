@@ -250,9 +250,13 @@ pub trait Services: Send + Sync {
         async { Err(Refused::without_manager()) }
     }
 
-    /// Ends a process.
-    fn kill(&self, process: u64) -> impl Future<Output = Result<(), Refused>> + Send {
-        let _ = process;
+    /// Ends a process, with this exit code if it is not a unit's: those are ended as `svc kill` does.
+    fn kill(
+        &self,
+        process: u64,
+        exit_code: i32,
+    ) -> impl Future<Output = Result<(), Refused>> + Send {
+        let _ = (process, exit_code);
         async { Err(Refused::without_manager()) }
     }
 

@@ -241,7 +241,15 @@ fn handles_and_kills_go_by_process() {
         ("caps: there is no process 99999999999\n".into(), 1)
     );
     assert_eq!(bench.line("kill 7"), (String::new(), 0));
-    assert_eq!(bench.asked(), ["kill 7"]);
+    assert_eq!(bench.asked(), ["kill 7 -1"]);
+    assert_eq!(bench.line("kill 7 3"), (String::new(), 0));
+    assert_eq!(bench.asked(), ["kill 7 -1", "kill 7 3"]);
+    let (output, status) = bench.line("kill 7 x");
+    assert!(
+        output.starts_with("kill: the exit code is a whole number\nusage: "),
+        "{output}"
+    );
+    assert_eq!(status, 2);
     assert_eq!(
         bench.line("kill 8"),
         ("kill: there is no process of this id\n".into(), 1)

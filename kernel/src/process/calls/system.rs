@@ -1,11 +1,11 @@
 //! Random numbers, the log, tables of the system, its power switch.
 
-use abi::system::{Control, Table};
+use abi::system::{Control, MAX_PANIC_BYTES, Table};
 use abi::{Call, Error, ObjectType, Rights};
 use objects::channel::Message;
 use objects::refs::Ref;
 
-use super::{Arguments, typed};
+use super::{Arguments, text, typed};
 use crate::process::object::Object;
 use crate::process::outcome::Results;
 use crate::process::run::until;
@@ -84,7 +84,10 @@ pub(super) async fn call(
             match Control::from_raw(second).ok_or(Error::BadArgument)? {
                 Control::PowerOff => tables::power_off().await,
                 Control::Reboot => tables::reboot().await,
-                Control::Panic => panic!("asked for by {}", thread.process.name()),
+                Control::Panic => {
+                    let text = text::<MAX_PANIC_BYTES>(thread, third, fourth).await?;
+                    panic!("{text} (asked for by {})", thread.process.name())
+                }
             }
             Err(Error::Unsupported)
         }

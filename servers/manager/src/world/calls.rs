@@ -164,8 +164,8 @@ impl Manager {
                     Err(refused) => refuse(token, *refused),
                 }
             }
-            Request::Kill { process } => {
-                let killed = self.kill_process(process);
+            Request::Kill { process, exit_code } => {
+                let killed = self.kill_process(process, exit_code);
                 match killed {
                     Ok(()) => send(
                         To::Caller(token),
@@ -193,7 +193,7 @@ impl Manager {
     }
 
     /// Ends a process: a unit's as `svc kill` does, a program's for good.
-    fn kill_process(&mut self, process: u64) -> Result<(), Box<Refused>> {
+    fn kill_process(&mut self, process: u64, exit_code: i32) -> Result<(), Box<Refused>> {
         let unit =
             (0..self.units.len()).find(|&unit| self.supervisor.row(unit).process == Some(process));
         if let Some(unit) = unit {
@@ -212,7 +212,7 @@ impl Manager {
         })?;
         program
             .job
-            .kill(abi::process::KILLED)
+            .kill(exit_code)
             .map_err(|error| Box::new(Refused::because(format_args!("{error}"))))
     }
 }

@@ -1,6 +1,6 @@
 //! What drivers hold: I/O ports and interrupts. And what belongs to the whole system: its tables, its power switch, randomness.
 
-use abi::system::{Control, Table};
+use abi::system::{Control, MAX_PANIC_BYTES, Table};
 use abi::{Call, Error};
 
 use super::gate;
@@ -105,11 +105,23 @@ impl System {
         Ok((Error::check(rax)? as usize).min(bytes.len()))
     }
 
-    /// Switches off, restarts, stops. Returns only with why not.
-    pub fn control(&self, operation: Control) -> Error {
-        // SAFETY: touches no memory of a program that goes on.
-        let (rax, _) =
-            unsafe { gate::call(Call::SystemControl, [self.handle().0, operation as u64]) };
+    /// Switches off, restarts, stops with a text. Returns only with why not.
+    pub fn control(&self, operation: Control, text: &str) -> Error {
+        let text = text
+            .get(..text.floor_char_boundary(MAX_PANIC_BYTES))
+            .unwrap_or_default();
+        // SAFETY: the kernel reads the text.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::SystemControl,
+                [
+                    self.handle().0,
+                    operation as u64,
+                    text.as_ptr() as u64,
+                    text.len() as u64,
+                ],
+            )
+        };
         Error::check(rax).err().unwrap_or(Error::Unsupported)
     }
 

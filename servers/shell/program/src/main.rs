@@ -2,8 +2,8 @@
 //!
 //! * `system`: [`proto::System`] by system calls. `services`: [`proto::Services`] by calls of the manager.
 //!
-//! Handles: `terminal.*` (a channel of bytes, both ways), `system`, and `manager`. Arguments: `--script` for a program at the
-//! other end, `--columns N` and `--rows N` of the terminal.
+//! Handles: `terminal.*` (a channel of bytes, both ways, whose first message says what is there: [`proto::terminal`]), `system`, and
+//! `manager`. Arguments, if that message is not right: `--script` for a program at the other end, `--columns N` and `--rows N`.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -15,8 +15,11 @@ use core::fmt;
 
 use abi::Error;
 use abi::message::WORDS;
+use proto::TerminalInfo;
 use proto::manager::READY;
+use proto::terminal::SCRIPT;
 use rt::sys::env::Missing;
+use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Endpoint, System};
 use rt::{ByteChannel, Env};
 use shell::{Config, Mode};
@@ -71,11 +74,13 @@ async fn main(env: Env) -> i32 {
 }
 
 fn begin(mut env: Env) -> Result<(Config, ByteChannel, Host), CannotBegin> {
-    let config = config(&env)?;
+    let mut config = Config::default();
     let name = env.names().find(|name| name.starts_with("terminal."));
     let name = name.ok_or(CannotBegin::NoTerminal)?;
     let terminal = env.take::<Channel>(name);
     let terminal = terminal.map_err(|missing| CannotBegin::Handle(name, missing))?;
+    at_the_other_end(&terminal, &mut config);
+    arguments(&env, &mut config)?;
     let terminal = ByteChannel::new(terminal);
     let terminal = terminal.map_err(|error| CannotBegin::Step("opening the terminal", error))?;
     let system = env.take::<System>("system");
@@ -92,8 +97,23 @@ fn begin(mut env: Env) -> Result<(Config, ByteChannel, Host), CannotBegin> {
     Ok((config, terminal, Host { tables, manager }))
 }
 
-fn config(env: &Env) -> Result<Config, CannotBegin> {
-    let mut config = Config::default();
+/// What the terminal's first message says. A channel without one is a terminal of the usual size.
+fn at_the_other_end(terminal: &Channel, config: &mut Config) {
+    let mut message = [0; size_of::<TerminalInfo>()];
+    let read = terminal.read(&mut message, &mut Handles::new());
+    let Some(info) = read.ok().and_then(|_| TerminalInfo::parse(&message)) else {
+        return;
+    };
+    if info.columns > 0 && info.rows > 0 {
+        config.columns = info.columns as usize;
+        config.rows = info.rows as usize;
+    }
+    if info.flags & SCRIPT != 0 {
+        config.mode = Mode::Script;
+    }
+}
+
+fn arguments(env: &Env, config: &mut Config) -> Result<(), CannotBegin> {
     let mut words = env.arguments().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
@@ -107,5 +127,5 @@ fn config(env: &Env) -> Result<Config, CannotBegin> {
             _ => return Err(CannotBegin::Argument(word)),
         }
     }
-    Ok(config)
+    Ok(())
 }

@@ -180,9 +180,9 @@ impl Services for Host {
         self.ask_and_wait(Request::LogGrown { name, after }).await
     }
 
-    async fn kill(&self, process: u64) -> Result<(), Refused> {
+    async fn kill(&self, process: u64, exit_code: i32) -> Result<(), Refused> {
         let mut bytes = [0; ANSWER_BYTES];
-        let request = Request::Kill { process };
+        let request = Request::Kill { process, exit_code };
         let asked = self.ask(
             &request,
             &mut Handles::new(),

@@ -141,8 +141,8 @@ impl Tables {
         row
     }
 
-    fn control(&self, operation: Control) -> Refused {
-        let error = self.system.control(operation);
+    fn control(&self, operation: Control, text: &str) -> Refused {
+        let error = self.system.control(operation, text);
         Refused::because(format_args!("{error}"))
     }
 }
@@ -192,13 +192,12 @@ impl proto::System for Host {
     }
 
     async fn poweroff(&self) -> Refused {
-        self.tables.control(Control::PowerOff)
+        self.tables.control(Control::PowerOff, "")
     }
     async fn reboot(&self) -> Refused {
-        self.tables.control(Control::Reboot)
+        self.tables.control(Control::Reboot, "")
     }
     async fn panic(&self, text: &str) -> Refused {
-        log::error!("{text}");
-        self.tables.control(Control::Panic)
+        self.tables.control(Control::Panic, text)
     }
 }

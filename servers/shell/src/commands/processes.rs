@@ -126,7 +126,16 @@ pub async fn kill<I: ByteSource, O: ByteSink, S: Host>(
     let Some(id) = process_id(session, command, parsed) else {
         return Ok(status::USAGE);
     };
-    match session.system.kill(id).await {
+    let exit_code = match parsed.operands.get(1).map(|word| word.parse()) {
+        None => abi::process::KILLED,
+        Some(Ok(code)) => code,
+        Some(Err(_)) => {
+            put!(session.output, "kill: the exit code is a whole number\n");
+            help::usage_line(&mut session.output, command);
+            return Ok(status::USAGE);
+        }
+    };
+    match session.system.kill(id, exit_code).await {
         Ok(()) => Ok(status::OK),
         Err(refused) => {
             put!(session.output, "kill: {refused}\n");

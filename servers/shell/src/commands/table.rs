@@ -93,9 +93,9 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "kill",
-        operands: "PROCESS",
-        operand_counts: (1, 1),
-        about: "end a process; `ps` shows their ids",
+        operands: "PROCESS [EXIT_CODE]",
+        operand_counts: (1, 2),
+        about: "end a process (a unit's is started again); `ps` shows their ids",
         options: &[],
         id: Id::Kill,
     },

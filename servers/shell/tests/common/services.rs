@@ -111,11 +111,13 @@ impl Services for Fake {
         Ok(())
     }
 
-    async fn kill(&self, process: u64) -> Result<(), Refused> {
+    async fn kill(&self, process: u64, exit_code: i32) -> Result<(), Refused> {
         if process != 7 {
             return Err(refused("there is no process of this id"));
         }
-        self.lock().asked.push(format!("kill {process}"));
+        self.lock()
+            .asked
+            .push(format!("kill {process} {exit_code}"));
         Ok(())
     }
 
