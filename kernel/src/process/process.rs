@@ -285,14 +285,3 @@ pub fn for_each(mut visit: impl FnMut(&Ref<Process>)) {
         visit(&process);
     }
 }
-
-/// The process of this number, if it still is known to anybody.
-pub fn find(id: u64) -> Option<Ref<Process>> {
-    let mut found = None;
-    for_each(|process| {
-        if process.id() == id {
-            found = Some(process.clone());
-        }
-    });
-    found
-}
