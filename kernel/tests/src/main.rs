@@ -13,6 +13,7 @@
 //! - [`user`]: ring 3, entered and left in every way there is.
 //! - [`hardening`]: random addresses, W^X, failing allocations.
 //! - [`memory`]: page tables of processes, and what other cores know of them.
+//! - [`address_spaces`]: all page tables, read from outside the machine.
 //! - [`bad_input`]: nonsense from people, hosts and firmware.
 //! - [`screen`]: what the framebuffer shows, and the keyboard in front of it.
 //! - [`measure`]: time to the prompt, and the probes inside.
@@ -22,6 +23,7 @@
 //! reads text off the screen.
 
 mod acpi;
+mod address_spaces;
 mod bad_input;
 mod boot;
 mod commands;
@@ -62,6 +64,7 @@ fn scenarios() -> Vec<Scenario> {
         process::scenarios(),
         hardening::scenarios(),
         memory::scenarios(),
+        address_spaces::scenarios(),
         bad_input::scenarios(),
         screen::scenarios(),
         measure::scenarios(),

@@ -9,7 +9,10 @@ use xtask::qemu::Machine;
 /// Two hundred processes, each started, attacked from and cleared away, on a busy host.
 const SUITE_LIMIT: Duration = Duration::from_secs(300);
 /// A million system calls on a busy host.
-const LONG_FUZZ_LIMIT: Duration = Duration::from_secs(1200);
+const FUZZ_LIMIT: Duration = Duration::from_secs(1200);
+/// Random system calls of one seed, and the seeds of a long test beside the suite's.
+const FUZZ_CALLS: u32 = 1_000_000;
+const LONG_FUZZ_SEEDS: u32 = 9;
 
 /// This module's scenarios.
 pub fn scenarios() -> Vec<Scenario> {
@@ -20,6 +23,12 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone("qemu.process.missing", missing),
         Scenario::alone("qemu.process.hostile", hostile),
         Scenario::alone("qemu.process.hostile_old_cpu", hostile_old_cpu),
+        Scenario::alone("qemu.process.crowd", |lab| {
+            figures(lab, "programs/crowd 1000", " processes run:")
+        }),
+        Scenario::alone("qemu.process.threads", |lab| {
+            figures(lab, "programs/many 10000", " threads sleep:")
+        }),
         Scenario::alone("qemu.process.fuzz", fuzz),
         Scenario::long("qemu.process.fuzz_long", fuzz_long),
         Scenario::alone("qemu.process.probes_icount", probes),
@@ -144,12 +153,30 @@ fn random_calls(lab: &Lab, seed: u32, calls: u32, limit: Duration) -> Verdict {
 
 /// Random system calls change nothing for anybody else and leave nothing behind.
 fn fuzz(lab: &Lab) -> Verdict {
-    random_calls(lab, 1, 50_000, SUITE_LIMIT)
+    random_calls(lab, 1, FUZZ_CALLS, FUZZ_LIMIT)
 }
 
-/// A million of them.
+/// The same with other seeds.
 fn fuzz_long(lab: &Lab) -> Verdict {
-    random_calls(lab, 7, 1_000_000, LONG_FUZZ_LIMIT)
+    let mut summaries = Vec::new();
+    for seed in 2..2 + LONG_FUZZ_SEEDS {
+        summaries.push(random_calls(lab, seed, FUZZ_CALLS, FUZZ_LIMIT)?);
+    }
+    Ok(summaries.join("; "))
+}
+
+/// Many processes or threads at the same time: what each costs, and nothing is left of them.
+fn figures(lab: &Lab, program: &str, mark: &str) -> Verdict {
+    let (code, said) = run(&machine(lab, program), program, SUITE_LIMIT)?;
+    match lines(&said, mark).next() {
+        Some(line) if code == 0 => {
+            let name = program.trim_start_matches("programs/");
+            let name = name.split(' ').next().unwrap_or(name);
+            let mark = format!("{name}: ");
+            Ok(line.rsplit(mark.as_str()).next().unwrap_or(line).into())
+        }
+        _ => Err(format!("exit code {code}:\n{said}").into()),
+    }
 }
 
 /// The median of a probe's line, in instructions.
