@@ -81,10 +81,10 @@ calls! {
 
     28 ThreadCreate "thread_create" ("process, *ThreadArgs") -> "thread": "a thread that runs at once, or is driven. Right: manage";
     29 ThreadExit "thread_exit" ("") -> "": "ends the calling thread";
-    31 ThreadRun "thread_run" ("thread, *ExitReport, deadline_ns") -> "reason": "runs a driven thread until it stops. Right: drive";
+    31 ThreadRun "thread_run" ("thread, *ExitReport, deadline_ns, flags") -> "reason, error of a page that could not be brought": "runs a driven thread until it stops. Right: drive";
     32 ThreadRegisters "thread_registers" ("thread, *Registers, 0 read 1 write") -> "0": "registers of a stopped driven thread. Right: drive";
-    33 ThreadKick "thread_kick" ("thread") -> "0": "makes a driven thread stop. Right: drive";
-    34 ThreadExtended "thread_extended" ("thread, *bytes, len, 0 read 1 write") -> "len": "XSAVE state of a stopped driven thread. Right: drive";
+    33 ThreadKick "thread_kick" ("thread") -> "0": "makes a driven thread stop, or its next run come back at once. Right: drive";
+    34 ThreadExtended "thread_extended" ("thread, *bytes, len, 0 read 1 write") -> "len": "XSAVE state of a stopped driven thread, in the standard format; too small a buffer says how much in rdx. Right: drive";
 
     40 VmoCreate "vmo_create" ("bytes") -> "vmo": "zeroes, none committed. Charged to the caller's job as pages are touched";
     41 VmoInfo "vmo_info" ("vmo, *VmoInfo") -> "0": "sizes. Right: inspect";

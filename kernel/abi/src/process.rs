@@ -83,7 +83,8 @@ bitflags! {
     /// How [`thread_create`](crate::Call::ThreadCreate) makes a thread.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct ThreadFlags: u32 {
-        /// It does not run by itself: whoever holds a handle with [`Rights::DRIVE`](crate::Rights::DRIVE) runs it.
+        /// It does not run by itself: whoever holds a handle with [`Rights::DRIVE`](crate::Rights::DRIVE) runs it, on his own
+        /// core and in his own time, so it has no reservation. Its last handle's end is its own.
         const DRIVEN = 1 << 0;
     }
 }
@@ -130,6 +131,15 @@ pub struct ReservationArgs {
     pub soft: u32,
 }
 
+bitflags! {
+    /// How [`thread_run`](crate::Call::ThreadRun) begins.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct RunFlags: u32 {
+        /// With the registers in the report, as [`thread_registers`](crate::Call::ThreadRegisters) would set them: saves a call.
+        const SET_REGISTERS = 1 << 0;
+    }
+}
+
 /// General registers of a thread, as its driver and debuggers see and set them: 160 bytes.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -153,8 +163,9 @@ pub struct Registers {
     pub r13: u64,
     pub r14: u64,
     pub r15: u64,
+    /// Must be below [`USER_END`](crate::memory::USER_END) to be set, as the bases.
     pub rip: u64,
-    /// Only the arithmetic flags, DF, TF and AC can be set.
+    /// Only the arithmetic flags, TF, DF, NT, RF, AC and ID can be set; other bits are ignored.
     pub rflags: u64,
     pub fs_base: u64,
     pub gs_base: u64,
@@ -170,8 +181,10 @@ pub enum ExitReason {
     Exception = 2,
     /// Somebody kicked it.
     Kicked = 3,
-    /// It is over: killed, or its process ended.
+    /// It is over: killed, or its process ended. Each further run says so again.
     Ended = 4,
+    /// The deadline came first; a run with a deadline in the past runs nothing.
+    Deadline = 5,
 }
 
 /// How a thread stopped: 192 bytes. What [`thread_run`](crate::Call::ThreadRun) writes, and what an exception channel carries.

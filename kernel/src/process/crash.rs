@@ -12,7 +12,8 @@ use super::process::Process;
 use super::thread::Thread;
 use zerocopy::IntoBytes;
 
-const PAGE_FAULT: u8 = 14;
+/// The vector of page faults.
+pub const PAGE_FAULT: u8 = 14;
 /// Page-fault error bits (Intel SDM vol. 3A §5.7).
 const WRITE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
@@ -55,8 +56,7 @@ fn judge(thread: &Ref<Thread>, rip: u64, vector: u8, error_code: u64, address: u
         );
         return Verdict::End;
     }
-    if error_code & USER == 0 || error_code & RESERVED != 0 {
-        // An access that the CPU made in the kernel's name, to a descriptor table, say; or a page table gone wrong. No page helps.
+    let Some(touch) = touch_of(error_code) else {
         report(
             thread,
             rip,
@@ -65,11 +65,6 @@ fn judge(thread: &Ref<Thread>, rip: u64, vector: u8, error_code: u64, address: u
             ),
         );
         return Verdict::End;
-    }
-    let touch = match error_code {
-        code if code & FETCH != 0 => Touch::Execute,
-        code if code & WRITE != 0 => Touch::Write,
-        _ => Touch::Read,
     };
     match thread.process.space.fault(address, touch) {
         Outcome::Mapped => Verdict::GoOn,
@@ -83,6 +78,21 @@ fn judge(thread: &Ref<Thread>, rip: u64, vector: u8, error_code: u64, address: u
             Verdict::End
         }
     }
+}
+
+/// What a page fault with this error code was about. `None` for an access that the CPU made in the kernel's name, to a descriptor
+/// table, say, or a page table gone wrong: no page helps.
+pub const fn touch_of(error_code: u64) -> Option<Touch> {
+    if error_code & USER == 0 || error_code & RESERVED != 0 {
+        return None;
+    }
+    Some(if error_code & FETCH != 0 {
+        Touch::Execute
+    } else if error_code & WRITE != 0 {
+        Touch::Write
+    } else {
+        Touch::Read
+    })
 }
 
 /// A page cannot be brought: the process ends.
@@ -134,7 +144,8 @@ fn send(thread: &Ref<Thread>, vector: u8, error_code: u64, address: u64) -> Resu
     channel.write(message, thread.process.handles.take(&[])?)
 }
 
-fn registers(context: &UserContext) -> Registers {
+/// All general registers, as others see them.
+pub fn registers(context: &UserContext) -> Registers {
     let r = &context.registers;
     Registers {
         rax: r.rax,

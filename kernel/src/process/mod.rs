@@ -7,6 +7,7 @@
 //! - [`gate`]: system calls answered without leaving the gate. [`dispatch`] and [`calls`]: all others. A call never waits
 //!   inside the kernel: it is answered at once, or says what it waits for ([`outcome::WaitFor`]); the life awaits that and
 //!   asks again with the same registers. So a call is a plain function, and a thread's future stays small.
+//! - [`drive`]: threads that a server runs, and whose traps come out to it.
 //! - [`ipc`]: calls between processes. On one core the caller's poll enters the server's thread itself: its deadline and its
 //!   budget go along, and no dispatch lies between.
 //! - [`memory`]: frames and page tables under `objects::memory`; user copies that bring pages in.
@@ -20,6 +21,7 @@ mod calls;
 mod clock;
 mod crash;
 mod dispatch;
+mod drive;
 mod first;
 mod gate;
 mod job;

@@ -185,6 +185,8 @@ impl KernelObject for Object {
             Self::Timer(timer) => {
                 timer.set(abi::FOREVER);
             }
+            // Nobody could ever run it again.
+            Self::Thread(thread) if thread.driven.is_some() => thread.kill(),
             // A process or thread runs on without handles, a job counts on, memory stays mapped.
             _ => {}
         }

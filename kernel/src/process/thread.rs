@@ -15,6 +15,7 @@ use objects::refs::Ref;
 use objects::signals::SignalState;
 use spin::{Mutex, Once};
 
+use super::drive;
 use super::object::Object;
 use super::process::Process;
 use crate::exec;
@@ -89,16 +90,18 @@ pub struct Thread {
     parking: Mutex<Option<Parking>>,
     pending_call: Mutex<Option<PendingCall>>,
     task: Once<TaskId>,
-    /// The task that runs it while it is lent.
+    /// The task that runs it while it is lent or driven.
     carrier: Mutex<Option<TaskId>>,
     place: AtomicU8,
     resume: AtomicU8,
     killed: AtomicBool,
+    /// For a thread that is driven.
+    pub driven: Option<drive::State>,
     _charge: Charge,
 }
 
 impl Thread {
-    /// A thread that has not started, with these registers.
+    /// A thread that has not started, with these registers. Driven, it is counted by [`drive::start`], else by its life.
     ///
     /// # Errors
     /// [`Error::NoMemory`], [`Error::LimitReached`].
@@ -106,6 +109,7 @@ impl Thread {
         process: &Ref<Process>,
         core: CoreId,
         context: UserContext,
+        driven: Option<drive::State>,
     ) -> Result<Ref<Self>, Error> {
         let charge = process.account().charge_threads(1)?;
         // The registers' vector-state area and the task's future are paid for from the beginning.
@@ -129,6 +133,7 @@ impl Thread {
             place: AtomicU8::new(Place::Home as u8),
             resume: AtomicU8::new(Resume::Enter as u8),
             killed: AtomicBool::new(false),
+            driven,
             _charge: charge,
         })?)
     }
@@ -169,6 +174,10 @@ impl Thread {
     /// Ends it, wherever it is: in ring 3, waiting, parked or lent.
     pub fn kill(&self) {
         if self.killed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(state) = &self.driven {
+            drive::kill(self, state);
             return;
         }
         if let Some(&task) = self.task.get() {
@@ -277,5 +286,13 @@ impl Thread {
     /// Notes that `task` runs it now.
     pub fn set_carrier(&self, task: Option<TaskId>) {
         *self.carrier.lock() = task;
+    }
+
+    /// Wakes the task that runs it now.
+    pub fn wake_carrier(&self) {
+        let carrier = *self.carrier.lock();
+        if let Some(task) = carrier {
+            exec::fleet().wake(task);
+        }
     }
 }

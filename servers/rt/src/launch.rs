@@ -189,8 +189,11 @@ impl Launch<'_> {
     }
 }
 
-/// Loads an image into a process; its base.
-fn load(image: &Image<'_>, process: &Process) -> Result<u64, LaunchError> {
+/// Loads an image into a process, at an address that the kernel chooses at random; its base.
+///
+/// # Errors
+/// Which step the kernel refused. What was mapped by then stays.
+pub fn load(image: &Image<'_>, process: &Process) -> Result<u64, LaunchError> {
     let span = image.span_bytes();
     let vmo = Vmo::create(span).during("making its memory")?;
     // Where there is room for all of it the kernel says best, and at random.

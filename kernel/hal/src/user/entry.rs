@@ -367,6 +367,8 @@ unsafe extern "sysv64" {
 
 const IA32_STAR: u32 = 0xc000_0081;
 const IA32_FMASK: u32 = 0xc000_0084;
+/// Zero: `sysenter` is a general protection fault (Intel SDM vol. 2B, SYSENTER).
+const IA32_SYSENTER_CS: u32 = 0x174;
 /// Flags that `syscall` clears: CF, PF, AF, ZF, SF, TF, IF, DF, OF, IOPL, NT, RF, AC, ID.
 const SYSCALL_CLEARS: u64 = 0x0025_7fd5;
 
@@ -381,6 +383,7 @@ pub(crate) fn init_this_core() {
     unsafe {
         Msr::new(IA32_STAR).write(bases);
         Msr::new(IA32_FMASK).write(SYSCALL_CLEARS);
+        Msr::new(IA32_SYSENTER_CS).write(0);
     }
     LStar::write(VirtAddr::from_ptr(&raw const user_syscall));
     KernelGsBase::write(VirtAddr::zero());

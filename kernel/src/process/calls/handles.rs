@@ -10,7 +10,7 @@ use crate::process::object::Object;
 use crate::process::outcome::Results;
 use crate::process::run::until;
 use crate::process::thread::Thread;
-use crate::process::{clock, memory};
+use crate::process::{clock, drive, memory};
 
 pub(super) async fn call(
     thread: &Ref<Thread>,
@@ -73,6 +73,7 @@ pub(super) async fn call(
             let entry = typed(thread, first, ObjectType::Lease, Rights::MANAGE)?;
             if let Object::Lease(lease) = entry.object() {
                 lease.revoke();
+                drive::lease_revoked();
                 memory::unmap_leased(lease).await;
             }
             Ok((0, 0))

@@ -17,7 +17,8 @@ use crate::process::thread::Thread;
 /// Bytes that a copy between memories moves at a time, through the kernel. In memory of its own: a thread's future is small.
 const COPY_BYTES: u64 = 4096;
 
-fn buffer(thread: &Thread, len: u64) -> Result<Box<Message<Object>>, Error> {
+/// A kernel copy of at most [`COPY_BYTES`] of the caller's bytes.
+pub(super) fn buffer(thread: &Thread, len: u64) -> Result<Box<Message<Object>>, Error> {
     Message::new(thread.process.account(), len.min(COPY_BYTES) as usize, 0)
 }
 

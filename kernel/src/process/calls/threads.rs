@@ -1,22 +1,26 @@
-//! Threads.
+//! Threads, and what drivers of threads ask.
 
-use abi::process::{ThreadArgs, ThreadFlags};
+use abi::process::{Registers, RunFlags, ThreadArgs, ThreadFlags};
 use abi::{Call, Error, ObjectType, Rights};
 use executor::CoreId;
 use hal::user::UserContext;
+use hal::user::extended::ExtendedError;
 use objects::refs::Ref;
 
+use super::memory::buffer;
 use super::{Arguments, process, typed};
 use crate::exec;
+use crate::process::drive::{self, Claim};
 use crate::process::object::{Capability, Object};
 use crate::process::outcome::Results;
+use crate::process::process::Process;
 use crate::process::thread::Thread;
-use crate::process::{memory, run};
+use crate::process::{crash, memory, run};
 
 pub(super) async fn call(
     thread: &Ref<Thread>,
     call: Call,
-    [first, second, ..]: Arguments,
+    [first, second, third, fourth, ..]: Arguments,
 ) -> Result<Results, Error> {
     match call {
         Call::ThreadCreate => {
@@ -24,7 +28,7 @@ pub(super) async fn call(
             let args: ThreadArgs = memory::read(&thread.process.space, second).await?;
             let flags = ThreadFlags::from_bits(args.flags).ok_or(Error::BadArgument)?;
             if flags.contains(ThreadFlags::DRIVEN) {
-                return Err(Error::Unsupported);
+                return create_driven(thread, &process, &args);
             }
             let reservation = match args.reservation {
                 0 => None,
@@ -50,17 +54,121 @@ pub(super) async fn call(
                 return Err(Error::BadArgument);
             }
             let mut room = thread.process.handles.reserve(1)?;
-            let new = Thread::create(&process, core, context(&args)?)?;
+            let new = Thread::create(&process, core, context(&args)?, None)?;
             let capability = Capability::new(Object::Thread(new.clone()))?;
             run::start(&new, reservation.as_deref())?;
             Ok((room.install(capability).0, 0))
         }
-        Call::ThreadRun | Call::ThreadRegisters | Call::ThreadKick | Call::ThreadExtended => {
-            typed(thread, first, ObjectType::Thread, Rights::DRIVE)?;
-            Err(Error::Unsupported)
+        Call::ThreadRun => {
+            let entry = typed(thread, first, ObjectType::Thread, Rights::DRIVE)?;
+            let Object::Thread(driven) = entry.object() else {
+                return Err(Error::WrongType);
+            };
+            let flags = u32::try_from(fourth)
+                .ok()
+                .and_then(RunFlags::from_bits)
+                .ok_or(Error::BadArgument)?;
+            let lease = entry.lease().map(|lease| &**lease);
+            let stop = drive::run_for(thread, driven, lease, second, third, flags).await?;
+            let refusal = stop.refusal.map_or(0, Error::to_raw);
+            Ok((stop.reason as u64, refusal))
+        }
+        Call::ThreadRegisters => {
+            let driven = driven(thread, first)?;
+            let space = &thread.process.space;
+            if is_write(third)? {
+                let registers: Registers = memory::read(space, second).await?;
+                Claim::new(&driven)?.with(|context| drive::set_registers(context, &registers))?;
+            } else {
+                let registers = Claim::new(&driven)?.with(|context| crash::registers(context));
+                memory::write(space, second, &registers).await?;
+            }
+            Ok((0, 0))
+        }
+        Call::ThreadKick => {
+            let driven = driven(thread, first)?;
+            drive::kick(&driven)?;
+            Ok((0, 0))
+        }
+        Call::ThreadExtended => {
+            let driven = driven(thread, first)?;
+            extended(thread, &driven, second, third, is_write(fourth)?).await
         }
         _ => Err(Error::Unknown),
     }
+}
+
+/// A thread that whoever has its handle runs.
+fn create_driven(
+    thread: &Ref<Thread>,
+    process: &Ref<Process>,
+    args: &ThreadArgs,
+) -> Result<Results, Error> {
+    if args.reservation != 0 {
+        return Err(Error::BadArgument);
+    }
+    let mut context = context(args)?;
+    context.set_foreign(true);
+    let mut room = thread.process.handles.reserve(1)?;
+    let state = Some(drive::State::new());
+    let new = Thread::create(process, thread.core, context, state)?;
+    let capability = Capability::new(Object::Thread(new.clone()))?;
+    drive::start(&new)?;
+    Ok((room.install(capability).0, 0))
+}
+
+/// The thread that a handle lets one drive.
+fn driven(thread: &Thread, handle: u64) -> Result<Ref<Thread>, Error> {
+    match typed(thread, handle, ObjectType::Thread, Rights::DRIVE)?.into_object() {
+        Object::Thread(driven) => Ok(driven),
+        _ => Err(Error::WrongType),
+    }
+}
+
+fn is_write(argument: u64) -> Result<bool, Error> {
+    match argument {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Error::BadArgument),
+    }
+}
+
+/// Reads or writes the XSAVE state of a driven thread, from or to `len` bytes at `address`.
+async fn extended(
+    thread: &Thread,
+    driven: &Ref<Thread>,
+    address: u64,
+    len: u64,
+    write: bool,
+) -> Result<Results, Error> {
+    let size = hal::user::extended::size_bytes() as u64;
+    let space = &thread.process.space;
+    if write {
+        if len != size {
+            return Err(Error::OutOfRange);
+        }
+        let mut buffer = buffer(thread, size)?;
+        memory::copy_in(space, buffer.bytes_mut(), address).await?;
+        let set = |context: &mut UserContext| context.set_extended_state(buffer.bytes_mut());
+        Claim::new(driven)?.with(set).map_err(|error| match error {
+            ExtendedError::WrongLength => Error::OutOfRange,
+            ExtendedError::Malformed => Error::BadArgument,
+            ExtendedError::OutOfMemory => Error::NoMemory,
+        })?;
+    } else {
+        if len < size {
+            return Ok((Error::BufferTooSmall.to_raw(), size));
+        }
+        let mut buffer = buffer(thread, size)?;
+        Claim::new(driven)?.with(|context| {
+            // What the initial state leaves out is zeroes, as the buffer is.
+            for (to, from) in buffer.bytes_mut().iter_mut().zip(context.extended_state()) {
+                *to = *from;
+            }
+        });
+        memory::copy_out(space, address, buffer.bytes_mut()).await?;
+    }
+    Ok((size, 0))
 }
 
 /// The registers of a new thread.

@@ -8,7 +8,7 @@ use rt::sys::message::Handles;
 use rt::sys::object::{
     self, Channel, Endpoint, Job, Notification, Object, Port, Process, Timer, Vmo,
 };
-use rt::sys::process::{first_thread, this_job, this_process};
+use rt::sys::process::{this_job, this_process};
 use rt::sys::provoke;
 
 use crate::{Attack, Outcome, call, holds};
@@ -247,16 +247,6 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack::refused("message-read-forged", NO_HANDLE, || {
         call(Call::MessageRead, [77, [0_u64; 4].as_ptr() as u64])
     }),
-    Attack::refused(
-        "drive-what-runs",
-        &[Error::BadState, Error::BadHandle],
-        || first_thread().registers().map(|_| 0),
-    ),
-    Attack::refused(
-        "kick-what-runs",
-        &[Error::BadState, Error::BadHandle],
-        || first_thread().kick().map(|()| 0),
-    ),
     Attack::refused("job-of-another-type", &[Error::WrongType], || {
         let port = Port::create()?.into_owned();
         Process::create(&Job::from_owned(port), "x").map(|_| 0)

@@ -292,6 +292,16 @@ fn refuse_this(process: &Process) -> Result<(), Error> {
     Ok(())
 }
 
+/// What lies at an address of a process: the vmo's number and the offset in it. Two addresses are the same memory if these are the same.
+///
+/// # Errors
+/// [`Error::BadAddress`] where nothing is mapped, [`Error::NoRight`].
+pub fn lookup_in(process: &Process, address: u64) -> Result<(u64, u64), Error> {
+    // SAFETY: touches no memory.
+    let (rax, rdx) = unsafe { gate::call(Call::MemoryLookup, [process.handle().0, address]) };
+    Ok((Error::check(rax)?, rdx))
+}
+
 /// Copies from another process's memory.
 ///
 /// # Errors

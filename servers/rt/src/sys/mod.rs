@@ -4,6 +4,7 @@
 //! * [`gate`]: the one place where a system call is made, by `syscall` or, in a resident server, by a plain call.
 //! * [`object`]: [`Owned`](object::Owned) handles, closed when dropped, and a type for each kind of object.
 //! * [`memory`], [`process`], [`thread`]: what vmos, processes, threads and jobs can do.
+//! * [`driven`]: threads of other processes that this one runs.
 //! * [`channel`], [`endpoint`], [`port`] (with notifications and timers): messages and waiting. [`message`]: what they carry.
 //! * [`device`]: I/O ports, interrupts, the system's tables.
 //! * [`clock`]: the time page. [`log`](mod@log): records in the kernel's log, and panics. [`heap`]: the allocator.
@@ -21,6 +22,7 @@
 pub mod channel;
 pub mod clock;
 pub mod device;
+pub mod driven;
 pub mod endpoint;
 pub mod entry;
 pub mod env;

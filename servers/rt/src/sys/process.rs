@@ -2,9 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use abi::process::{
-    ExitReport, JobInfo, JobLimits, ProcessInfo, Registers, ReservationArgs, ThreadArgs,
-};
+use abi::process::{JobInfo, JobLimits, ProcessInfo, ReservationArgs, ThreadArgs};
 use abi::{Call, Error, Handle, Rights};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -148,7 +146,7 @@ impl Process {
         Ok(there)
     }
 
-    /// A thread in it that runs at once, or is driven.
+    /// A thread in it that runs at once; see [`DrivenThread`](super::driven::DrivenThread) for others.
     ///
     /// # Errors
     /// [`Error::BadArgument`] for this process (see [`thread`](super::thread)); the job's limits; [`Error::BadAddress`].
@@ -188,103 +186,6 @@ pub(super) unsafe fn thread_create(
 }
 
 impl Thread {
-    /// Runs a driven thread until it stops, with the whole calling thread waiting.
-    ///
-    /// # Errors
-    /// [`Error::BadState`] if it is not driven, [`Error::NoRight`], [`Error::TimedOut`].
-    pub fn run(&self, deadline_ns: u64) -> Result<ExitReport, Error> {
-        let mut report = ExitReport::new_zeroed();
-        // SAFETY: the kernel fills the report, whose layout both sides share.
-        let (rax, _) = unsafe {
-            gate::call(
-                Call::ThreadRun,
-                [
-                    self.handle().0,
-                    report.as_mut_bytes().as_mut_ptr() as u64,
-                    deadline_ns,
-                ],
-            )
-        };
-        Error::check(rax)?;
-        Ok(report)
-    }
-
-    /// The registers of a stopped driven thread.
-    ///
-    /// # Errors
-    /// [`Error::BadState`] while it runs, [`Error::NoRight`].
-    pub fn registers(&self) -> Result<Registers, Error> {
-        let mut registers = Registers::new_zeroed();
-        // SAFETY: the kernel fills the registers' copy, whose layout both sides share.
-        let (rax, _) = unsafe {
-            gate::call(
-                Call::ThreadRegisters,
-                [
-                    self.handle().0,
-                    registers.as_mut_bytes().as_mut_ptr() as u64,
-                    0,
-                ],
-            )
-        };
-        Error::check(rax)?;
-        Ok(registers)
-    }
-
-    /// Sets the registers of a stopped driven thread.
-    ///
-    /// # Errors
-    /// As [`registers`](Thread::registers); [`Error::BadArgument`] for what cannot be set.
-    pub fn set_registers(&self, registers: &Registers) -> Result<(), Error> {
-        // SAFETY: a driven thread is never one that Rust code of this process runs on: those are made by `sys::thread`.
-        let (rax, _) = unsafe {
-            gate::call(
-                Call::ThreadRegisters,
-                [self.handle().0, registers.as_bytes().as_ptr() as u64, 1],
-            )
-        };
-        Error::check(rax).map(drop)
-    }
-
-    /// Makes a driven thread stop.
-    ///
-    /// # Errors
-    /// [`Error::NoRight`].
-    pub fn kick(&self) -> Result<(), Error> {
-        // SAFETY: touches no memory.
-        let (rax, _) = unsafe { gate::call(Call::ThreadKick, [self.handle().0]) };
-        Error::check(rax).map(drop)
-    }
-
-    /// The XSAVE state of a stopped driven thread; how many bytes it has.
-    ///
-    /// # Errors
-    /// [`Error::BufferTooSmall`], [`Error::BadState`], [`Error::NoRight`].
-    pub fn extended(&self, to: &mut [u8]) -> Result<usize, Error> {
-        // SAFETY: the kernel writes at most `to.len()` bytes there.
-        let (rax, _) = unsafe {
-            gate::call(
-                Call::ThreadExtended,
-                [self.handle().0, to.as_mut_ptr() as u64, to.len() as u64, 0],
-            )
-        };
-        Ok(Error::check(rax)? as usize)
-    }
-
-    /// Sets the XSAVE state of a stopped driven thread.
-    ///
-    /// # Errors
-    /// [`Error::BadArgument`] for a state the processor would refuse; else as [`extended`](Thread::extended).
-    pub fn set_extended(&self, from: &[u8]) -> Result<(), Error> {
-        // SAFETY: as in `set_registers`.
-        let (rax, _) = unsafe {
-            gate::call(
-                Call::ThreadExtended,
-                [self.handle().0, from.as_ptr() as u64, from.len() as u64, 1],
-            )
-        };
-        Error::check(rax).map(drop)
-    }
-
     /// Ends it.
     ///
     /// # Errors

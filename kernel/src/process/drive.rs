@@ -1,0 +1,507 @@
+//! Driven threads: threads that run only while somebody runs them, and whose every trap comes out to him.
+//!
+//! A driven thread makes no native system call. Whoever holds its handle with the right to drive awaits [`run`]: the calling poll
+//! enters ring 3 as the driven thread and comes back with why it stopped. So a system-call personality is a server like any
+//! other, and this is all the kernel knows of it.
+//!
+//! # Whose task it runs in
+//! The task that awaits [`run`] *is* the driven thread's executor task: it is preempted in ring 3 and yields like any other,
+//! with that task's deadline, budget and core. A server has a task (in ring 3: a thread) for each thread that it drives. A task of the
+//! driven thread's own would cost a wake and a dispatch each way for every foreign system call, and would need a deadline
+//! of its own that follows the driver's. A resident driver awaits [`run`] from its own poll, and so pays for no switch at all.
+//!
+//! # What must hold
+//! - [`State::word`] says in one atomic word whether somebody has the thread ([`BUSY`]), and what he must be told. Who has it holds
+//!   the one [`Claim`], and only he touches the registers. A second driver is refused with [`Error::BadState`].
+//! - What shall end a stay in ring 3 (a kick, a kill, a revocation, the driver's own end) is stored first, and then the core where the thread
+//!   may be is interrupted. [`Run::stay`] looks with interrupts off, right before it enters: what comes after the look ends the stay.
+//! - A kick stays until a run has reported it. A kill ends the thread when nobody has it, at once or when the claim is dropped.
+//! - A driver that dies drops its claim: the thread stands still and can be driven by another. With its last handle the thread ends, as
+//!   nobody could ever run it again.
+
+use core::future::{Future, pending, poll_fn};
+use core::mem::offset_of;
+use core::pin::pin;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::task::Poll;
+
+use abi::process::{ExitReason, ExitReport, Registers, RunFlags};
+use abi::{Error, Signals};
+use hal::cpu::percpu;
+use hal::mem::user_tables;
+use hal::platform::KernelPlatform;
+use hal::user::{self, Exit, InterruptsOff, UserContext};
+use objects::lease::Lease;
+use objects::memory::{Blocked, Outcome, Touch};
+use objects::refs::Ref;
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::memory::AddressSpace;
+use super::process::Process;
+use super::run::until;
+use super::thread::Thread;
+use super::{clock, crash};
+
+/// Somebody runs the thread or looks at its registers.
+const BUSY: u32 = 1 << 0;
+/// It shall end.
+const KILLED: u32 = 1 << 1;
+/// It has ended.
+const ENDED: u32 = 1 << 2;
+/// It shall stop, and its driver be told.
+const KICKED: u32 = 1 << 3;
+
+/// What a driven thread has that others have not.
+pub struct State {
+    /// [`BUSY`], [`KILLED`], [`ENDED`], [`KICKED`].
+    word: AtomicU32,
+    /// The core that ran it last.
+    core: AtomicU32,
+}
+
+impl State {
+    /// Of a thread that nobody has run yet.
+    pub const fn new() -> Self {
+        Self {
+            word: AtomicU32::new(0),
+            core: AtomicU32::new(0),
+        }
+    }
+}
+
+fn state(thread: &Thread) -> Result<&State, Error> {
+    thread.driven.as_ref().ok_or(Error::BadState)
+}
+
+/// Counts a new driven thread among its process's.
+///
+/// # Errors
+/// [`Error::Dying`], [`Error::NoMemory`].
+pub fn start(thread: &Ref<Thread>) -> Result<(), Error> {
+    let state = state(thread)?;
+    thread.signals.set(Signals::STOPPED);
+    thread.process.thread_begins(thread).inspect_err(|_| {
+        // It never began, so it must not end when its handle goes.
+        state.word.fetch_or(ENDED, Ordering::SeqCst);
+    })
+}
+
+/// Ends a driven thread: at once, or as soon as whoever has it lets go of it, which this makes him do.
+pub fn kill(thread: &Thread, state: &State) {
+    let before = state.word.fetch_or(KILLED, Ordering::SeqCst);
+    if before & BUSY != 0 {
+        interrupt(thread, state);
+    } else if before & KILLED == 0 {
+        end(thread, state);
+    }
+}
+
+fn end(thread: &Thread, state: &State) {
+    if state.word.fetch_or(ENDED, Ordering::SeqCst) & ENDED == 0 {
+        Process::thread_ended(&thread.process, thread);
+    }
+}
+
+/// Makes a driven thread stop: now, or before its next instruction if nobody runs it.
+///
+/// # Errors
+/// [`Error::BadState`] if it is not driven.
+pub fn kick(thread: &Thread) -> Result<(), Error> {
+    let state = state(thread)?;
+    if state.word.fetch_or(KICKED, Ordering::SeqCst) & BUSY != 0 {
+        interrupt(thread, state);
+    }
+    Ok(())
+}
+
+/// Makes whoever runs the thread look at its word: from ring 3, or while he waits for a page.
+fn interrupt(thread: &Thread, state: &State) {
+    thread.wake_carrier();
+    hal::smp::wake(state.core.load(Ordering::SeqCst));
+}
+
+/// Stays in ring 3 of threads that are driven through leased handles, going on now.
+static LEASED_STAYS: AtomicU32 = AtomicU32::new(0);
+
+/// A lease was revoked: whoever drives a thread through it finds that out.
+pub fn lease_revoked() {
+    if LEASED_STAYS.load(Ordering::SeqCst) != 0 {
+        for core in 0..percpu::count() {
+            hal::smp::wake(core);
+        }
+    }
+}
+
+/// The only one who runs the thread or touches its registers.
+pub struct Claim<'a> {
+    thread: &'a Ref<Thread>,
+    state: &'a State,
+}
+
+impl<'a> Claim<'a> {
+    /// Of a thread that nobody has.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it is not driven, or somebody has it.
+    pub fn new(thread: &'a Ref<Thread>) -> Result<Self, Error> {
+        let state = state(thread)?;
+        if state.word.fetch_or(BUSY, Ordering::SeqCst) & BUSY != 0 {
+            return Err(Error::BadState);
+        }
+        Ok(Self { thread, state })
+    }
+
+    /// Calls `look` with its registers.
+    pub fn with<T>(&self, look: impl FnOnce(&mut UserContext) -> T) -> T {
+        look(&mut self.thread.context.lock())
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let before = self.state.word.fetch_and(!BUSY, Ordering::SeqCst);
+        if before & KILLED != 0 {
+            end(self.thread, self.state);
+        }
+    }
+}
+
+/// Why a driven thread stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// In a word.
+    pub reason: ExitReason,
+    vector: u8,
+    error_code: u64,
+    address: u64,
+    /// Why no page could be brought, after a page fault.
+    pub refusal: Option<Error>,
+}
+
+impl Stop {
+    const fn plain(reason: ExitReason) -> Self {
+        Self {
+            reason,
+            vector: 0,
+            error_code: 0,
+            address: 0,
+            refusal: None,
+        }
+    }
+
+    fn report(&self, thread: &Thread, context: &UserContext) -> ExitReport {
+        ExitReport {
+            reason: self.reason as u32,
+            vector: u32::from(self.vector),
+            error_code: self.error_code,
+            address: self.address,
+            thread_id: thread.id(),
+            registers: crash::registers(context),
+        }
+    }
+}
+
+/// For whom a thread is run, and until when.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// The thread that waits meanwhile; `None` for a resident driver, which is dropped where it waits.
+    pub driver: Option<&'a Thread>,
+    /// What can revoke the handle it is driven through.
+    pub lease: Option<&'a Lease>,
+    /// In nanoseconds of the monotonic clock.
+    pub deadline_ns: u64,
+}
+
+/// Runs the thread until it stops.
+///
+/// # Errors
+/// [`Error::Revoked`], [`Error::Dying`] if the driver is, [`Error::NoMemory`] for the thread's vector state. The thread stands where it
+/// stood, and can be run again.
+pub async fn run(claim: &Claim<'_>, terms: Terms<'_>) -> Result<Stop, Error> {
+    let run = Run::new(claim, terms);
+    loop {
+        match run.stay() {
+            Stay::Over(over) => return over,
+            Stay::Yield => executor::yield_now().await,
+            Stay::Page(touch, fault) => {
+                if let Err(error) = run.bring(fault.address, touch).await {
+                    let refusal = Some(error);
+                    return Ok(Stop { refusal, ..fault });
+                }
+            }
+        }
+    }
+}
+
+/// What a stay in ring 3 came to.
+enum Stay {
+    /// The run is over.
+    Over(Result<Stop, Error>),
+    /// Others first.
+    Yield,
+    /// A page is to be brought; if it cannot be, that is why the thread stopped.
+    Page(Touch, Stop),
+}
+
+/// A run going on.
+struct Run<'a> {
+    claim: &'a Claim<'a>,
+    terms: Terms<'a>,
+    /// `u64::MAX`: none.
+    deadline_ticks: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(claim: &'a Claim<'a>, terms: Terms<'a>) -> Self {
+        let task = executor::current_task::<KernelPlatform>();
+        claim.thread.set_carrier(task);
+        claim.thread.signals.clear(Signals::STOPPED);
+        let deadline_ticks = match terms.deadline_ns {
+            abi::FOREVER => u64::MAX,
+            deadline_ns => clock::ticks_at(deadline_ns),
+        };
+        Self {
+            claim,
+            terms,
+            deadline_ticks,
+        }
+    }
+
+    /// What ends the run here, apart from what the thread does.
+    fn over(&self) -> Option<Result<Stop, Error>> {
+        let word = self.claim.state.word.load(Ordering::SeqCst);
+        if word & KILLED != 0 {
+            return Some(Ok(Stop::plain(ExitReason::Ended)));
+        }
+        if self.terms.driver.is_some_and(Thread::is_killed) {
+            return Some(Err(Error::Dying));
+        }
+        if self.terms.lease.is_some_and(Lease::is_revoked) {
+            return Some(Err(Error::Revoked));
+        }
+        if word & KICKED != 0 {
+            self.claim.state.word.fetch_and(!KICKED, Ordering::SeqCst);
+            return Some(Ok(Stop::plain(ExitReason::Kicked)));
+        }
+        if self.deadline_ticks != u64::MAX && hal::time::now_ticks() >= self.deadline_ticks {
+            return Some(Ok(Stop::plain(ExitReason::Deadline)));
+        }
+        None
+    }
+
+    /// Says where the thread is about to be. An interrupt that was sent to the wrong core is made up for by the look after this.
+    fn note_core(&self) {
+        let here = percpu::core_number();
+        if self.claim.state.core.load(Ordering::Relaxed) != here {
+            self.claim.state.core.swap(here, Ordering::SeqCst);
+        }
+    }
+
+    /// Runs the thread until it stops or something must be awaited.
+    fn stay(&self) -> Stay {
+        let thread = self.claim.thread;
+        let _leased = self.terms.lease.map(|_| LeasedStay::new());
+        let mut context = thread.context.lock();
+        loop {
+            // Before both looks, so that what comes after them ends the stay at once.
+            let interrupts_off = InterruptsOff::new();
+            self.note_core();
+            if let Some(over) = self.over() {
+                return Stay::Over(over);
+            }
+            let Some(window) = executor::preemptible::<KernelPlatform>() else {
+                return Stay::Yield;
+            };
+            let end = window.until().unwrap_or(u64::MAX).min(self.deadline_ticks);
+            user_tables::activate(thread.process.tables().hardware());
+            let until = (end != u64::MAX).then_some(end);
+            match user::enter(interrupts_off, &mut context, until) {
+                Exit::Interrupt => {}
+                Exit::Syscall => {
+                    thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
+                    return Stay::Over(Ok(Stop::plain(ExitReason::SystemCall)));
+                }
+                Exit::OutOfMemory => return Stay::Over(Err(Error::NoMemory)),
+                Exit::Exception {
+                    vector,
+                    error_code,
+                    address,
+                } => {
+                    let stop = Stop {
+                        vector,
+                        error_code,
+                        address,
+                        ..Stop::plain(ExitReason::Exception)
+                    };
+                    if let Some(stay) = judge(&thread.process.space, stop) {
+                        return stay;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings a page, unless the run ends meanwhile: [`stay`](Self::stay) finds out why.
+    async fn bring(&self, address: u64, touch: Touch) -> Result<(), Error> {
+        let space = &self.claim.thread.process.space;
+        let word = &self.claim.state.word;
+        let mut brought = pin!(space.fault_in(address, touch));
+        let mut revoked = pin!(async {
+            match self.terms.lease {
+                Some(lease) => lease.revoked().await,
+                None => pending().await,
+            }
+        });
+        // Polled in place: futures that are passed on are stored once more each time, and a thread's future is small.
+        let first = poll_fn(|context| {
+            if let Poll::Ready(brought) = brought.as_mut().poll(context) {
+                return Poll::Ready(brought);
+            }
+            // Whoever sets these wakes this task.
+            let told = word.load(Ordering::SeqCst) & (KILLED | KICKED) != 0;
+            if told || revoked.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Pending
+        });
+        match until(self.terms.deadline_ns, first).await {
+            Some(brought) => Ok(brought?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.claim.thread.set_carrier(None);
+        // Before the claim goes: the next one clears it.
+        self.claim.thread.signals.set(Signals::STOPPED);
+    }
+}
+
+struct LeasedStay;
+
+impl LeasedStay {
+    fn new() -> Self {
+        LEASED_STAYS.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for LeasedStay {
+    fn drop(&mut self) {
+        LEASED_STAYS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What becomes of a thread that stopped by an exception; `None`: it goes on, as the page was missing for no reason of its own.
+fn judge(space: &AddressSpace, stop: Stop) -> Option<Stay> {
+    let over = |refusal| {
+        let stop = Stop { refusal, ..stop };
+        Some(Stay::Over(Ok(stop)))
+    };
+    if stop.vector != crash::PAGE_FAULT {
+        return over(None);
+    }
+    let Some(touch) = crash::touch_of(stop.error_code) else {
+        return over(None);
+    };
+    match space.fault(stop.address, touch) {
+        Outcome::Mapped => None,
+        Outcome::Blocked(Blocked::Failed(error)) => over(Some(error)),
+        Outcome::Blocked(_) => Some(Stay::Page(touch, stop)),
+        Outcome::Violation(violation) => over(Some(violation.into())),
+    }
+}
+
+/// Runs a thread for a driver in ring 3, with its registers from the report first if the flags say so, and writes the report.
+///
+/// # Errors
+/// As for [`run`]; [`Error::BadAddress`] if the registers or the report are not accessible, or the registers hold what is no address.
+pub async fn run_for(
+    driver: &Ref<Thread>,
+    thread: &Ref<Thread>,
+    lease: Option<&Lease>,
+    report_at: u64,
+    deadline_ns: u64,
+    flags: RunFlags,
+) -> Result<Stop, Error> {
+    let claim = Claim::new(thread)?;
+    let space = &driver.process.space;
+    if flags.contains(RunFlags::SET_REGISTERS) {
+        let at = report_at.wrapping_add(offset_of!(ExitReport, registers) as u64);
+        // Nothing this large is kept while the page is brought: a thread's future is small.
+        while let Err(fault) = set_from(&claim, space, at)? {
+            space.fault_in(fault, Touch::Read).await?;
+        }
+    }
+    let terms = Terms {
+        driver: Some(driver),
+        lease,
+        deadline_ns,
+    };
+    let stop = run(&claim, terms).await?;
+    while let Err(fault) = write_report(&claim, space, &stop, report_at) {
+        space.fault_in(fault, Touch::Write).await?;
+    }
+    Ok(stop)
+}
+
+/// Sets the registers from user memory, or says which address is missing.
+fn set_from(claim: &Claim<'_>, space: &AddressSpace, at: u64) -> Result<Result<(), u64>, Error> {
+    let mut registers = Registers::new_zeroed();
+    user_tables::activate(space.tables().hardware());
+    match user::copy_in(registers.as_mut_bytes(), at) {
+        Ok(()) => claim
+            .with(|context| set_registers(context, &registers))
+            .map(Ok),
+        Err(fault) => Ok(Err(fault.address)),
+    }
+}
+
+fn write_report(claim: &Claim<'_>, space: &AddressSpace, stop: &Stop, at: u64) -> Result<(), u64> {
+    let report = claim.with(|context| stop.report(claim.thread, context));
+    user_tables::activate(space.tables().hardware());
+    user::copy_out(at, report.as_bytes()).map_err(|fault| fault.address)
+}
+
+/// Sets all registers, or none.
+///
+/// # Errors
+/// [`Error::BadAddress`] if RIP or a base is not below [`USER_END`](user::USER_END).
+pub fn set_registers(context: &mut UserContext, all: &Registers) -> Result<(), Error> {
+    let is_address = |address: u64| address < user::USER_END;
+    if !(is_address(all.rip) && is_address(all.fs_base) && is_address(all.gs_base)) {
+        return Err(Error::BadAddress);
+    }
+    context.registers = user::Registers {
+        rdx: all.rdx,
+        r8: all.r8,
+        r9: all.r9,
+        r10: all.r10,
+        r12: all.r12,
+        r13: all.r13,
+        r14: all.r14,
+        r15: all.r15,
+        rdi: all.rdi,
+        rsi: all.rsi,
+        rax: all.rax,
+        rbx: all.rbx,
+        rbp: all.rbp,
+        rcx: all.rcx,
+        r11: all.r11,
+    };
+    context.rsp = all.rsp;
+    let refused = |_| Error::BadAddress;
+    context.set_rip(all.rip).map_err(refused)?;
+    // Each change of a base costs the next entry two writes of MSRs.
+    if context.fs_base() != all.fs_base {
+        context.set_fs_base(all.fs_base).map_err(refused)?;
+    }
+    if context.gs_base() != all.gs_base {
+        context.set_gs_base(all.gs_base).map_err(refused)?;
+    }
+    context.set_rflags(all.rflags);
+    context.return_as_after_syscall();
+    Ok(())
+}
