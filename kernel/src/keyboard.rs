@@ -1,4 +1,4 @@
-//! The PS/2 keyboard: controller driver and decoder, feeding the screen's shell.
+//! The PS/2 keyboard: controller driver and decoder, feeding the screen's terminal.
 
 use hal::io::LegacyDevice;
 use input::Keymap;
@@ -6,7 +6,7 @@ use rt::{Pipe, PipeWriter};
 
 use crate::devices::{KernelClock, Line, Ports};
 use crate::exec::{self, CoreId};
-use crate::shells;
+use crate::terminal::{self, Terminal};
 
 const KEYBOARD_ISA_IRQ: u8 = 1;
 
@@ -16,26 +16,26 @@ static SCANCODES: Pipe<256> = Pipe::new();
 /// What is typed, as a terminal would send it.
 static TYPED: Pipe<1024> = Pipe::new();
 
-/// Starts the screen's shell, which writes to `output` on a terminal of so many columns and rows, and the keyboard's tasks, which type into it.
-pub fn start_with_shell(
-    keymap: Keymap,
-    terminal_size: (usize, usize),
-    output: PipeWriter<'static>,
-) {
-    let Ok((terminal, typed)) = TYPED.split() else {
+/// Starts the keyboard's tasks, and makes it and the screen a terminal of so many columns and rows, whose shell writes to `output`.
+pub fn start(keymap: Keymap, terminal_size: (usize, usize), output: PipeWriter<'static>) {
+    let Ok((typed_in, typed)) = TYPED.split() else {
         return ::log::error!("started twice");
     };
     let (columns, rows) = terminal_size;
-    let config = shell::Config {
-        mode: shell::Mode::Interactive,
-        columns,
-        rows,
-    };
-    shells::start("screen-shell", config, typed, output);
-    start(keymap, terminal);
+    terminal::add(Terminal {
+        name: "terminal.screen",
+        typed,
+        output,
+        config: shell::Config {
+            mode: shell::Mode::Interactive,
+            columns,
+            rows,
+        },
+    });
+    start_device(keymap, typed_in);
 }
 
-fn start(keymap: Keymap, terminal: PipeWriter<'static>) {
+fn start_device(keymap: Keymap, typed: PipeWriter<'static>) {
     let interrupt = match hal::irq::claim_isa(KEYBOARD_ISA_IRQ, "keyboard", 0) {
         Ok(interrupt) => interrupt,
         Err(error) => return ::log::error!("{error}"),
@@ -67,7 +67,7 @@ fn start(keymap: Keymap, terminal: PipeWriter<'static>) {
         CoreId::FIRST,
         exec::INPUT_DEADLINE,
         async move {
-            input::run(keymap, &scancodes_out, &terminal).await;
+            input::run(keymap, &scancodes_out, &typed).await;
         },
     );
 }

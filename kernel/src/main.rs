@@ -5,6 +5,7 @@
 //!   with its time; then the core becomes an executor and all that follows is tasks.
 //! - [`log`]: the ring that `dmesg` reads, and who follows it.
 //! - [`serial`], [`keyboard`], [`screen`] (with [`bochs_display`] where firmware set no mode): the devices a person uses, each a few tasks around a server library.
+//! - [`terminal`]: who answers there: shells and a console in ring 3, or the kernel's own.
 //! - [`monitor`]: names tasks that hold a core too long.
 //! - [`process`]: what runs in ring 3. [`tables`]: what it may read of the system.
 //! - [`system`]: what the shell may ask, answered from the kernel's own tables.
@@ -35,10 +36,10 @@ mod process;
 mod screen;
 mod selftest;
 mod serial;
-mod shells;
 mod start;
 mod system;
 mod tables;
+mod terminal;
 mod user_tables_test;
 mod user_test;
 

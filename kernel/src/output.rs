@@ -86,41 +86,45 @@ pub async fn forward(
 /// Back to the start of the line, and clears it.
 const WIPE_LINE: &[u8] = b"\r\x1b[K";
 
+/// What a console shows of the record at `cursor`, which moves on: a line, or nothing. `None` at the end.
+pub fn next_line(cursor: &mut Cursor) -> Option<Option<heapless::String<LINE_BYTES>>> {
+    let mut line = heapless::String::new();
+    let formatted = match log::next(cursor) {
+        Step::End => return None,
+        Step::Lost(count) => write!(
+            line,
+            "({count} log records were overwritten before they could be shown)\r\n"
+        ),
+        Step::Record(record) if log::is_shown(record.level) => {
+            write!(
+                line,
+                "{}\r\n",
+                record.line(log::uptime_ns(record.time_ticks))
+            )
+        }
+        Step::Record(_) => return Some(None),
+    };
+    Some(formatted.is_ok().then_some(line))
+}
+
 async fn show_log(
     cursor: &mut Cursor,
     open_line: &OpenLine,
     sink: &impl ByteSink,
 ) -> Result<(), rt::Closed> {
     let mut has_shown = false;
-    loop {
-        let mut line = heapless::String::<LINE_BYTES>::new();
-        let formatted = match log::next(cursor) {
-            Step::End => break,
-            Step::Lost(count) => write!(
-                line,
-                "({count} log records were overwritten before they could be shown)\r\n"
-            ),
-            Step::Record(record) if log::is_shown(record.level) => {
-                write!(
-                    line,
-                    "{}\r\n",
-                    record.line(log::uptime_ns(record.time_ticks))
-                )
-            }
-            Step::Record(_) => continue,
-        };
-        if formatted.is_ok() {
-            if !has_shown && !open_line.is_empty() {
-                sink.write_all(if open_line.is_whole {
-                    WIPE_LINE
-                } else {
-                    b"\r\n"
-                })
-                .await?;
-            }
-            has_shown = true;
-            sink.write_all(line.as_bytes()).await?;
+    while let Some(next) = next_line(cursor) {
+        let Some(line) = next else { continue };
+        if !has_shown && !open_line.is_empty() {
+            sink.write_all(if open_line.is_whole {
+                WIPE_LINE
+            } else {
+                b"\r\n"
+            })
+            .await?;
         }
+        has_shown = true;
+        sink.write_all(line.as_bytes()).await?;
     }
     if has_shown && open_line.is_whole {
         sink.write_all(&open_line.bytes).await?;

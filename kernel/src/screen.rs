@@ -1,22 +1,33 @@
-//! The framebuffer as a console: start-up messages, then the log and a shell, and panic reports.
+//! The framebuffer: start-up messages, then a display for whoever is its console, and panic reports.
 //!
-//! Two text consoles share the pixels. One is written by start-up directly and then handed to a task for good; the other
-//! is kept for a panic report, whose writer can wait for nobody, and starts on a blank screen.
+//! Two text consoles share the pixels. One is written by start-up directly; it goes on in a task if the kernel keeps the
+//! display, and rests if a process gets the pixels. The other is kept for a panic report, whose writer can wait for nobody, and
+//! starts on a blank screen, whoever painted there: the other cores are stopped by then.
 
 use alloc::vec::Vec;
 
+use abi::Error;
+use abi::memory::PAGE_BYTES;
 use conquer_once::spin::OnceCell;
 use console::{Cell, Console};
 use hal::framebuffer::{Framebuffer, NoFramebuffer};
+use kerncore::log_ring::Cursor;
+use objects::job::Job;
+use objects::memory::{Cache, Frame};
+use objects::refs::Ref;
 use proto::ScreenInfo;
-use rt::{Pipe, PipeReader};
+use proto::{FramebufferInfo, framebuffer};
+use rt::Pipe;
 use spin::Mutex;
+use zerocopy::IntoBytes;
 
 use crate::exec::{self, CoreId};
-use crate::{bochs_display, log, output};
+use crate::process::memory::{Memory, VmoObject};
+use crate::terminal::{self, Display, Tail};
+use crate::{bochs_display, output};
 
 /// The kernel's pixels as the console wants them.
-struct Pixels(&'static Framebuffer);
+pub struct Pixels(&'static Framebuffer);
 
 impl console::Framebuffer for Pixels {
     fn size(&self) -> (u32, u32) {
@@ -30,7 +41,8 @@ impl console::Framebuffer for Pixels {
     }
 }
 
-type TextConsole = Console<'static, Pixels>;
+/// A text console on the kernel's own mapping of the pixels.
+pub type TextConsole = Console<'static, Pixels>;
 
 static FRAMEBUFFER: OnceCell<Framebuffer> = OnceCell::uninit();
 static START_UP: Mutex<Option<TextConsole>> = Mutex::new(None);
@@ -134,28 +146,74 @@ fn write_lines(console: &mut TextConsole, text: &str) {
     console.flush();
 }
 
-/// Hands the console to its tasks. Returns its columns and rows and where the screen's shell writes, or `None` without a
-/// screen.
+/// Starts what merges the log into what is shown, and makes the screen a display. Returns its columns and rows and where the
+/// screen's shell writes, or `None` without a screen.
 pub fn start_tasks() -> Option<((usize, usize), rt::PipeWriter<'static>)> {
-    let mut console = START_UP.lock().take()?;
+    let console = START_UP.lock().take()?;
     let size = (console.columns(), console.rows());
     let (output_in, output_out) = SHELL_OUTPUT.split().ok()?;
-    let (show_in, show_out): (_, PipeReader<'static>) = TO_SHOW.split().ok()?;
+    let (show_in, to_show) = TO_SHOW.split().ok()?;
+    let (tail, end) = shown_so_far()?;
     exec::spawn(
         "screen-output",
         CoreId::FIRST,
         exec::CONSOLE_DEADLINE,
-        output::forward(output_out, true, log::end(), show_in),
+        output::forward(output_out, true, end, show_in),
     );
-    exec::spawn(
-        "screen",
-        CoreId::FIRST,
-        exec::CONSOLE_DEADLINE,
-        async move {
-            console::run(&mut console, &show_out).await;
-        },
-    );
+    terminal::add_display(Display {
+        to_show,
+        tail,
+        console,
+    });
     Some((size, output_in))
+}
+
+/// The log as start-up has shown it, and the place behind it.
+fn shown_so_far() -> Option<(Tail, Cursor)> {
+    let mut tail = Tail::new()?;
+    let mut cursor = Cursor::START;
+    while let Some(step) = output::next_line(&mut cursor) {
+        if let Some(line) = step {
+            tail.push(line.as_bytes());
+        }
+    }
+    Some((tail, cursor))
+}
+
+/// The pixels as memory that can be mapped, and what they are.
+///
+/// # Errors
+/// [`Error::NoMemory`]; [`Error::Unsupported`] if there are none, or of a format that only the kernel's console knows.
+pub fn pixels(job: &Ref<Job>) -> Result<(Ref<VmoObject>, FramebufferInfo), Error> {
+    let framebuffer = FRAMEBUFFER.get().ok_or(Error::Unsupported)?.info();
+    let first = framebuffer.address & !(PAGE_BYTES - 1);
+    let offset_bytes = framebuffer.address - first;
+    let bytes = offset_bytes
+        .checked_add(framebuffer.len_bytes())
+        .ok_or(Error::OutOfRange)?;
+    let channel = |channel: kerncore::boot_info::Channel| framebuffer::Channel {
+        shift: channel.shift,
+        bits: channel.width,
+    };
+    let format = &framebuffer.format;
+    let info = FramebufferInfo {
+        magic: framebuffer::MAGIC,
+        offset_bytes,
+        width: framebuffer.width,
+        height: framebuffer.height,
+        pitch_bytes: framebuffer.stride_bytes,
+        bits_per_pixel: u32::from(framebuffer.bits_per_pixel),
+        red: channel(format.red),
+        green: channel(format.green),
+        blue: channel(format.blue),
+        ..FramebufferInfo::default()
+    };
+    let pages = bytes.div_ceil(PAGE_BYTES);
+    FramebufferInfo::parse(info.as_bytes(), pages * PAGE_BYTES).map_err(|_| Error::Unsupported)?;
+    let first = Frame::from_address(first).ok_or(Error::OutOfRange)?;
+    // As the kernel itself maps them, so that no two mappings disagree (Intel SDM vol. 3A, §12.12.4).
+    let vmo = VmoObject::create_physical(Memory, job, first, pages, Cache::WriteCombining)?;
+    Ok((vmo, info))
 }
 
 /// The screen's size, for `version`.

@@ -1,4 +1,4 @@
-//! COM1 as a console: the driver, the log, and a shell.
+//! COM1 as a console: the driver, the log, and a terminal.
 
 use hal::io::LegacyDevice;
 use rt::Pipe;
@@ -7,7 +7,8 @@ use uart16550::{Config, Uart};
 use crate::devices::{Line, Ports};
 use crate::exec::{self, CoreId};
 use crate::options::SerialShell;
-use crate::{log, output, shells};
+use crate::terminal::{self, Terminal};
+use crate::{log, output};
 
 const COM1_ISA_IRQ: u8 = 4;
 
@@ -65,11 +66,16 @@ pub fn start(kind: SerialShell) {
             mode,
             ..shell::Config::default()
         };
-        shells::start("serial-shell", config, received_out, output_in);
+        terminal::add(Terminal {
+            name: "terminal.serial",
+            typed: received_out,
+            output: output_in,
+            config,
+        });
     }
 }
 
 /// Whether all that was written has gone to the port.
 pub fn is_drained() -> bool {
-    SHELL_OUTPUT.is_drained() && TO_SEND.is_drained()
+    terminal::is_drained() && SHELL_OUTPUT.is_drained() && TO_SEND.is_drained()
 }

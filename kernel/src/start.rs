@@ -1,7 +1,7 @@
 //! One-time set-up on the boot core, step by step; then the core becomes an executor.
 //!
 //! Plan: memory, guarded stacks, screen, ACPI, interrupts, time, the executor, the other cores, and from
-//! the first task on: serial console, keyboard, shells. A step that fails says what is missing and the rest goes on,
+//! the first task on: serial console, keyboard, screen; then the first process, and shells. A step that fails says what is missing and the rest goes on,
 //! unless nothing can run without it. Each step's time is logged once the clock is calibrated.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -128,7 +128,7 @@ async fn start_services() {
     log::end_start_up();
     serial::start(options().serial_shell);
     if let Some((terminal_size, output)) = screen::start_tasks() {
-        keyboard::start_with_shell(options().keymap, terminal_size, output);
+        keyboard::start(options().keymap, terminal_size, output);
     }
     monitor::start();
     bench::start();

@@ -22,12 +22,12 @@ mod clock;
 mod crash;
 mod dispatch;
 mod drive;
-mod first;
+pub mod first;
 mod gate;
 mod job;
-mod list;
-mod memory;
-mod object;
+pub mod list;
+pub mod memory;
+pub mod object;
 mod outcome;
 #[allow(clippy::module_inception)] // the thing itself
 pub mod process;
@@ -39,6 +39,8 @@ mod simple;
 mod thread;
 mod timers;
 
+use crate::terminal;
+
 /// Opens the gate, and starts the first process, if there is to be one.
 pub async fn start() {
     gate::open();
@@ -46,7 +48,7 @@ pub async fn start() {
     timers::start();
     let words = crate::options::options().words.text("init");
     let line = match words {
-        Some("off") => return,
+        Some("off") => return terminal::keep(),
         Some(line) => line,
         None => first::MANAGER,
     };
@@ -58,13 +60,18 @@ pub async fn start() {
         }
     }
     let Some(&path) = arguments.first() else {
+        return terminal::keep();
+    };
+    let Err(error) = first::run(path, &arguments).await else {
         return;
     };
-    match first::run(path, &arguments).await {
-        Ok(()) => {}
-        // Without being asked for there need not be one.
-        Err(first::CannotStart::NoPrograms | first::CannotStart::NoSuchProgram)
-            if words.is_none() => {}
-        Err(error) => ::log::error!(target: "process", "{path} cannot be started: {error}"),
+    // Without being asked for there need not be one.
+    let none = matches!(
+        error,
+        first::CannotStart::NoPrograms | first::CannotStart::NoSuchProgram
+    );
+    if !none || words.is_some() {
+        ::log::error!(target: "process", "{path} cannot be started: {error}");
     }
+    terminal::keep();
 }

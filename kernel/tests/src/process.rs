@@ -2,7 +2,7 @@
 
 use crate::lab::Lab;
 use crate::scenario::{Scenario, Verdict};
-use crate::session::{COMMAND_LIMIT, KERNEL_BOOT_LIMIT, Prompt};
+use crate::session::{COMMAND_LIMIT, KERNEL_BOOT_LIMIT, NEW_PROMPT, Prompt};
 use std::time::Duration;
 use xtask::qemu::Machine;
 
@@ -80,9 +80,9 @@ fn first(lab: &Lab) -> Verdict {
 
 /// Where nothing else is asked for, the manager is the first process, and finds its units.
 fn manager(lab: &Lab) -> Verdict {
-    let mut prompt = Prompt::boot(&machine(lab, "servers/manager"))?;
-    let line = prompt.vm.serial.wait_line("manager: ", KERNEL_BOOT_LIMIT)?;
-    prompt.type_line("uptime")?;
+    let mut vm = machine(lab, "servers/manager").spawn()?;
+    let line = vm.serial.wait_line("manager: ", KERNEL_BOOT_LIMIT)?;
+    vm.serial.wait_for(NEW_PROMPT, KERNEL_BOOT_LIMIT)?;
     Ok(line
         .rsplit("manager: ")
         .next()
@@ -104,14 +104,16 @@ fn crash(lab: &Lab) -> Verdict {
     }
 }
 
-/// A first process that is not there is said so, and the system goes on.
+/// A first process that is not there is said so, and the kernel's own shell answers.
 fn missing(lab: &Lab) -> Verdict {
-    let mut prompt = Prompt::boot(&machine(lab, "programs/nothing"))?;
-    prompt.vm.serial.wait_for(
+    let mut vm = machine(lab, "programs/nothing").spawn()?;
+    vm.serial.wait_for(
         "programs/nothing cannot be started: the archive has no such program",
         KERNEL_BOOT_LIMIT,
     )?;
-    prompt.type_line("uptime")?;
+    vm.serial.wait_for(NEW_PROMPT, KERNEL_BOOT_LIMIT)?;
+    vm.serial.send("echo still $?\r")?;
+    vm.serial.wait_for("\nstill 0", COMMAND_LIMIT)?;
     Ok("said so, and the shell answers".into())
 }
 

@@ -63,7 +63,6 @@ const STATE_BYTES: u64 = 64 << 10;
 /// Where handles that are renewed go to.
 static RENEWALS: Once<Renewals> = Once::new();
 
-#[allow(dead_code)] // read with the first row that is exclusive
 struct Renewals {
     channel: Ref<Channel<Object>>,
     /// What is on its way. Channels carry handles from table to table.
@@ -126,7 +125,6 @@ fn simple(given: &Given, object: ObjectType) -> Result<Capability, Error> {
 ///
 /// # Errors
 /// [`Error::BadState`] before there is a first process; [`Error::PeerClosed`] once it listens no more; [`Error::NoMemory`].
-#[allow(dead_code)] // called by the other ends of exclusive rows
 pub async fn renew(name: &str, capability: Capability) -> Result<(), Error> {
     let renewals = RENEWALS.get().ok_or(Error::BadState)?;
     let handle = renewals.handles.insert(capability)?;
@@ -138,7 +136,6 @@ pub async fn renew(name: &str, capability: Capability) -> Result<(), Error> {
     sent
 }
 
-#[allow(dead_code)]
 async fn send(renewals: &Renewals, name: &str, handle: Handle) -> Result<(), Error> {
     loop {
         let mut message = Message::new(&root_job()?.account, name.len(), 1)?;

@@ -25,9 +25,8 @@ use spin::Once;
 use super::job::JobObject;
 use super::object::{Capability, Object};
 use super::process::Process;
-use crate::exec;
+use crate::{exec, terminal};
 
-#[allow(unused_imports)] // as there
 pub use given::renew;
 use given::{Given, MOST};
 
@@ -133,6 +132,11 @@ pub async fn run(path: &str, arguments: &[&str]) -> Result<(), CannotStart> {
     if let Err(error) = first.start().await {
         first.ended().await;
         return Err(error);
+    }
+    if path == MANAGER {
+        terminal::give_to_processes();
+    } else {
+        terminal::keep();
     }
     let mut deaths = 0;
     loop {

@@ -1,0 +1,109 @@
+//! Terminals: where a person sits, and who answers there.
+//!
+//! The kernel has the devices: the serial port, the keyboard, the pixels until they are handed over. Each terminal is two pipes of
+//! bytes at its device, and the display is one. What is behind them, shell and console, are the same library crates in one of two
+//! places:
+//!
+//! * **Processes**, once the manager runs: [`bridge`] makes a channel for each terminal and gives it to the manager by name
+//!   (`terminal.serial`, `terminal.screen`, `terminal.display`), which hands it to a unit. When that unit ends the channel closes, and
+//!   the next one is given. With the display go `framebuffer`, the pixels as a vmo, and `framebuffer.info`; from then on the kernel draws
+//!   only a panic's report.
+//! * **The kernel itself**, without a first process that is the manager (`init=`, or a kernel that carries no programs):
+//!   [`resident`], the shell to rescue a system with.
+//!
+//! What must hold: bytes wait in bounded places, each pipe and each channel, and whoever finds them full waits; none is lost but those
+//! that a process had been sent and not taken when it ended.
+
+mod bridge;
+mod line;
+mod resident;
+mod tail;
+
+use rt::{PipeReader, PipeWriter};
+use spin::Mutex;
+
+use crate::screen::TextConsole;
+pub use tail::Tail;
+
+/// What is typed somewhere and what is shown there.
+pub struct Terminal {
+    /// What the channel is called.
+    pub name: &'static str,
+    /// What is typed.
+    pub typed: PipeReader<'static>,
+    /// What the shell writes.
+    pub output: PipeWriter<'static>,
+    /// Who is there.
+    pub config: shell::Config,
+}
+
+/// The screen.
+pub struct Display {
+    /// What is to be shown.
+    pub to_show: PipeReader<'static>,
+    /// What was shown so far.
+    pub tail: Tail,
+    /// The kernel's own console.
+    pub console: TextConsole,
+}
+
+/// Everything that waits for somebody to answer there.
+struct Waiting {
+    terminals: heapless::Vec<Terminal, MOST>,
+    display: Option<Display>,
+}
+
+/// The serial port's and the screen's.
+const MOST: usize = 2;
+
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
+    terminals: heapless::Vec::new(),
+    display: None,
+});
+
+/// Notes a terminal, before it is decided who answers there.
+pub fn add(terminal: Terminal) {
+    if let Err(terminal) = WAITING.lock().terminals.push(terminal) {
+        ::log::error!(target: "terminal", "{}: one more than there is room for", terminal.name);
+    }
+}
+
+/// Notes the display.
+pub fn add_display(display: Display) {
+    WAITING.lock().display = Some(display);
+}
+
+fn take_all() -> Waiting {
+    let nobody = Waiting {
+        terminals: heapless::Vec::new(),
+        display: None,
+    };
+    core::mem::replace(&mut *WAITING.lock(), nobody)
+}
+
+/// The manager runs: its units get all terminals.
+pub fn give_to_processes() {
+    let all = take_all();
+    for terminal in all.terminals {
+        bridge::start(terminal);
+    }
+    if let Some(display) = all.display {
+        bridge::start_display(display);
+    }
+}
+
+/// There will be no manager: the kernel's own shells and console get them.
+pub fn keep() {
+    let all = take_all();
+    for terminal in all.terminals {
+        resident::start(terminal);
+    }
+    if let Some(display) = all.display {
+        resident::start_display(display);
+    }
+}
+
+/// Whether processes have nothing more to show that the kernel has not taken.
+pub fn is_drained() -> bool {
+    line::is_drained()
+}
