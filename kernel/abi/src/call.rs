@@ -92,11 +92,11 @@ calls! {
     43 VmoWrite "vmo_write" ("vmo, offset, *bytes, len") -> "len": "copies in. Right: write";
     44 VmoClone "vmo_clone" ("vmo, offset, bytes") -> "vmo": "a copy-on-write copy of a range. Right: read";
     45 VmoOp "vmo_op" ("vmo, operation, offset, len") -> "0": "commits or gives back pages. Right: write";
-    46 VmoResize "vmo_resize" ("vmo, bytes") -> "0": "another size; pages beyond it go, from mappings too. Right: write";
+    46 VmoResize "vmo_resize" ("vmo, bytes") -> "0": "another size; pages beyond it go, from mappings too. Right: manage";
     47 PagerCreate "pager_create" ("") -> "pager": "brings pages of vmos";
     48 PagerVmo "pager_vmo" ("pager, bytes") -> "vmo": "a vmo whose pages the pager brings. Right: manage";
     49 PagerNext "pager_next" ("pager") -> "vmo id, page": "the next page wanted. Right: manage";
-    50 PagerSupply "pager_supply" ("vmo, offset, from vmo, from offset, len") -> "0": "brings pages, moved out of another vmo. Rights: manage, write";
+    50 PagerSupply "pager_supply" ("vmo, offset, from vmo, from offset, len") -> "0": "brings pages, moved out of another vmo. Rights: manage on the vmo; read and write on the other";
 
     52 Map "map" ("process, *MapArgs") -> "address": "maps a range of a vmo. Rights: manage on the process; map, read and what the flags say on the vmo";
     53 Unmap "unmap" ("process, address, len") -> "0": "removes what is mapped there. Right: manage";

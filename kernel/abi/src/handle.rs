@@ -157,7 +157,8 @@ impl Rights {
             ObjectType::Vmo => Self::READ
                 .union(Self::WRITE)
                 .union(Self::EXECUTE)
-                .union(Self::MAP),
+                .union(Self::MAP)
+                .union(Self::MANAGE),
             ObjectType::Pager => Self::MANAGE,
             // One end, one holder: an end cannot be duplicated.
             ObjectType::Channel => {

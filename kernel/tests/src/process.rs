@@ -26,6 +26,9 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone("qemu.process.crowd", |lab| {
             figures(lab, "programs/crowd 1000", " processes run:")
         }),
+        Scenario::alone("qemu.process.ring", |lab| {
+            figures(lab, "programs/ring 100000", "ring to core")
+        }),
         Scenario::alone("qemu.process.threads", |lab| {
             figures(lab, "programs/many 10000", " threads sleep:")
         }),

@@ -12,6 +12,7 @@
 //! * [`pipe`]: [`Pipe`], a bounded byte pipe with one writer and one reader, and its counters.
 //! * [`race`]: [`first`], [`first_of_3`] and [`yield_now`], the few combinators servers need.
 //! * [`watched`]: objects that tasks wait for. [`tasks`]: tasks and time, wherever a server is placed.
+//! * [`ring`](mod@ring): records through shared memory, for bulk data.
 //! * [`service`]: contracts over endpoints. [`calls`]: how a task calls and only itself waits.
 //! * [`launch`]: starting a program. [`start`]: the start block it finds. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
 //!
@@ -30,6 +31,7 @@ pub mod io;
 pub mod launch;
 pub mod pipe;
 pub mod race;
+pub mod ring;
 pub mod service;
 pub mod start;
 pub mod stream;

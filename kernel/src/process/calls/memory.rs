@@ -103,7 +103,8 @@ pub(super) async fn call(
             Ok((0, 0))
         }
         Call::VmoResize => {
-            vmo(thread, first, Rights::WRITE)?
+            // Not for everybody who may write: who shares memory would fault where it ends sooner.
+            vmo(thread, first, Rights::MANAGE)?
                 .resize(size(second)?)
                 .await?;
             Ok((0, 0))

@@ -56,7 +56,12 @@ pub fn steps(long: bool) -> Result<Vec<Step>> {
     steps.push(Step::new("host.simulation.executor", move || {
         simulation(long)
     }));
-    steps.push(Step::new("host.loom.executor", loom));
+    steps.push(Step::new("host.loom.executor", || {
+        loom("executor/tests/loom.sh")
+    }));
+    steps.push(Step::new("host.loom.ring", || {
+        loom("servers/ring/tests/loom.sh")
+    }));
     steps.push(Step {
         long: true,
         ..Step::new("host.asan.executor", address_sanitizer)
@@ -119,10 +124,10 @@ fn simulation(long: bool) -> Outcome {
 
 /// The models of the shipped modules, and the controls that must fail, in a target folder of their own:
 /// `--cfg loom` would otherwise rebuild everything each time.
-fn loom() -> Outcome {
+fn loom(models: &str) -> Outcome {
     let mut script = Command::new("sh");
     script
-        .arg("executor/tests/loom.sh")
+        .arg(models)
         .arg(host::target_dir().join("loom"))
         .current_dir(host::root());
     command(&mut script)
