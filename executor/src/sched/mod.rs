@@ -214,6 +214,12 @@ impl Scheduler {
         false
     }
 
+    /// How many tasks are ready, the running one included.
+    #[inline(always)]
+    pub(crate) fn ready(&self) -> usize {
+        self.ready
+    }
+
     pub(crate) fn high_water(&self) -> usize {
         self.high_water
     }
@@ -242,6 +248,7 @@ impl Scheduler {
     }
 
     /// The scheduling deadline of `slot`'s server; for tasks of [`OPEN`] their own; none for best effort.
+    #[inline]
     pub(crate) fn deadline_of(&self, slots: &[Slot], slot: u32) -> u64 {
         let record = &slots[slot as usize];
         match record.server.get() as u32 {
@@ -252,6 +259,7 @@ impl Scheduler {
     }
 
     /// What is left of the budget under which `slot` runs, if that is limited now.
+    #[inline]
     pub(crate) fn budget_left(&self, slots: &[Slot], slot: u32) -> Option<u64> {
         let server = slots[slot as usize].server.get() as u32;
         (server >= FIRST_RESERVED || self.upper.len() > 1)
@@ -563,6 +571,7 @@ impl Scheduler {
     }
 
     /// Whose turn it is: the earliest deadline's.
+    #[inline]
     pub(crate) fn pick(&mut self, slots: &[Slot]) -> Option<u32> {
         match self.upper.first() {
             Some(OPEN) => self.open.first(),

@@ -24,6 +24,7 @@ impl Scheduler {
     }
 
     /// The running task's place by the deadline it has now: for who asks in the middle of a poll whose turn it would be.
+    #[inline]
     pub(crate) fn refresh_running(&mut self, slots: &[Slot], slot: u32) {
         let record = &slots[slot as usize];
         if record.server.get() as u32 == OPEN

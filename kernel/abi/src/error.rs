@@ -99,14 +99,20 @@ impl Error {
     ///
     /// # Errors
     /// The error in it; a negative number that no error has counts as [`Error::Unknown`].
+    #[inline(always)]
     pub const fn check(rax: u64) -> Result<u64, Self> {
         let signed = rax as i64;
         if signed >= 0 {
             return Ok(rax);
         }
-        match Self::from_raw(signed) {
-            Some(error) => Err(error),
-            None => Err(Self::Unknown),
+        Err(Self::of_result(signed))
+    }
+
+    #[cold]
+    const fn of_result(raw: i64) -> Self {
+        match Self::from_raw(raw) {
+            Some(error) => error,
+            None => Self::Unknown,
         }
     }
 }

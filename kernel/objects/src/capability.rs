@@ -20,6 +20,7 @@ pub struct Entry<O> {
 
 impl<O: KernelObject> Entry<O> {
     /// The object.
+    #[inline]
     pub fn object(&self) -> &O {
         &self.object
     }
@@ -53,6 +54,7 @@ impl<O: KernelObject> Entry<O> {
     ///
     /// # Errors
     /// [`Error::Revoked`], [`Error::NoRight`].
+    #[inline]
     pub fn require(&self, rights: Rights) -> Result<(), Error> {
         if self.lease.as_ref().is_some_and(|lease| lease.is_revoked()) {
             return Err(Error::Revoked);

@@ -29,10 +29,16 @@ impl<T> ChargedVec<T> {
     ///
     /// # Errors
     /// `full` at `most`; [`Error::NoMemory`].
+    #[inline]
     pub(crate) fn make_room(&mut self, most: usize, full: Error) -> Result<(), Error> {
         if self.list.len() < self.list.capacity() {
             return Ok(());
         }
+        self.grow(most, full)
+    }
+
+    #[cold]
+    fn grow(&mut self, most: usize, full: Error) -> Result<(), Error> {
         if self.list.len() >= most {
             return Err(full);
         }
@@ -50,6 +56,13 @@ impl<T> ChargedVec<T> {
     pub(crate) fn insert(&mut self, place: usize, value: T) {
         debug_assert!(self.list.len() < self.list.capacity());
         self.list.insert(place.min(self.list.len()), value);
+    }
+
+    /// Puts one at the end, where there is room for it.
+    #[inline]
+    pub(crate) fn push(&mut self, value: T) {
+        debug_assert!(self.list.len() < self.list.capacity());
+        self.list.push(value);
     }
 
     pub(crate) fn remove(&mut self, place: usize) -> Option<T> {

@@ -119,12 +119,14 @@ impl<T> Ref<T> {
 impl<T> Deref for Ref<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.counted().value
     }
 }
 
 impl<T> Clone for Ref<T> {
+    #[inline]
     fn clone(&self) -> Self {
         // The count cannot overflow: each owner takes memory, and none is ever forgotten.
         self.counted().strong.fetch_add(1, Ordering::Relaxed);
@@ -136,10 +138,17 @@ impl<T> Clone for Ref<T> {
 }
 
 impl<T> Drop for Ref<T> {
+    #[inline]
     fn drop(&mut self) {
-        if self.counted().strong.fetch_sub(1, Ordering::Release) != 1 {
-            return;
+        if self.counted().strong.fetch_sub(1, Ordering::Release) == 1 {
+            self.last_owner_goes();
         }
+    }
+}
+
+impl<T> Ref<T> {
+    #[cold]
+    fn last_owner_goes(&mut self) {
         acquire_fence(&self.counted().strong);
         // The weak reference of all owners together: it goes even if the value's destructor unwinds.
         let _memory = WeakRef {

@@ -1,10 +1,11 @@
 //! System calls that are answered at once, or hand the core over; all others are named to [`super::calls`].
 
 use abi::message::Kind;
-use abi::{Call, Error, Handle, ObjectType, Rights};
+use abi::{Call, Error, Handle, Rights};
 use executor::TaskId;
 use hal::user::{UserContext, Words};
-use objects::endpoint::{Called, Delivery, Handed, Receive, Ticket, Token};
+use objects::endpoint::{Delivery, Handed, Receive, Started, Ticket, Token};
+use objects::handle::Picked;
 use objects::port::{Packet, Wait};
 use objects::refs::Ref;
 
@@ -12,26 +13,37 @@ use super::clock;
 use super::object::{Caller, Object, Receiver};
 use super::outcome::Outcome;
 use super::process::Process;
-use super::thread::{Parking, PendingCall, Place, Resume, Thread};
+use super::thread::{ParkedAt, PendingCall, Place, Resume, Thread};
 
 /// Answers the system call in `context`, which is `thread`'s. `below`: the thread that lends it its poll. `may_lend`: whether a
 /// server can be run in its place.
+#[inline]
 pub fn ask(
     thread: &Ref<Thread>,
     below: Option<&Ref<Thread>>,
     may_lend: bool,
     context: &mut UserContext,
 ) -> Outcome {
-    answer(thread, below, may_lend, context).unwrap_or_else(|error| {
-        context.set_results(error.to_raw(), 0);
-        Outcome::Set
-    })
+    match context.call_number() {
+        CALL => call_endpoint(thread, may_lend, context),
+        REPLY_RECEIVE => reply_receive(thread, below, context),
+        _ => answer(thread, below, context).unwrap_or_else(|error| refuse(context, error)),
+    }
+}
+
+/// These two are most of what programs ask for.
+const CALL: u64 = Call::Call as u64;
+const REPLY_RECEIVE: u64 = Call::ReplyReceive as u64;
+
+#[cold]
+fn refuse(context: &mut UserContext, error: Error) -> Outcome {
+    context.set_results(error.to_raw(), 0);
+    Outcome::Set
 }
 
 fn answer(
     thread: &Ref<Thread>,
     below: Option<&Ref<Thread>>,
-    may_lend: bool,
     context: &mut UserContext,
 ) -> Result<Outcome, Error> {
     let call = Call::from_raw(context.call_number()).ok_or(Error::Unknown)?;
@@ -44,27 +56,34 @@ fn answer(
             0
         }
         Call::NotificationSignal => signal(thread, first, second)?,
+        Call::NotificationTake => {
+            return match take(thread, first) {
+                Err(Error::WouldWait) => Ok(Outcome::Long(call)),
+                taken => {
+                    context.set_results(0, taken?);
+                    Ok(Outcome::Set)
+                }
+            };
+        }
         Call::Yield => {
             context.set_results(0, 0);
             return Ok(Outcome::Yield);
         }
-        Call::Call => return call_endpoint(thread, may_lend, context, first, second),
-        Call::Reply => return reply(thread, below, context, first),
-        Call::Receive => return receive(thread, context, first, second),
-        Call::ReplyReceive => {
-            let replied = reply(thread, below, context, first)?;
-            // If it is asked again, the answer is out already.
-            listen(context, Call::Receive, second);
-            let received = receive(thread, context, second, abi::FOREVER);
-            return and_back(context, replied, received);
+        Call::Reply => {
+            let back = reply(thread, below, context, first)?;
+            return Ok(if back { Outcome::Back } else { Outcome::Set });
         }
+        Call::Receive => return receive(thread, context, first, second),
         Call::PortWait => return port_wait(thread, context, first, second),
         Call::PortReplyWait => {
-            let replied = reply(thread, below, context, first)?;
+            let back = reply(thread, below, context, first)?;
+            // If it is asked again, the answer is out already.
             listen(context, Call::PortWait, second);
             let waited = port_wait(thread, context, second, abi::FOREVER);
-            return and_back(context, replied, waited);
+            return Ok(and_back(context, back, waited));
         }
+        // Answered before.
+        Call::Call | Call::ReplyReceive => return Err(Error::Unknown),
         Call::ProcessExit => {
             Process::kill(&thread.process, first as i32);
             return Ok(Outcome::End);
@@ -83,56 +102,74 @@ fn listen(context: &mut UserContext, call: Call, object: u64) {
     context.registers.rsi = abi::FOREVER;
 }
 
-/// What answering and then waiting comes to.
-fn and_back(
-    context: &mut UserContext,
-    replied: Outcome,
-    waited: Result<Outcome, Error>,
-) -> Result<Outcome, Error> {
-    if !matches!(replied, Outcome::Back) {
-        return waited;
-    }
+/// What answering and then waiting comes to; `back`: the thread below was answered, and goes on too.
+#[inline]
+fn and_back(context: &mut UserContext, back: bool, waited: Result<Outcome, Error>) -> Outcome {
     match waited {
-        Ok(Outcome::Parked) => return Ok(Outcome::ParkedBack),
-        // It has an error or something to do at once: by itself, as the thread below goes on too.
-        Ok(_) => {}
-        Err(error) => context.set_results(error.to_raw(), 0),
+        Ok(Outcome::Parked) if back => Outcome::ParkedBack,
+        // It has something to do at once, by itself.
+        Ok(_) if back => Outcome::Back,
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let refused = refuse(context, error);
+            if back { Outcome::Back } else { refused }
+        }
     }
-    Ok(Outcome::Back)
+}
+
+fn reply_receive(
+    thread: &Ref<Thread>,
+    below: Option<&Ref<Thread>>,
+    context: &mut UserContext,
+) -> Outcome {
+    let [token, endpoint, ..] = context.arguments();
+    let back = match reply(thread, below, context, token) {
+        Ok(back) => back,
+        Err(error) => return refuse(context, error),
+    };
+    // If it is asked again, the answer is out already.
+    listen(context, Call::Receive, endpoint);
+    let received = receive(thread, context, endpoint, abi::FOREVER);
+    and_back(context, back, received)
 }
 
 fn signal(thread: &Thread, handle: u64, bits: u64) -> Result<u64, Error> {
-    let entry = thread.process.handles.get_typed(
-        Handle(handle),
-        ObjectType::Notification,
-        Rights::SIGNAL,
-    )?;
-    if let Object::Notification(notification) = entry.object() {
-        notification.signal(bits);
-    }
+    let handles = &thread.process.handles;
+    let picked = handles.pick(Handle(handle), Rights::SIGNAL, Object::as_notification)?;
+    picked.object.signal(bits);
     Ok(0)
 }
 
-fn call_endpoint(
+/// The bits of a notification, if there are any now.
+fn take(thread: &Thread, handle: u64) -> Result<u64, Error> {
+    let handles = &thread.process.handles;
+    let picked = handles.pick(Handle(handle), Rights::READ, Object::as_notification)?;
+    picked.object.try_take()
+}
+
+fn call_endpoint(thread: &Ref<Thread>, may_lend: bool, context: &mut UserContext) -> Outcome {
+    try_call(thread, may_lend, context).unwrap_or_else(|error| refuse(context, error))
+}
+
+#[inline]
+fn try_call(
     thread: &Ref<Thread>,
     may_lend: bool,
     context: &mut UserContext,
-    handle: u64,
-    deadline_ns: u64,
 ) -> Result<Outcome, Error> {
-    let entry =
-        thread
-            .process
-            .handles
-            .get_typed(Handle(handle), ObjectType::Endpoint, Rights::CALL)?;
-    let Object::Endpoint(endpoint) = entry.object() else {
-        return Err(Error::WrongType);
-    };
+    let [handle, deadline_ns, ..] = context.arguments();
+    let Picked {
+        object: endpoint,
+        badge,
+        lease,
+    } = thread
+        .process
+        .handles
+        .pick(Handle(handle), Rights::CALL, Object::as_endpoint)?;
     let mut helper = None;
     let core = thread.core.index() as u32;
-    let caller = Caller(thread.clone());
-    let Called { in_flight, handed } = endpoint.call(&caller, entry.badge(), deadline_ns, core)?;
-    let record = in_flight.leave();
+    let Started { record, handed } =
+        endpoint.start(Caller(thread.clone()), badge, deadline_ns, core)?;
     let server = handed.and_then(|handed| {
         hand(
             handed,
@@ -143,10 +180,6 @@ fn call_endpoint(
             &mut helper,
         )
     });
-    let lease = entry.lease().cloned();
-    let Object::Endpoint(endpoint) = entry.into_object() else {
-        return Err(Error::WrongType);
-    };
     thread.set_pending_call(PendingCall {
         endpoint,
         record,
@@ -162,6 +195,7 @@ fn call_endpoint(
 
 /// Gives a parked receiver the call it was handed. Comes back with the receiver if it is of this core, to be run in the caller's place;
 /// else its own task runs it, and `helper` is that.
+#[inline]
 pub fn hand(
     handed: Handed<Receiver>,
     kind: Kind,
@@ -172,7 +206,6 @@ pub fn hand(
 ) -> Option<Ref<Thread>> {
     let server = handed.receiver.0;
     deliver(&mut server.context.lock(), kind, handed.delivery, words);
-    server.set_parking(None);
     *helper = server.task();
     if may_lend
         && server.core.index() as u32 == core
@@ -193,37 +226,42 @@ pub fn deliver(context: &mut UserContext, kind: Kind, delivery: Delivery, words:
     *context.words_mut() = *words;
 }
 
-/// Answers a call with the words in `context`.
+/// Answers a call with the words in `context`. Whether its caller is the thread below, which can go on at once.
+#[inline(always)]
 fn reply(
     thread: &Ref<Thread>,
     below: Option<&Ref<Thread>>,
     context: &mut UserContext,
     token: u64,
-) -> Result<Outcome, Error> {
-    let claimed = thread.process.replies.take(Token(token))?.claim()?;
-    let mut back = false;
-    if let Some(Caller(caller)) = claimed.caller() {
-        let mut theirs = caller.context.lock();
-        *theirs.words_mut() = *context.words();
-        theirs.set_result(0);
-        back = below.is_some_and(|below| below.is(caller));
-    }
-    if let Some(waker) = claimed.finish(Ok(())) {
+) -> Result<bool, Error> {
+    let words = context.words();
+    let (Caller(caller), waker) =
+        thread
+            .process
+            .replies
+            .answer(Token(token), |Caller(caller)| {
+                let mut theirs = caller.context.lock();
+                *theirs.words_mut() = *words;
+                theirs.set_result(0);
+            })?;
+    let mut back = below.is_some_and(|below| below.is(&caller));
+    if let Some(waker) = waker {
         waker.wake();
         back = false;
     }
     context.set_results(0, 0);
-    Ok(if back { Outcome::Back } else { Outcome::Set })
+    Ok(back)
 }
 
 /// Takes what is there, or parks the thread if the deadline is still to come.
+#[inline]
 fn take_or_park<T>(
     thread: &Ref<Thread>,
     deadline_ns: u64,
     take: impl FnOnce() -> Result<T, Error>,
     wait: impl FnOnce(Receiver) -> Result<Found<T>, Error>,
 ) -> Result<Found<T>, Error> {
-    if deadline_ns > clock::now_ns() {
+    if deadline_ns == abi::FOREVER || deadline_ns > clock::now_ns() {
         let before = thread.begin_parking();
         let found = wait(Receiver(thread.clone()));
         if !matches!(found, Ok(Found::Parked(_))) {
@@ -237,49 +275,43 @@ fn take_or_park<T>(
     }
 }
 
-/// Notes where the thread was parked, for whoever takes it out again.
-fn parked(thread: &Thread, object: Object, ticket: Ticket, deadline_ns: u64) -> Outcome {
-    thread.set_parking(Some(Parking {
-        object,
-        ticket,
-        deadline_ns,
-    }));
-    Outcome::Parked
-}
-
 /// What waiting found.
 enum Found<T> {
     There(T),
     Parked(Ticket),
 }
 
+#[inline(always)]
 fn receive(
     thread: &Ref<Thread>,
     context: &mut UserContext,
     handle: u64,
     deadline_ns: u64,
 ) -> Result<Outcome, Error> {
-    let entry =
-        thread
-            .process
-            .handles
-            .get_typed(Handle(handle), ObjectType::Endpoint, Rights::RECEIVE)?;
-    let Object::Endpoint(endpoint) = entry.object() else {
-        return Err(Error::WrongType);
-    };
+    let Picked {
+        object: endpoint,
+        lease,
+        ..
+    } = thread
+        .process
+        .handles
+        .pick(Handle(handle), Rights::RECEIVE, Object::as_endpoint)?;
     let found = take_or_park(
         thread,
         deadline_ns,
         || endpoint.try_receive(&thread.process.replies),
         |receiver| {
-            Ok(match endpoint.receive(receiver, entry.lease())? {
+            Ok(match endpoint.receive(receiver, lease.as_ref())? {
                 Receive::Call(arrival) => Found::There(arrival),
                 Receive::Parked(ticket) => Found::Parked(ticket),
             })
         },
     )?;
     match found {
-        Found::Parked(ticket) => Ok(parked(thread, entry.into_object(), ticket, deadline_ns)),
+        Found::Parked(ticket) => {
+            thread.set_parking(ParkedAt::Endpoint(endpoint), ticket, deadline_ns);
+            Ok(Outcome::Parked)
+        }
         Found::There(arrival) => {
             take_call(context, arrival.delivery, &arrival.caller.0);
             Ok(Outcome::Set)
@@ -311,19 +343,20 @@ fn port_wait(
     handle: u64,
     deadline_ns: u64,
 ) -> Result<Outcome, Error> {
-    let entry = thread
+    let Picked {
+        object: port,
+        lease,
+        ..
+    } = thread
         .process
         .handles
-        .get_typed(Handle(handle), ObjectType::Port, Rights::READ)?;
-    let Object::Port(port) = entry.object() else {
-        return Err(Error::WrongType);
-    };
+        .pick(Handle(handle), Rights::READ, Object::as_port)?;
     let found = take_or_park(
         thread,
         deadline_ns,
         || port.try_take(&thread.process.replies),
         |receiver| {
-            Ok(match port.wait(receiver, entry.lease())? {
+            Ok(match port.wait(receiver, lease.as_ref())? {
                 Wait::Packet(packet) => Found::There(packet),
                 Wait::Parked(ticket) => Found::Parked(ticket),
             })
@@ -331,7 +364,8 @@ fn port_wait(
     )?;
     let packet = match found {
         Found::Parked(ticket) => {
-            return Ok(parked(thread, entry.into_object(), ticket, deadline_ns));
+            thread.set_parking(ParkedAt::Port(port), ticket, deadline_ns);
+            return Ok(Outcome::Parked);
         }
         Found::There(packet) => packet,
     };

@@ -198,6 +198,33 @@ impl KernelObject for Object {
 }
 
 impl Object {
+    /// An owner of the endpoint, if it is one.
+    #[inline]
+    pub fn as_endpoint(&self) -> Option<Ref<endpoint::Endpoint<Self>>> {
+        match self {
+            Self::Endpoint(endpoint) => Some(endpoint.clone()),
+            _ => None,
+        }
+    }
+
+    /// An owner of the port, if it is one.
+    #[inline]
+    pub fn as_port(&self) -> Option<Ref<Port<Self>>> {
+        match self {
+            Self::Port(port) => Some(port.clone()),
+            _ => None,
+        }
+    }
+
+    /// An owner of the notification, if it is one.
+    #[inline]
+    pub fn as_notification(&self) -> Option<Ref<Notification>> {
+        match self {
+            Self::Notification(notification) => Some(notification.clone()),
+            _ => None,
+        }
+    }
+
     /// What it shows now.
     pub fn signals_now(&self) -> Signals {
         self.signals()

@@ -141,30 +141,44 @@ async fn live(mut life: Life) {
 
 /// Runs the threads of a task until it must wait. `ask`: the own thread's registers hold a system call to be asked first.
 fn run(riders: &mut Riders, mut ask: bool) -> Next {
+    // Open for as long as nothing more urgent came: most system calls take less time than opening another.
+    let mut window: Option<executor::Window<KernelPlatform>> = None;
     loop {
-        if riders.own.is_killed() {
-            return Next::End;
-        }
-        if riders.lent.last().is_some_and(|top| top.is_killed()) {
-            // Its own task ends it, and that answers the call it was about.
+        let thread = riders.top();
+        if thread.is_killed() || riders.own.is_killed() {
+            if riders.own.is_killed() {
+                return Next::End;
+            }
+            // The top one's own task ends it, and that answers the call it was about.
             riders.send_all_home(Resume::Enter);
             return Next::Answer;
         }
-        let thread = riders.top();
         let mut context = thread.context.lock();
         let exit = if core::mem::take(&mut ask) {
             Exit::Syscall
         } else {
             // Before the look, so that a wake after it ends the stay in ring 3 at once.
             let interrupts_off = InterruptsOff::new();
-            let Some(window) = executor::preemptible::<KernelPlatform>() else {
-                return Next::Yield;
+            let until = match window.as_ref().filter(|window| window.holds()) {
+                Some(window) => window.until(),
+                None => {
+                    // The old one first: closing it after the next was opened would close that.
+                    drop(window.take());
+                    let Some(opened) = executor::preemptible::<KernelPlatform>() else {
+                        return Next::Yield;
+                    };
+                    window.insert(opened).until()
+                }
             };
-            user_tables::activate(thread.process.tables().hardware());
-            user::enter(interrupts_off, &mut context, window.until())
+            user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
+            user::enter(interrupts_off, &mut context, until)
         };
         let outcome = match exit {
-            Exit::Interrupt => continue,
+            // Maybe the timer's: the window's end.
+            Exit::Interrupt => {
+                window = None;
+                continue;
+            }
             Exit::Syscall => {
                 thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
                 let may_lend = !riders.lent.is_full();
@@ -177,6 +191,7 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
             } => {
                 let rip = context.rip();
                 drop(context);
+                window = None;
                 match crash::exception(thread, rip, vector, error_code, address) {
                     crash::Verdict::GoOn => continue,
                     crash::Verdict::Wanted(touch) => {
@@ -204,7 +219,6 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
         match outcome {
             Outcome::Set => {}
             Outcome::Enter(server) => {
-                server.set_carrier(executor::current_task::<KernelPlatform>());
                 if let Err(server) = riders.lent.push(server) {
                     // Not reached: the dispatcher was told whether there is room.
                     server.send_home(Resume::Enter);
@@ -212,9 +226,7 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
                 }
             }
             Outcome::ParkedBack => {
-                if let Some(server) = riders.lent.pop() {
-                    server.set_carrier(None);
-                }
+                drop(riders.lent.pop());
                 riders.top().take_pending_call();
             }
             Outcome::Back => {
@@ -230,8 +242,7 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
             }
             Outcome::Parked => {
                 // A lent thread that parks without an answer: its own task waits for it already.
-                if let Some(server) = riders.lent.pop() {
-                    server.set_carrier(None);
+                if riders.lent.pop().is_some() {
                     riders.send_all_home(Resume::Answer);
                     return Next::Answer;
                 }

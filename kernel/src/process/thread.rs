@@ -11,6 +11,7 @@ use objects::endpoint::{CallRecord, CallSlot, Endpoint, Ticket};
 use objects::job::Charge;
 use objects::lease::Lease;
 use objects::object::Header;
+use objects::port::Port;
 use objects::refs::Ref;
 use objects::signals::SignalState;
 use spin::{Mutex, Once};
@@ -46,14 +47,20 @@ pub enum Resume {
     Answer = 2,
 }
 
-/// Where a parked thread waits, and until when.
-pub struct Parking {
-    /// The endpoint or port.
-    pub object: Object,
+/// Where threads park.
+#[allow(missing_docs)] // named as what they are
+pub enum ParkedAt {
+    Endpoint(Ref<Endpoint<Object>>),
+    Port(Ref<Port<Object>>),
+}
+
+/// Where a parked thread waits, and until when. It stays when the thread was handed something, whose ticket then means nothing any more.
+struct Parking {
+    at: ParkedAt,
     /// Its place there.
-    pub ticket: Ticket,
+    ticket: Ticket,
     /// In nanoseconds of the monotonic clock.
-    pub deadline_ns: u64,
+    deadline_ns: u64,
 }
 
 /// A call that a thread waits for the answer of. Dropping it gives the call up, unless it was answered.
@@ -90,7 +97,7 @@ pub struct Thread {
     parking: Mutex<Option<Parking>>,
     pending_call: Mutex<Option<PendingCall>>,
     task: Once<TaskId>,
-    /// The task that runs it while it is lent or driven.
+    /// The task that runs it while it is driven.
     carrier: Mutex<Option<TaskId>>,
     place: AtomicU8,
     resume: AtomicU8,
@@ -188,6 +195,7 @@ impl Thread {
     }
 
     /// Who runs it.
+    #[inline]
     pub fn place(&self) -> Place {
         match self.place.load(Ordering::Acquire) {
             0 => Place::Home,
@@ -198,15 +206,21 @@ impl Thread {
     }
 
     /// Moves it from one place to another; `false` if it was not in the first.
+    #[inline]
     pub fn go(&self, from: Place, to: Place) -> bool {
         self.place
             .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
-    /// Notes where it is parked, before anybody can find it there.
-    pub fn set_parking(&self, parking: Option<Parking>) {
-        let before = core::mem::replace(&mut *self.parking.lock(), parking);
+    /// Notes where it was parked, for whoever takes it out again.
+    #[inline]
+    pub fn set_parking(&self, at: ParkedAt, ticket: Ticket, deadline_ns: u64) {
+        let before = self.parking.lock().replace(Parking {
+            at,
+            ticket,
+            deadline_ns,
+        });
         drop(before);
     }
 
@@ -221,26 +235,16 @@ impl Thread {
     /// Leaves where it is parked; `false` if it was handed something first.
     pub fn unpark(&self) -> bool {
         let parking = self.parking.lock().take();
-        let left = match &parking {
-            Some(Parking {
-                object: Object::Endpoint(endpoint),
-                ticket,
-                ..
-            }) => endpoint.unpark(*ticket),
-            Some(Parking {
-                object: Object::Port(port),
-                ticket,
-                ..
-            }) => port.unpark(*ticket),
-            _ => false,
-        };
+        let left = parking.is_some_and(|Parking { at, ticket, .. }| match at {
+            ParkedAt::Endpoint(endpoint) => endpoint.unpark(ticket),
+            ParkedAt::Port(port) => port.unpark(ticket),
+        });
         left && self.go(Place::Parked, Place::Home)
     }
 
     /// Gives a lent or leaving thread back to its own task, which then does what `resume` says.
     pub fn send_home(&self, resume: Resume) {
         self.resume.store(resume as u8, Ordering::Relaxed);
-        *self.carrier.lock() = None;
         self.place.store(Place::Home as u8, Ordering::Release);
         self.wake();
     }
@@ -255,11 +259,14 @@ impl Thread {
     }
 
     /// Notes the call it waits for.
+    #[inline]
     pub fn set_pending_call(&self, call: PendingCall) {
-        *self.pending_call.lock() = Some(call);
+        let before = self.pending_call.lock().replace(call);
+        drop(before);
     }
 
     /// The call it waits for.
+    #[inline]
     pub fn take_pending_call(&self) -> Option<PendingCall> {
         self.pending_call.lock().take()
     }

@@ -2,12 +2,14 @@
 //!
 //! Each figure is one line of the log: `probe NAME min M p50 M p99 M p99.9 M ticks`. The partner of the calls between processes is
 //! this same program, started from the archive `archive`; without that the figures between processes are left out.
+//! `probes repeat NAME` measures up to that one, and then does what it measures for ever, for a profiler.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +23,7 @@ use rt::sys::endpoint::{Body, Token};
 use rt::sys::object::{Endpoint, Notification, Object, Vmo};
 use rt::sys::process::{nop, this_job, yield_now};
 use rt::sys::{clock, provoke, thread};
+use spin::Once;
 
 rt::entry!(main);
 
@@ -29,7 +32,13 @@ const SAMPLES: usize = 2000;
 /// The core that everything on one core runs on.
 const CORE: u32 = 0;
 
+/// The figure that is measured for ever, for a profiler.
+static REPEATED: Once<String> = Once::new();
+
 fn main(mut env: Env) -> i32 {
+    if let (Some("repeat"), Some(name)) = (env.argument(1), env.argument(2)) {
+        REPEATED.call_once(|| String::from(name));
+    }
     match env.argument(1) {
         Some("partner") => partner(&mut env),
         _ => match measure_on_core(env) {
@@ -96,6 +105,12 @@ fn probe(name: &str, mut step: impl FnMut() -> Result<(), Error>) -> Result<(), 
         .map_err(|_| Error::NoMemory)?;
     for _ in 0..SAMPLES / 10 {
         step()?;
+    }
+    if REPEATED.get().is_some_and(|repeated| repeated == name) {
+        log::info!("{name} for ever");
+        loop {
+            step()?;
+        }
     }
     for _ in 0..SAMPLES {
         let start = clock::now_ticks();

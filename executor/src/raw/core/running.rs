@@ -24,6 +24,8 @@ pub(crate) enum Armed {
 pub struct Window<P: Platform> {
     core: &'static Core<P>,
     until: Option<u64>,
+    /// How many tasks were ready when it was opened.
+    ready: usize,
     /// Bound to the poll it was opened in.
     here: PhantomData<*const ()>,
 }
@@ -33,6 +35,18 @@ impl<P: Platform> Window<P> {
     /// budget. `None` for never.
     pub fn until(&self) -> Option<u64> {
         self.until
+    }
+
+    /// Whether no task has become ready since the window was opened: then what it says still holds, and ring 3 may be entered again.
+    /// Else drop it and open another. Interrupts are off, as for [`crate::preemptible`]; the clock is not looked at, so the
+    /// timer must still be armed for [`until`](Self::until) or be armed for it again.
+    ///
+    /// The task itself does not change its deadline, lend it, or arm timers while it holds a window.
+    #[inline]
+    pub fn holds(&self) -> bool {
+        self.core.inbox.0.is_empty_now()
+            && self.core.window.load(Ordering::Relaxed) != 0
+            && self.core.with(|local| local.sched.ready()) == Some(self.ready)
     }
 }
 
@@ -203,7 +217,7 @@ impl<P: Platform> Core<P> {
     /// See [`crate::preemptible`].
     pub(crate) fn open_window(&'static self) -> Option<Window<P>> {
         let now = P::now();
-        let (deadline, until) = self.with(|local| {
+        let (deadline, until, ready) = self.with(|local| {
             let slot = local.current;
             if slot == NONE {
                 return None;
@@ -217,12 +231,14 @@ impl<P: Platform> Core<P> {
                 let used = now.saturating_sub(self.polling.since.get());
                 until = until.min(now.saturating_add(left.saturating_sub(used)));
             }
-            (until > now).then(|| (local.sched.deadline_of(&self.slots, slot), until))
+            let deadline = local.sched.deadline_of(&self.slots, slot);
+            (until > now).then(|| (deadline, until, local.sched.ready()))
         })??;
         self.window.store(deadline.max(1), Ordering::SeqCst);
         let window = Window {
             core: self,
             until: (until != u64::MAX).then_some(until),
+            ready,
             here: PhantomData,
         };
         crate::atomics::dekker_fence();

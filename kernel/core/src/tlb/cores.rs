@@ -20,12 +20,14 @@ impl CoreSet {
         }
     }
 
+    #[inline]
     fn word(&self, core: u32) -> Option<(&AtomicU64, u64)> {
         let word = self.words.get(core as usize / 64)?;
         Some((word, 1 << (core % 64)))
     }
 
     /// Puts `core` in. A full fence: what follows is not done before.
+    #[inline]
     pub fn insert(&self, core: u32) {
         if let Some((word, bit)) = self.word(core) {
             word.fetch_or(bit, Ordering::SeqCst);
@@ -33,6 +35,7 @@ impl CoreSet {
     }
 
     /// Takes `core` out. What came before is done by then.
+    #[inline]
     pub fn remove(&self, core: u32) {
         if let Some((word, bit)) = self.word(core) {
             word.fetch_and(!bit, Ordering::SeqCst);

@@ -87,22 +87,23 @@ pub struct CallRecord {
     place: Option<(u64, u64)>,
 }
 
-impl<O: KernelObject> InFlight<'_, O> {
-    /// Leaves the call to go on by itself; [`Endpoint::resume`] takes it up again, which whoever has the record must do to end it.
-    #[inline]
-    #[must_use]
-    pub fn leave(self) -> CallRecord {
-        let record = CallRecord {
-            id: self.id,
-            place: self.place,
-        };
-        core::mem::forget(self);
-        record
+impl CallRecord {
+    pub(super) fn new(id: CallId, place: Option<(u64, u64)>) -> Self {
+        Self { id, place }
     }
 }
 
+/// What [starting](Endpoint::start) a call did. The call goes on by itself; whoever has the record takes it up again to end it.
+#[must_use = "the call goes on"]
+pub struct Started<O: KernelObject> {
+    /// Which call.
+    pub record: CallRecord,
+    /// As in [`Called`].
+    pub handed: Option<Handed<O::Receiver>>,
+}
+
 impl<O: KernelObject> Endpoint<O> {
-    /// Takes up a call that was [left](InFlight::leave), of this endpoint and this caller.
+    /// Takes up a call that was [started](Endpoint::start), at this endpoint and by this caller.
     #[inline]
     pub fn resume<'a>(&'a self, slot: &'a CallSlot, record: CallRecord) -> InFlight<'a, O> {
         InFlight {

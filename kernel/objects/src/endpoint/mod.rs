@@ -24,7 +24,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use abi::{Error, ObjectType, Rights, Signals, message::MAX_WAITING_CALLS};
 use spin::Mutex;
 
-pub use call::{Arrival, CallRecord, Called, Delivery, Handed, InFlight, Receive};
+pub use call::{Arrival, CallRecord, Called, Delivery, Handed, InFlight, Receive, Started};
 pub use parking::{MAX_PARKED, Ticket};
 pub(crate) use parking::{ParkedReceiver, Parking};
 pub use replies::{Claimed, Reply, ReplyTable, Token};
@@ -201,14 +201,28 @@ impl<O: KernelObject> Endpoint<O> {
         deadline: u64,
         core: u32,
     ) -> Result<Called<'a, O>, Error> {
+        let Started { record, handed } = self.start(caller.clone(), badge, deadline, core)?;
+        Ok(Called {
+            in_flight: self.resume(caller.calls(), record),
+            handed,
+        })
+    }
+
+    /// As [`call`](Self::call), for who keeps the caller and [takes the call up](Self::resume) later.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    #[inline]
+    pub fn start(
+        &self,
+        caller: O::Caller,
+        badge: u32,
+        deadline: u64,
+        core: u32,
+    ) -> Result<Started<O>, Error> {
         let id = caller.calls().begin();
-        let mut in_flight = InFlight {
-            endpoint: self,
-            slot: caller.calls(),
-            id,
-            place: None,
-        };
-        let mut reply = Reply::new(caller.clone(), id);
+        // Dropped, it ends the call.
+        let mut reply = Reply::new(caller, id);
         loop {
             let mut state = self.state.lock();
             if state.closed {
@@ -241,10 +255,9 @@ impl<O: KernelObject> Endpoint<O> {
                 state.waiting.insert(place, waiting);
                 let raised = self.signals.raise(Signals::READABLE);
                 drop(state);
-                in_flight.place = Some(key);
                 raised.tell();
-                return Ok(Called {
-                    in_flight,
+                return Ok(Started {
+                    record: CallRecord::new(id, Some(key)),
                     handed: None,
                 });
             };
@@ -255,8 +268,8 @@ impl<O: KernelObject> Endpoint<O> {
             match receiver.replies().put(reply) {
                 Ok(token) => {
                     let delivery = Delivery { key, badge, token };
-                    return Ok(Called {
-                        in_flight,
+                    return Ok(Started {
+                        record: CallRecord::new(id, None),
                         handed: Some(Handed { receiver, delivery }),
                     });
                 }

@@ -25,6 +25,7 @@ pub(crate) struct ParkedReceiver<R: Receiver> {
 
 impl<R: Receiver> ParkedReceiver<R> {
     /// The receiver, and the place is the caller's to use; `None` if its handle was revoked: it is woken to find out. Under no lock.
+    #[inline]
     pub(crate) fn with_place(mut self) -> Option<R> {
         if self.lease.as_ref().is_some_and(|lease| lease.is_revoked()) {
             self.wake();
@@ -71,23 +72,21 @@ impl<R: Receiver> Parking<R> {
     }
 
     /// Makes room for one more.
+    #[inline]
     pub(crate) fn make_room(&mut self) -> Result<(), Error> {
         self.list.make_room(MAX_PARKED, Error::LimitReached)
     }
 
     /// Parks a receiver, for which a token's place is promised, in the room that was made.
+    #[inline]
     pub(crate) fn park(&mut self, receiver: R, lease: Option<&Ref<Lease>>) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        let place = self.list.len();
-        self.list.insert(
-            place,
-            ParkedReceiver {
-                ticket,
-                receiver: Some(receiver),
-                lease: lease.cloned(),
-            },
-        );
+        self.list.push(ParkedReceiver {
+            ticket,
+            receiver: Some(receiver),
+            lease: lease.cloned(),
+        });
         ticket
     }
 

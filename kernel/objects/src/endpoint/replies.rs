@@ -22,10 +22,12 @@ use crate::{
 pub struct Token(pub u64);
 
 impl Token {
+    #[inline]
     fn of(number: Number) -> Self {
         Self(u64::from(number.generation) << 32 | (u64::from(number.index) + 1))
     }
 
+    #[inline]
     fn number(self) -> Option<Number> {
         Some(Number {
             index: (self.0 as u32).checked_sub(1)?,
@@ -64,6 +66,7 @@ impl<C: Caller> ReplyTable<C> {
     ///
     /// # Errors
     /// [`Error::NoMemory`]; [`Error::LimitReached`]; [`Error::Dying`] once closed.
+    #[inline]
     pub(crate) fn reserve(&self) -> Result<(), Error> {
         slots::reserve(&self.calls, &self.job, 1)
     }
@@ -74,6 +77,7 @@ impl<C: Caller> ReplyTable<C> {
     }
 
     /// Puts a call into a promised place; back if the table was closed.
+    #[inline]
     pub(super) fn put(&self, reply: Reply<C>) -> Result<Token, Reply<C>> {
         self.calls.lock().put_reserved(reply).map(Token::of)
     }
@@ -82,9 +86,31 @@ impl<C: Caller> ReplyTable<C> {
     ///
     /// # Errors
     /// [`Error::BadHandle`] for a token that is none or was used.
+    #[inline]
     pub fn take(&self, token: Token) -> Result<Reply<C>, Error> {
         let number = token.number().ok_or(Error::BadHandle)?;
         self.calls.lock().take(number).ok_or(Error::BadHandle)
+    }
+
+    /// Answers a call: `write` puts the answer where its caller looks for it. Comes back with the caller, and with its waker if it waits in a
+    /// future: call that, or run the caller at once.
+    ///
+    /// # Errors
+    /// [`Error::BadHandle`] for a token that is none or was used; [`Error::PeerClosed`] if the caller has given up.
+    #[inline]
+    pub fn answer(
+        &self,
+        token: Token,
+        write: impl FnOnce(&C),
+    ) -> Result<(C, Option<Waker>), Error> {
+        let mut reply = self.take(token)?;
+        let caller = reply.caller.take().ok_or(Error::PeerClosed)?;
+        if !caller.calls().claim(reply.id) {
+            return Err(Error::PeerClosed);
+        }
+        write(&caller);
+        let waker = caller.calls().finish(reply.id, Ok(()));
+        Ok((caller, waker))
     }
 
     /// The caller of a call that is not answered yet: to fetch its message.
@@ -113,6 +139,7 @@ pub struct Reply<C: Caller> {
 }
 
 impl<C: Caller> Reply<C> {
+    #[inline]
     pub(super) fn new(caller: C, id: CallId) -> Self {
         Self {
             caller: Some(caller),
@@ -130,6 +157,7 @@ impl<C: Caller> Reply<C> {
     ///
     /// # Errors
     /// [`Error::PeerClosed`] if the caller has given up.
+    #[inline]
     pub fn claim(mut self) -> Result<Claimed<C>, Error> {
         match self.caller.take() {
             Some(caller) if caller.calls().claim(self.id) => Ok(Claimed {
@@ -174,6 +202,7 @@ impl<C: Caller> Claimed<C> {
     }
 
     /// Ends the call. The waker is the caller's, if it waits in a future: call it, or run the caller at once.
+    #[inline]
     pub fn finish(mut self, outcome: Result<(), Error>) -> Option<Waker> {
         let caller = self.caller.take()?;
         caller.calls().finish(self.id, outcome)

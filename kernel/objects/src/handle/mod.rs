@@ -24,6 +24,7 @@ use crate::{
     capability::{Capability, Entry},
     graveyard::{Contents, Grave, Progress},
     job::{Charge, Job},
+    lease::Lease,
     object::KernelObject,
     refs::Ref,
     slots::{self, Number, Slots},
@@ -54,6 +55,17 @@ pub struct Listed {
     pub badge: u32,
     /// Whether somebody can revoke it, or has.
     pub leased: bool,
+}
+
+/// What [`HandleTable::pick`] took.
+#[derive(Debug)]
+pub struct Picked<T> {
+    /// Of the object.
+    pub object: T,
+    /// What calls through the handle arrive with at an endpoint.
+    pub badge: u32,
+    /// What the handle can be revoked by.
+    pub lease: Option<Ref<Lease>>,
 }
 
 /// The handles of a process.
@@ -153,6 +165,33 @@ impl<O: KernelObject> HandleTable<O> {
         }
         entry.require(rights)?;
         Ok(entry)
+    }
+
+    /// What `pick` takes of the object that a handle stands for, and nothing else of its entry is copied but the badge and the lease.
+    /// `pick` clones what it needs, and nothing more: it runs under the table's lock. `None` from it is the wrong type.
+    ///
+    /// # Errors
+    /// As for [`get_typed`](Self::get_typed).
+    #[inline]
+    pub fn pick<T>(
+        &self,
+        handle: Handle,
+        rights: Rights,
+        pick: impl FnOnce(&O) -> Option<T>,
+    ) -> Result<Picked<T>, Error> {
+        let number = number(handle)?;
+        let places = self.places.lock();
+        let Some(Held::Here(capability)) = places.get(number) else {
+            return Err(Error::BadHandle);
+        };
+        let entry = capability.entry();
+        let object = pick(entry.object()).ok_or(Error::WrongType)?;
+        entry.require(rights)?;
+        Ok(Picked {
+            object,
+            badge: entry.badge(),
+            lease: entry.lease().cloned(),
+        })
     }
 
     fn look(&self, handle: Handle) -> Result<Entry<O>, Error> {

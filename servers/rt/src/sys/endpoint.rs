@@ -38,6 +38,7 @@ pub enum Body {
 }
 
 /// Reads the registers after a receiving call that was no error.
+#[inline(always)]
 pub(super) fn incoming(kind: Kind, frame: &Frame) -> Incoming {
     let [first, ..] = frame.words;
     Incoming {
@@ -52,6 +53,7 @@ pub(super) fn incoming(kind: Kind, frame: &Frame) -> Incoming {
 }
 
 /// What a receive on an endpoint brought.
+#[inline(always)]
 fn received_call(frame: &Frame) -> Result<Incoming, Error> {
     match Kind::from_raw(Error::check(frame.rax)?) {
         Some(kind @ (Kind::Call | Kind::LongCall)) => Ok(incoming(kind, frame)),
@@ -90,7 +92,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Error::TimedOut`], [`Error::PeerClosed`], [`Error::NoRight`], [`Error::Revoked`], [`Error::QueueFull`].
-    #[inline]
+    #[inline(always)]
     pub fn call_blocking(&self, deadline_ns: u64, words: &Words) -> Result<Words, Error> {
         let mut frame = Frame {
             rax: 0,
@@ -200,7 +202,7 @@ impl Token {
     ///
     /// # Errors
     /// As [`Endpoint::receive_blocking`].
-    #[inline]
+    #[inline(always)]
     pub fn reply_receive_blocking(
         self,
         words: &Words,

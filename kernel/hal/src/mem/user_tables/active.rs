@@ -7,7 +7,7 @@
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use kerncore::tlb::{Flush, Tags};
 use x86_64::instructions::interrupts::without_interrupts;
@@ -16,6 +16,7 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 use super::{Shared, UserTables};
 use crate::cpu::{features, percpu};
 use crate::mem::paging;
+use crate::user::InterruptsOff;
 
 /// Address spaces whose translations a core keeps. More cost time on each switch and gain little: a chain of calls
 /// rarely goes through more processes.
@@ -48,18 +49,22 @@ impl ActiveCore {
 /// # Safety
 /// Once on each core, before it loads any process's tables.
 pub(crate) unsafe fn init_this_core() {
-    if use_pcids() {
+    let features = features();
+    // The kernel's half must be global, or each PCID would have a copy of it to be kept in step.
+    if features.pcid && features.pge {
         // SAFETY: long mode is on and CR3[11:0] is 0, as the bit demands (§2.5): tables are page aligned, and nothing sets
         // flags in CR3. From here on CR3's low bits are a PCID, 0 being the kernel's.
         unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::PCID)) };
+        PCIDS.store(true, Ordering::Relaxed);
     }
 }
 
-/// The kernel's half must be global, or each PCID would have a copy of it to be kept in step.
+/// Whether PCIDs are on; all cores are alike.
+static PCIDS: AtomicBool = AtomicBool::new(false);
+
 #[inline]
 fn use_pcids() -> bool {
-    let features = features();
-    features.pcid && features.pge
+    PCIDS.load(Ordering::Relaxed)
 }
 
 #[inline]
@@ -94,33 +99,45 @@ pub fn is_active(tables: &UserTables) -> bool {
 #[inline]
 pub fn activate(tables: &UserTables) {
     if !is_active(tables) {
+        without_interrupts(|| switch_to(tables));
+    }
+}
+
+/// As [`activate`], for who has turned interrupts off.
+#[inline]
+pub fn activate_now(tables: &UserTables, _off: &InterruptsOff) {
+    if !is_active(tables) {
         switch_to(tables);
     }
 }
 
-#[inline(never)]
+/// Interrupts are off.
+#[inline]
 fn switch_to(tables: &UserTables) {
-    without_interrupts(|| {
-        let core = this_core();
-        let shared = tables.shared();
-        // In this order: see `kerncore::tlb`. No request is served in between, interrupts are off.
-        shared.cores.insert(percpu::core_number());
-        let value = if use_pcids() {
-            let generation = shared.generation.load(Ordering::SeqCst);
-            // SAFETY: this core's own, interrupts off.
-            let load = unsafe { &mut *core.tags.get() }.load(shared.id(), generation);
-            let keep = if load.flush { 0 } else { KEEP };
-            shared.root() | u64::from(load.tag) | keep
-        } else {
-            shared.root()
-        };
-        let before = core
-            .space
-            .swap(core::ptr::from_ref(shared).cast_mut(), Ordering::Relaxed);
-        // SAFETY: user tables hold the kernel's half from birth, and this core is in their core set, so they stay.
-        unsafe { load_cr3(value) };
-        leave(before);
-    });
+    let core = this_core();
+    let shared = tables.shared();
+    // In this order: see `kerncore::tlb`. No request is served in between, interrupts are off.
+    shared.cores.insert(percpu::core_number());
+    let value = if use_pcids() {
+        tagged(core, shared)
+    } else {
+        shared.root()
+    };
+    let before = core.space.load(Ordering::Relaxed);
+    core.space
+        .store(core::ptr::from_ref(shared).cast_mut(), Ordering::Relaxed);
+    // SAFETY: user tables hold the kernel's half from birth, and this core is in their core set, so they stay.
+    unsafe { load_cr3(value) };
+    leave(before);
+}
+
+/// What to load into CR3 for `shared`, under the PCID that it has on this core.
+fn tagged(core: &ActiveCore, shared: &Shared) -> u64 {
+    let generation = shared.generation.load(Ordering::SeqCst);
+    // SAFETY: this core's own, interrupts off.
+    let load = unsafe { &mut *core.tags.get() }.load(shared.id(), generation);
+    let keep = if load.flush { 0 } else { KEEP };
+    shared.root() | u64::from(load.tag) | keep
 }
 
 /// Leaves the active space, if any: this core is on the kernel's own tables then.
@@ -140,6 +157,7 @@ pub fn activate_kernel() {
 }
 
 /// This core no longer has `space` loaded: the last it does with it.
+#[inline]
 fn leave(space: *mut Shared) {
     // SAFETY: null, or the space that was active until now, which lives at least until it is told so here.
     if let Some(space) = unsafe { space.as_ref() } {

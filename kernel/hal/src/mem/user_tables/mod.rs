@@ -15,7 +15,7 @@ mod shared;
 pub(crate) use active::{
     ActiveCore, Served, flush_here, flush_page, init_this_core, serve as serve_active,
 };
-pub use active::{activate, activate_kernel, is_active};
+pub use active::{activate, activate_kernel, activate_now, is_active};
 pub use kerncore::page_tree::{
     Mapping, Progress, TreeError, USER_BASE, USER_END, UserAccess, UserCache, UserFlags,
 };
@@ -57,6 +57,7 @@ impl UserTables {
         Shared::new(may_take).map(|shared| Self { shared })
     }
 
+    #[inline]
     pub(crate) fn shared(&self) -> &Shared {
         // SAFETY: `drop` alone frees it.
         unsafe { self.shared.as_ref() }

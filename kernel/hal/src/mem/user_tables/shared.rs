@@ -197,6 +197,7 @@ impl Shared {
     }
 
     /// Physical address of the level-4 table.
+    #[inline]
     pub(super) fn root(&self) -> u64 {
         self.root
     }
