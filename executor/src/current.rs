@@ -6,7 +6,10 @@ use core::{
     task::{Context, Poll},
 };
 
-use crate::{Platform, TaskId, raw::core::Window};
+use crate::{
+    Platform, TaskId,
+    raw::core::{Core, Window},
+};
 
 /// Lets others run, and comes back behind those of the same deadline.
 pub fn yield_now() -> YieldNow {
@@ -63,10 +66,9 @@ pub fn deadline<P: Platform>() -> Option<u64> {
 /// Gives the running task another absolute deadline (ticks), for the rest of this job; a task without a relative
 /// deadline keeps it. `false` if the caller is no task, or one with a reservation (whose deadlines follow from it). A
 /// best-effort task becomes a task with a deadline.
+#[inline]
 pub fn set_deadline<P: Platform>(ticks: u64) -> bool {
-    P::fleet()
-        .here()
-        .is_some_and(|core| core.set_current_deadline(ticks))
+    Core::<P>::at_home().is_some_and(|home| home.set_current_deadline(ticks))
 }
 
 /// Opens a window in which the running task may be interrupted, for a kernel that is about to enter ring 3 inside a poll.

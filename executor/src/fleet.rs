@@ -11,13 +11,14 @@ use crate::{
     config::{CoreConfig, StartError},
     ident::{CoreId, TaskId},
     platform::Platform,
-    raw::{core::Core, sites::Sites},
+    raw::{core::Core, sites::Sites, waker::Vtable},
 };
 
 /// The cores of one platform: a `static`, filled by [`Fleet::start_core`].
 pub struct Fleet<P: Platform> {
     cores: [AtomicPtr<Core<P>>; CoreId::MAX],
     pub(crate) sites: Sites,
+    pub(crate) wakers: Vtable<P>,
 }
 
 impl<P: Platform> fmt::Debug for Fleet<P> {
@@ -139,6 +140,7 @@ impl<P: Platform> Fleet<P> {
         Fleet {
             cores: [const { AtomicPtr::new(null_mut()) }; CoreId::MAX],
             sites: Sites::new(),
+            wakers: Vtable::new(),
         }
     }
 
@@ -172,8 +174,9 @@ impl<P: Platform> Fleet<P> {
     /// there to be woken; nothing happens.
     #[inline(always)]
     pub fn wake(&self, task: TaskId) {
+        let here = P::here();
         if let Some(core) = self.core(task.core()) {
-            core.wake(task);
+            core.wake(task, here);
         }
     }
 

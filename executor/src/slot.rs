@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::{
-    atomics::{AtomicBool, AtomicU32},
+    atomics::{AtomicBool, AtomicU32, AtomicU64},
     ident::{CoreId, TaskId},
     inbox::Linked,
     published::{P8, P16, P32, P64},
@@ -16,6 +16,9 @@ use crate::{
 
 /// No slot: the end of a list, nobody.
 pub(crate) const NONE: u32 = u32::MAX;
+
+/// In [`Slot::cancel`] of a slot that forwards: the task it forwarded to is dead. More than any generation.
+pub(crate) const FORWARDED_IS_DEAD: u64 = u64::MAX;
 
 /// What a slot's occupant is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +80,10 @@ pub struct Slot {
     pub(crate) id: P64,
     /// Absolute deadline of the present job (ticks); for best effort its virtual time.
     pub(crate) deadline: P64,
-    /// Relative deadline (ticks) with [`flag::RELATIVE`]; for best effort 2¹⁶ ÷ weight.
+    /// Relative deadline (ticks) with [`flag::RELATIVE`]; for best effort what a tick costs; for a slot that forwards, to whom.
     pub(crate) relative: P64,
-    pub(crate) woken_at: P64,
+    /// The generation to cancel, or [`FORWARDED_IS_DEAD`].
+    pub(crate) cancel: AtomicU64,
     /// The chain of the home core's inbox.
     inbox_next: AtomicU32,
     pub(crate) next: P32,
@@ -92,8 +96,8 @@ pub struct Slot {
     pub(crate) state: P8,
     pub(crate) flags: P8,
     pending: AtomicBool,
-    /// For a slot that forwards: the task it forwarded to is dead.
-    pub(crate) orphaned: AtomicBool,
+    /// Of best effort: which of its lists the task is in.
+    pub(crate) list: P8,
 }
 
 #[cfg(not(loom))]
@@ -107,7 +111,7 @@ impl Slot {
             id: P64::new(TaskId::pack(core, number, 1).to_bits()),
             deadline: P64::new(u64::MAX),
             relative: P64::new(0),
-            woken_at: P64::new(0),
+            cancel: AtomicU64::new(0),
             inbox_next: AtomicU32::new(0),
             next: P32::new(NONE),
             previous: P32::new(NONE),
@@ -118,7 +122,7 @@ impl Slot {
             state: P8::new(State::Free as u8),
             flags: P8::new(0),
             pending: AtomicBool::new(false),
-            orphaned: AtomicBool::new(false),
+            list: P8::new(0),
         }
     }
 

@@ -12,7 +12,7 @@ use core::{
     time::Duration,
 };
 
-use crate::{CoreId, Platform, raw::core::Armed, timers::TimerId};
+use crate::{CoreId, Platform, raw::core::Core, timers::TimerId};
 
 const NANOS: u128 = 1_000_000_000;
 
@@ -74,6 +74,17 @@ impl<P: Platform> Sleep<P> {
         }
     }
 
+    /// As `poll`, by who is no task of the fleet: looks at the clock again and again.
+    #[cold]
+    fn poll_elsewhere(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if P::now() >= self.until {
+            self.disarm();
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     #[inline(never)]
     fn disarm_on(core: CoreId, timer: TimerId) {
         if let Some(core) = P::fleet().core(core) {
@@ -88,10 +99,12 @@ impl<P: Platform> Future for Sleep<P> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let here = P::fleet().here();
-        if let (Some((core, timer)), Some(here)) = (self.timer, here) {
-            if core == here.id {
-                if here.refresh_timer(timer, context.waker()) {
+        let Some(home) = Core::<P>::at_home() else {
+            return self.poll_elsewhere(context);
+        };
+        if let Some((core, timer)) = self.timer {
+            if core == home.id {
+                if home.refresh_timer(timer, context.waker()) {
                     return Poll::Pending;
                 }
                 // It fired. A timer never fires early.
@@ -101,18 +114,13 @@ impl<P: Platform> Future for Sleep<P> {
             // The task moved to another core: so does its timer.
             self.disarm();
         }
-        let passed = match here {
-            Some(here) => here.has_passed(self.until),
-            None => P::now() >= self.until,
-        };
-        if passed {
-            self.disarm();
+        if home.has_passed(self.until) {
             return Poll::Ready(());
         }
-        match here.and_then(|here| Some((here.id, here.arm(self.until, context.waker())?))) {
-            Some((core, Armed::Yes(timer))) => self.timer = Some((core, timer)),
-            // No timer is free, or this is not a task of the fleet: look at the clock again.
-            Some((_, Armed::Full)) | None => context.waker().wake_by_ref(),
+        match home.arm(self.until, context.waker()) {
+            Some(timer) => self.timer = Some((home.id, timer)),
+            // No timer is free: look at the clock again.
+            None => context.waker().wake_by_ref(),
         }
         Poll::Pending
     }

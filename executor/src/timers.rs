@@ -16,10 +16,6 @@ pub(crate) struct TimerId {
     pub(crate) generation: u32,
 }
 
-/// The timer is not armed any more.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fired;
-
 #[derive(Debug)]
 struct Timer {
     waker: Option<Waker>,
@@ -79,17 +75,17 @@ impl Timers {
         Some(TimerId { index, generation })
     }
 
-    /// Puts `waker` into an armed timer, and returns the old one for the caller to drop; unless the old one wakes the same
-    /// task: then nothing changes. `Err` when the timer has fired.
-    #[inline]
-    pub(crate) fn refresh(&mut self, id: TimerId, waker: &Waker) -> Result<Option<Waker>, Fired> {
-        match self.table.get_mut(id.index as usize) {
-            Some(timer) if timer.generation == id.generation => match &timer.waker {
-                Some(old) if old.will_wake(waker) => Ok(None),
-                _ => Ok(timer.waker.replace(waker.clone())),
-            },
-            _ => Err(Fired),
-        }
+    /// Whether a timer has not fired yet.
+    #[inline(always)]
+    pub(crate) fn is_armed(&self, id: TimerId) -> bool {
+        self.table
+            .get(id.index as usize)
+            .is_some_and(|timer| timer.generation == id.generation)
+    }
+
+    /// Puts `waker` into an armed timer, and returns the old one for the caller to drop.
+    pub(crate) fn refresh(&mut self, id: TimerId, waker: Waker) -> Option<Waker> {
+        self.table.get_mut(id.index as usize)?.waker.replace(waker)
     }
 
     /// Disarms; returns the waker for the caller to drop. A timer that fired is left alone.
@@ -130,7 +126,7 @@ impl Timers {
         if let Some(waker) = &waker {
             soon(waker);
         }
-        self.heap.remove(index);
+        self.heap.pop();
         if let Some(next) = self.heap.first() {
             prefetch(self.table.as_ptr().wrapping_add(next as usize));
         }

@@ -203,6 +203,20 @@ impl Heap {
         }
     }
 
+    /// Moves the earliest item to `time`, behind others of the same time. Nothing if the heap is empty.
+    #[inline]
+    pub fn move_first(&mut self, time: u64) {
+        if self.len == 0 {
+            return;
+        }
+        if self.sequence == SEQUENCE_END {
+            self.renumber();
+        }
+        let turn = self.sequence << ITEM_BITS | self.root.turn & ITEM_MASK;
+        self.sequence += 1;
+        self.sift_root(Entry { time, turn });
+    }
+
     /// Moves `item` to `time` without giving it a new turn. Nothing if it is not queued.
     pub fn advance(&mut self, item: u32, time: u64) {
         let Some(&place) = self.place.get(item as usize) else {
@@ -240,9 +254,22 @@ impl Heap {
     }
 
     /// Takes the earliest item out.
+    #[inline]
     pub fn pop(&mut self) -> Option<u32> {
         let item = self.first()?;
-        self.remove(item);
+        self.len -= 1;
+        debug_assert!((item as usize) < self.place.len());
+        // SAFETY: entries are of items below the capacity.
+        *unsafe { self.place.get_unchecked_mut(item as usize) } = ABSENT;
+        let last = ROOT + self.len;
+        let moved = self.entry(last);
+        self.write(last, UNUSED);
+        if self.len == 0 {
+            self.root = UNUSED;
+            self.sequence = 0;
+        } else {
+            self.sift_root(moved);
+        }
         Some(item)
     }
 
@@ -303,6 +330,17 @@ impl Heap {
 
     #[inline(never)]
     fn sift_down(&mut self, start: usize, entry: Entry) {
+        self.sink(start, entry);
+    }
+
+    /// As `sift_down` from the root, which is most often.
+    #[inline(never)]
+    fn sift_root(&mut self, entry: Entry) {
+        self.sink(ROOT, entry);
+    }
+
+    #[inline(always)]
+    fn sink(&mut self, start: usize, entry: Entry) {
         let used = (ROOT + self.len + 3) >> 2;
         debug_assert!(used <= self.lines.len() && start < ROOT + self.len);
         let (lines, place) = (self.lines.as_mut_ptr(), self.place.as_mut_ptr());
@@ -485,6 +523,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Op {
         Set(u32, u64),
+        MoveFirst(u64),
         Advance(u32, u64),
         Remove(u32),
         Pop,
@@ -494,6 +533,7 @@ mod tests {
     fn op(items: u32, times: u64) -> impl Strategy<Value = Op> {
         prop_oneof![
             6 => (0..items, prop_oneof![0..times, Just(u64::MAX), Just(u64::MAX - 1)]).prop_map(|(item, time)| Op::Set(item, time)),
+            2 => (0..times).prop_map(Op::MoveFirst),
             1 => (0..items, 0..times).prop_map(|(item, time)| Op::Advance(item, time)),
             2 => (0..items).prop_map(Op::Remove),
             2 => Just(Op::Pop),
@@ -514,6 +554,12 @@ mod tests {
                     Op::Set(item, time) => {
                         heap.set(item, time);
                         oracle.set(item, time);
+                    }
+                    Op::MoveFirst(time) => {
+                        heap.move_first(time);
+                        if let Some(&(_, _, item)) = oracle.entries.first() {
+                            oracle.set(item, time);
+                        }
                     }
                     Op::Advance(item, time) => {
                         heap.advance(item, time);

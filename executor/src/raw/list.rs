@@ -30,11 +30,6 @@ impl List {
         (self.first != NONE).then_some(self.first)
     }
 
-    #[inline(always)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first == NONE
-    }
-
     /// Whether `record`, which is in a list, is alone in it.
     #[inline(always)]
     pub(crate) fn is_alone(slot: u32, record: &Slot) -> bool {
@@ -47,15 +42,15 @@ impl List {
         (next != self.first).then_some(next)
     }
 
-    /// Behind all others.
+    /// Behind all others. Whether it is the first.
     #[inline(always)]
-    pub(crate) fn push(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+    pub(crate) fn push(&mut self, slots: &[Slot], slot: u32, record: &Slot) -> bool {
         debug_assert!(core::ptr::eq(record, &slots[slot as usize]));
         if self.first == NONE {
             record.next.set(slot);
             record.previous.set(slot);
             self.first = slot;
-            return;
+            return true;
         }
         let first = at(slots, self.first);
         let last = first.previous.get();
@@ -63,6 +58,7 @@ impl List {
         record.previous.set(last);
         at(slots, last).next.set(slot);
         first.previous.set(slot);
+        false
     }
 
     /// The one that came last.
@@ -77,14 +73,14 @@ impl List {
         }
     }
 
-    /// The slot is in this list; `record` is its record, here and below.
+    /// The slot is in this list; `record` is its record, here and below. Whether it was the only one.
     #[inline(always)]
-    pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+    pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32, record: &Slot) -> bool {
         debug_assert!(core::ptr::eq(record, &slots[slot as usize]));
         let next = record.next.get();
         if next == slot {
             self.first = NONE;
-            return;
+            return true;
         }
         let previous = record.previous.get();
         at(slots, previous).next.set(next);
@@ -92,12 +88,12 @@ impl List {
         if self.first == slot {
             self.first = next;
         }
+        false
     }
 
     /// The first goes to the back.
     #[inline(always)]
-    pub(crate) fn rotate(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
-        debug_assert!(core::ptr::eq(record, &slots[slot as usize]));
+    pub(crate) fn rotate(&mut self, slot: u32, record: &Slot) {
         if self.first == slot {
             self.first = record.next.get();
         }

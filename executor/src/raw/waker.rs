@@ -7,16 +7,26 @@ use core::{
 
 use crate::{ident::TaskId, platform::Platform};
 
-struct Of<P>(PhantomData<P>);
-
-impl<P: Platform> Of<P> {
-    const VTABLE: RawWakerVTable =
-        RawWakerVTable::new(clone::<P>, wake::<P>, wake::<P>, drop_nothing);
-    const VTABLE_REF: &'static RawWakerVTable = &Self::VTABLE;
+/// How the tasks of a fleet are woken. It lies in the fleet, so that there is one: of a constant the compiler may make several, and
+/// wakers of the same task would not know each other.
+#[derive(Debug)]
+pub(crate) struct Vtable<P> {
+    table: RawWakerVTable,
+    platform: PhantomData<fn() -> P>,
 }
 
+impl<P: Platform> Vtable<P> {
+    pub(crate) const fn new() -> Vtable<P> {
+        Vtable {
+            table: RawWakerVTable::new(clone::<P>, wake::<P>, wake::<P>, drop_nothing),
+            platform: PhantomData,
+        }
+    }
+}
+
+#[inline(always)]
 fn raw<P: Platform>(data: *const ()) -> RawWaker {
-    RawWaker::new(data, Of::<P>::VTABLE_REF)
+    RawWaker::new(data, &P::fleet().wakers.table)
 }
 
 unsafe fn clone<P: Platform>(data: *const ()) -> RawWaker {
@@ -32,8 +42,17 @@ unsafe fn drop_nothing(_: *const ()) {}
 /// The task that a waker is of, if it is one of this platform's.
 #[inline(always)]
 pub(crate) fn task_of<P: Platform>(waker: &Waker) -> Option<TaskId> {
-    core::ptr::eq(waker.vtable(), Of::<P>::VTABLE_REF)
+    core::ptr::eq(waker.vtable(), &P::fleet().wakers.table)
         .then(|| TaskId::from_bits(waker.data().addr() as u64))
+}
+
+/// A clone of a waker, at no cost if it is of a task.
+#[inline(always)]
+pub(crate) fn copy<P: Platform>(waker: &Waker) -> Waker {
+    match task_of::<P>(waker) {
+        Some(task) => of_task::<P>(task),
+        None => waker.clone(),
+    }
 }
 
 /// The waker of a task. Its data is the id: nothing is borrowed, nothing is counted.

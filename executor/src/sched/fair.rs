@@ -22,6 +22,7 @@ use crate::slot::Slot;
 const LISTS: usize = 64;
 const DIGIT: u32 = LISTS.ilog2();
 const LEVELS: usize = 4;
+const _: () = assert!(LISTS * LEVELS == 1 << u8::BITS, "a list's number is a byte");
 /// How many tasks of a block are dealt out in one step and level.
 const DEALT: usize = 8;
 /// Bands of at most 2³² ticks: the longest block is 2⁵⁰ then, well below the wrap.
@@ -32,6 +33,12 @@ const PAST: u64 = 1 << 50;
 pub const DEFAULT_WEIGHT: u32 = 1024;
 const DEFAULT_COST: u64 = 1 << 16;
 
+/// Whether a task has another weight than the default: polls must be timed then.
+#[inline(always)]
+pub(crate) fn is_weighted(record: &Slot) -> bool {
+    record.relative.get() != DEFAULT_COST
+}
+
 /// 2¹⁶ × default weight ÷ weight: what a tick costs a task of this weight, in 1/2¹⁶ virtual ticks.
 #[inline(always)]
 pub(crate) fn tick_cost(weight: u32) -> u64 {
@@ -41,17 +48,19 @@ pub(crate) fn tick_cost(weight: u32) -> u64 {
     ((DEFAULT_WEIGHT as u64) << 16) / weight.clamp(1, 1 << 20) as u64
 }
 
-const COST_MASK: u64 = (1 << 32) - 1;
-
 /// The virtual time that `ticks` of a task with this record cost. Polls are shorter than 2³² ticks × weight, or their cost
 /// saturates: no 128-bit product needed.
 #[inline(always)]
 fn cost(record: &Slot, ticks: u64) -> u64 {
-    ticks.saturating_mul(record.relative.get() & COST_MASK) >> 16
+    let rate = record.relative.get();
+    if rate == DEFAULT_COST {
+        ticks
+    } else {
+        ticks.saturating_mul(rate) >> 16
+    }
 }
 
-/// The best-effort queue. A slot's `deadline` is its virtual time; its `relative` holds the tick cost
-/// below the number of the list it is in.
+/// The best-effort queue. A slot's `deadline` is its virtual time, its `relative` what a tick costs, its `list` the one it is in.
 #[derive(Debug)]
 pub(crate) struct Fair {
     lists: [List; LISTS * LEVELS],
@@ -59,11 +68,9 @@ pub(crate) struct Fair {
     /// Where the current band begins (virtual time).
     start: u64,
     /// The current band's list.
-    here: u32,
+    here: u8,
     shift: u32,
     ready: u32,
-    /// How many of them have another weight than the default.
-    weighted: u32,
 }
 
 impl Fair {
@@ -76,7 +83,6 @@ impl Fair {
             here: 0,
             shift: band_ticks.max(2).ilog2().min(MAX_SHIFT),
             ready: 0,
-            weighted: 0,
         }
     }
 
@@ -90,12 +96,6 @@ impl Fair {
         self.ready == 0
     }
 
-    /// Whether shares differ, so that polls must be timed.
-    #[inline(always)]
-    pub(crate) fn is_weighted(&self) -> bool {
-        self.weighted != 0
-    }
-
     /// The virtual time at which a new task starts.
     pub(crate) fn virtual_now(&self) -> u64 {
         self.start
@@ -103,18 +103,17 @@ impl Fair {
 
     /// The list of level 0 that the virtual time `time` belongs to.
     #[inline(always)]
-    fn near(&self, time: u64) -> usize {
-        (time >> self.shift) as usize % LISTS
+    fn near(&self, time: u64) -> u8 {
+        ((time >> self.shift) as usize % LISTS) as u8
     }
 
     #[inline(always)]
     pub(crate) fn push(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
         self.ready += 1;
-        self.weighted += u32::from(record.relative.get() & COST_MASK != DEFAULT_COST);
         if record.deadline.get().wrapping_sub(self.start) >> self.shift != 0 {
             return self.push_beside(slots, slot, record);
         }
-        self.append(slots, slot, record, self.here as usize);
+        self.append(slots, slot, record, self.here);
     }
 
     /// For a task whose time is not within the current band.
@@ -138,18 +137,17 @@ impl Fair {
     }
 
     #[inline(always)]
-    fn append(&mut self, slots: &[Slot], slot: u32, record: &Slot, list: usize) {
-        let list = list % (LISTS * LEVELS);
-        record
-            .relative
-            .set(record.relative.get() & COST_MASK | (list as u64) << 32);
-        self.lists[list].push(slots, slot, record);
-        self.occupied[list / LISTS] |= 1 << (list % LISTS);
+    fn append(&mut self, slots: &[Slot], slot: u32, record: &Slot, list: u8) {
+        record.list.set(list);
+        let list = list as usize;
+        if self.lists[list].push(slots, slot, record) {
+            self.occupied[list / LISTS] |= 1 << (list % LISTS);
+        }
     }
 
     /// The list for a task whose time is not within the finest ones' reach: the current one if it is past.
     #[inline(never)]
-    fn far(&self, record: &Slot) -> usize {
+    fn far(&self, record: &Slot) -> u8 {
         let time = record.deadline.get();
         let lead = time.wrapping_sub(self.start);
         if lead > PAST {
@@ -159,7 +157,7 @@ impl Fair {
             let shift = self.block_shift(level);
             let ahead = time.wrapping_sub(self.start >> shift << shift) >> shift;
             if ahead < LISTS as u64 {
-                return level * LISTS + (time >> shift) as usize % LISTS;
+                return (level * LISTS + (time >> shift) as usize % LISTS) as u8;
             }
         }
         // Beyond all levels: as far as they reach. More than eight times that is forgiven.
@@ -168,7 +166,7 @@ impl Fair {
         if lead > most {
             record.deadline.set(self.start.wrapping_add(most));
         }
-        level * LISTS + ((self.start >> shift) as usize + LISTS - 1) % LISTS
+        (level * LISTS + ((self.start >> shift) as usize + LISTS - 1) % LISTS) as u8
     }
 
     /// A block of this level is so long (logarithm, virtual time).
@@ -180,47 +178,51 @@ impl Fair {
     pub(crate) fn remove(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
         self.take(slots, slot, record);
         self.ready -= 1;
-        self.weighted -= u32::from(record.relative.get() & COST_MASK != DEFAULT_COST);
     }
 
     #[inline(always)]
     fn take(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
-        let list = (record.relative.get() >> 32) as usize % (LISTS * LEVELS);
-        self.lists[list].remove(slots, slot, record);
-        if self.lists[list].is_empty() {
+        let list = record.list.get() as usize;
+        if self.lists[list].remove(slots, slot, record) {
             self.occupied[list / LISTS] &= !(1 << (list % LISTS));
         }
     }
 
-    /// The front task yields after `ticks`: it goes to the back, of this band or of the one it has come to.
+    /// The front task yields after `ticks`: it goes to the back. `false` if they take it beyond this band; nothing has happened then, and
+    /// [`leave_band`](Self::leave_band) does it.
     #[inline(always)]
-    pub(crate) fn rotate(&mut self, slots: &[Slot], slot: u32, record: &Slot, ticks: u64) {
-        let mut stays = true;
+    pub(crate) fn rotate(&mut self, slot: u32, record: &Slot, ticks: u64) -> bool {
         if ticks != 0 {
             let time = record.deadline.get().wrapping_add(cost(record, ticks));
-            record.deadline.set(time);
             // Signed: one that was dealt out late may still be behind.
-            stays = (time.wrapping_sub(self.start) as i64) >> self.shift <= 0;
+            if (time.wrapping_sub(self.start) as i64) >> self.shift > 0 {
+                return false;
+            }
+            record.deadline.set(time);
         }
-        if stays {
-            let list = self.here as usize % LISTS;
-            self.lists[list].rotate(slots, slot, record);
-        } else {
-            self.leave_band(slots, slot);
-        }
+        self.lists[self.here as usize].rotate(slot, record);
+        true
     }
 
+    /// A task goes to the back of the band that it comes to after `ticks`.
     #[inline(never)]
-    fn leave_band(&mut self, slots: &[Slot], slot: u32) {
+    pub(crate) fn leave_band(&mut self, slots: &[Slot], slot: u32, ticks: u64) {
         let record = &slots[slot as usize];
+        self.charge(record, ticks);
         self.take(slots, slot, record);
         self.place(slots, slot, record);
+    }
+
+    /// Whose turn it is, if that is clear.
+    #[inline(always)]
+    pub(crate) fn front(&self) -> Option<u32> {
+        self.lists[self.here as usize].first()
     }
 
     /// Whose turn it is.
     #[inline(always)]
     pub(crate) fn first(&mut self, slots: &[Slot]) -> Option<u32> {
-        match self.lists[self.here as usize % LISTS].first() {
+        match self.lists[self.here as usize].first() {
             Some(slot) => Some(slot),
             None if self.ready == 0 => None,
             None => self.next_band(slots),
@@ -264,9 +266,9 @@ impl Fair {
                 continue;
             };
             self.start = self.start.wrapping_add(lead);
-            self.here = self.near(self.start) as u32;
+            self.here = self.near(self.start);
             if level == 0 {
-                return self.lists[self.here as usize % LISTS].first();
+                return self.lists[self.here as usize].first();
             }
             dealt[level] = true;
             self.deal(slots, level);
@@ -282,8 +284,8 @@ impl Fair {
                 return;
             };
             // They came before whoever is in a finer list already, and to its front they go, the last one first.
-            self.leave_band(slots, slot);
-            let finer = (slots[slot as usize].relative.get() >> 32) as usize;
+            self.leave_band(slots, slot, 0);
+            let finer = slots[slot as usize].list.get() as usize;
             self.lists[finer].turn_back(slots);
         }
     }
@@ -325,13 +327,15 @@ mod tests {
         for _ in 0..rounds {
             let next = fair.first(&slots).expect("all are ready") as usize;
             got[next] += polls[next];
-            fair.rotate(&slots, next as u32, &slots[next], polls[next]);
+            if !fair.rotate(next as u32, &slots[next], polls[next]) {
+                fair.leave_band(&slots, next as u32, polls[next]);
+            }
         }
         assert_eq!(fair.len(), slots.len());
         for (index, slot) in slots.iter().enumerate() {
             fair.remove(&slots, index as u32, slot);
         }
-        assert!(fair.is_empty() && !fair.is_weighted() && fair.occupied == [0; LEVELS]);
+        assert!(fair.is_empty() && fair.occupied == [0; LEVELS]);
         (fair, got)
     }
 

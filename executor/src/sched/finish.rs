@@ -4,65 +4,91 @@ use super::{End, FAIR, FIRST_RESERVED, List, OPEN, Phase, Scheduler, cbs};
 use crate::slot::{Slot, State, flag};
 
 impl Scheduler {
-    /// The poll ended at `now` after `used` ticks (0 when not timed). The common cases are here: [`OPEN`] or [`FAIR`] has
-    /// no other server beside it, and nobody's budget matters.
+    /// The running task yields after `used` ticks (0 when not timed), if its server has the core to itself: nobody's budget
+    /// matters then. `false` in all other cases; nothing has happened then, and [`finish`](Self::finish) does it.
     #[inline(always)]
-    pub(crate) fn finish(
+    pub(crate) fn yield_simply(&mut self, slot: u32, record: &Slot, used: u64) -> bool {
+        let server = record.server.get() as u32;
+        if server != self.alone {
+            return false;
+        }
+        if server == FAIR {
+            if !self.fair.rotate(slot, record, used) {
+                return false;
+            }
+        } else {
+            self.requeue(slot, record);
+        }
+        record.set_state(State::Queued);
+        true
+    }
+
+    /// As [`yield_simply`](Self::yield_simply) for a task that blocks or ends, and is in `state` from now on.
+    #[inline(always)]
+    pub(crate) fn leave_simply(
         &mut self,
         slots: &[Slot],
         slot: u32,
         record: &Slot,
-        end: End,
+        state: State,
         used: u64,
-        now: u64,
-    ) {
+    ) -> bool {
         let server = record.server.get() as u32;
-        if end == End::Yielded && server == FAIR && self.upper.len() <= 1 {
-            record.set_state(State::Queued);
-            self.fair.rotate(slots, slot, record, used);
-            return;
+        if server != self.alone {
+            return false;
         }
-        if server >= FIRST_RESERVED || self.upper.len() > 1 {
-            return self.finish_contended(slots, slot, end, used, now);
-        }
-        if end == End::Yielded {
-            record.set_state(State::Queued);
-            self.open.set(slot, record.deadline.get());
-            return;
-        }
-        record.set_state(if end == End::Blocked {
-            State::Idle
-        } else {
-            State::Free
-        });
-        self.ready -= 1;
         if server == FAIR {
+            if !self.upper.is_empty() {
+                return false;
+            }
             self.fair.charge(record, used);
             self.fair.remove(slots, slot, record);
-            if self.fair.is_empty() && !self.upper.is_empty() {
-                self.deactivate(FAIR, now);
+        } else {
+            if self.open.len() == 1 {
+                return false;
             }
+            self.leave_open(slot);
+        }
+        record.set_state(state);
+        true
+    }
+
+    /// Takes a task out of [`OPEN`] that blocks or ends.
+    #[inline(always)]
+    fn leave_open(&mut self, slot: u32) {
+        if self.open.first() == Some(slot) {
+            self.open.pop();
         } else {
             self.open.remove(slot);
-            if self.open.is_empty() {
-                self.deactivate(OPEN, now);
-            }
         }
     }
 
-    #[inline(never)]
-    fn finish_contended(&mut self, slots: &[Slot], slot: u32, end: End, used: u64, now: u64) {
+    /// Puts a task of [`OPEN`] that yielded behind those of its deadline.
+    #[inline(always)]
+    fn requeue(&mut self, slot: u32, record: &Slot) {
+        let deadline = record.deadline.get();
+        if self.open.first() == Some(slot) {
+            self.open.move_first(deadline);
+        } else {
+            self.open.set(slot, deadline);
+        }
+    }
+
+    /// The poll ended at `now` after `used` ticks (0 when not timed).
+    pub(crate) fn finish(&mut self, slots: &[Slot], slot: u32, end: End, used: u64, now: u64) {
         let record = &slots[slot as usize];
         let server = record.server.get() as u32;
         match end {
             End::Yielded => {
                 record.set_state(State::Queued);
                 match server {
-                    OPEN => self.open.set(slot, record.deadline.get()),
-                    FAIR => self.fair.rotate(slots, slot, record, used),
-                    server => self.servers[server as usize]
-                        .members
-                        .rotate(slots, slot, record),
+                    OPEN => self.requeue(slot, record),
+                    FAIR => {
+                        if !self.fair.rotate(slot, record, used) {
+                            self.fair.leave_band(slots, slot, used);
+                        }
+                    }
+                    server => self.servers[server as usize].members.rotate(slot, record),
                 }
                 self.charge(slots, server, used, true, now);
             }

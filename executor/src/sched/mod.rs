@@ -37,6 +37,9 @@ pub const FAIR: u32 = 1;
 /// Numbers from here on are admitted reservations.
 pub const FIRST_RESERVED: u32 = 2;
 
+/// In `alone`: there are several servers, or a reservation.
+const NOBODY: u32 = u32::MAX;
+
 /// How a poll ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -109,8 +112,12 @@ pub(crate) struct Scheduler {
     alone_since: Option<u64>,
     /// Up to here the time of whoever was alone is accounted for.
     accounted: u64,
-    ready: usize,
-    high_water: usize,
+    /// Who has the core to itself: [`OPEN`], or [`FAIR`] with tasks of the usual weight only, or else [`NOBODY`].
+    alone: u32,
+    /// How many ready tasks of best effort have another weight.
+    weighted: u32,
+    /// Ready tasks in reservations.
+    reserved_ready: usize,
     loans: Vec<loans::Loan>,
     orphans: usize,
 }
@@ -152,8 +159,9 @@ impl Scheduler {
             limit,
             alone_since: None,
             accounted: 0,
-            ready: 0,
-            high_water: 0,
+            alone: FAIR,
+            weighted: 0,
+            reserved_ready: 0,
             loans: Vec::new(),
             orphans: 0,
         })
@@ -217,11 +225,7 @@ impl Scheduler {
     /// How many tasks are ready, the running one included.
     #[inline(always)]
     pub(crate) fn ready(&self) -> usize {
-        self.ready
-    }
-
-    pub(crate) fn high_water(&self) -> usize {
-        self.high_water
+        self.open.len() + self.fair.len() + self.reserved_ready
     }
 
     /// When [`Scheduler::advance`] is next due; `u64::MAX` for never.
@@ -235,7 +239,7 @@ impl Scheduler {
     pub(crate) fn needs_clock(&self) -> bool {
         self.upper.len() > 1
             || !self.events.is_empty()
-            || self.fair.is_weighted()
+            || self.weighted != 0
             || self
                 .upper
                 .first()
@@ -269,47 +273,30 @@ impl Scheduler {
     /// Queues an idle slot at `now`.
     #[inline(always)]
     pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, record: &Slot, now: u64) {
-        if !self.wake_simply(slots, slot, record, now) {
+        if !self.wake_simply(slots, slot, record) {
             self.wake_contended(slots, slot, now);
         }
     }
 
     /// As [`wake`](Self::wake), in the common cases: best effort that has the core to itself, and a deadline that joins others. No
-    /// budget depends on `now`, which only statistics read. `false` in all others; nothing happens then.
+    /// budget depends on the time then. `false` in all others; nothing happens then.
     #[inline(always)]
-    pub(crate) fn wake_simply(
-        &mut self,
-        slots: &[Slot],
-        slot: u32,
-        record: &Slot,
-        now: u64,
-    ) -> bool {
-        let server = record.server.get() as u32;
-        let simple = match server {
-            FAIR => self.upper.is_empty(),
-            OPEN => !self.open.is_empty(),
-            _ => false,
-        };
-        if !simple || record.has(flag::RELATIVE | flag::LENT | flag::MISSED | flag::THROTTLED) {
+    pub(crate) fn wake_simply(&mut self, slots: &[Slot], slot: u32, record: &Slot) -> bool {
+        if record.has(flag::RELATIVE | flag::LENT | flag::MISSED | flag::THROTTLED) {
             return false;
         }
-        record.set_state(State::Queued);
-        record.woken_at.set(now);
-        self.count_ready();
-        if server == FAIR {
+        let server = record.server.get() as u32;
+        if server == FAIR && self.alone == FAIR && !fair::is_weighted(record) {
+            record.set_state(State::Queued);
             self.fair.push(slots, slot, record);
-        } else {
+            return true;
+        }
+        if server == OPEN && !self.open.is_empty() {
+            record.set_state(State::Queued);
             self.open.set(slot, record.deadline.get());
+            return true;
         }
-        true
-    }
-
-    #[inline(always)]
-    fn count_ready(&mut self) {
-        self.ready += 1;
-        if self.ready > self.high_water {
-            self.high_water = self.ready;
-        }
+        false
     }
 
     #[inline(never)]
@@ -324,7 +311,6 @@ impl Scheduler {
             record.deadline.set(own);
         }
         record.set_state(State::Queued);
-        record.woken_at.set(now);
         record.lower(flag::MISSED | flag::THROTTLED);
         self.enqueue(slots, slot, now);
     }
@@ -332,7 +318,6 @@ impl Scheduler {
     #[inline]
     fn enqueue(&mut self, slots: &[Slot], slot: u32, now: u64) {
         let record = &slots[slot as usize];
-        self.count_ready();
         match record.server.get() as u32 {
             OPEN => {
                 self.open.set(slot, record.deadline.get());
@@ -342,15 +327,18 @@ impl Scheduler {
             }
             FAIR => {
                 self.fair.push(slots, slot, record);
+                if fair::is_weighted(record) {
+                    self.weighted += 1;
+                    self.note_alone();
+                }
                 if self.fair.len() == 1 && !self.upper.is_empty() {
                     self.activate(FAIR, now);
                 }
             }
             server => {
                 let entry = &mut self.servers[server as usize];
-                let first = entry.members.is_empty();
-                entry.members.push(slots, slot, record);
-                if first {
+                self.reserved_ready += 1;
+                if entry.members.push(slots, slot, record) {
                     self.activate(server, now);
                 }
                 if self.servers[server as usize].phase == Phase::Throttled {
@@ -362,7 +350,6 @@ impl Scheduler {
 
     #[inline]
     fn dequeue(&mut self, slots: &[Slot], slot: u32, now: u64) {
-        self.ready -= 1;
         match slots[slot as usize].server.get() as u32 {
             OPEN => {
                 self.open.remove(slot);
@@ -371,15 +358,20 @@ impl Scheduler {
                 }
             }
             FAIR => {
-                self.fair.remove(slots, slot, &slots[slot as usize]);
+                let record = &slots[slot as usize];
+                self.fair.remove(slots, slot, record);
+                if fair::is_weighted(record) {
+                    self.weighted -= 1;
+                    self.note_alone();
+                }
                 if self.fair.is_empty() {
                     self.deactivate(FAIR, now);
                 }
             }
             server => {
                 let entry = &mut self.servers[server as usize];
-                entry.members.remove(slots, slot, &slots[slot as usize]);
-                if entry.members.is_empty() {
+                self.reserved_ready -= 1;
+                if entry.members.remove(slots, slot, &slots[slot as usize]) {
                     self.deactivate(server, now);
                 }
             }
@@ -395,9 +387,7 @@ impl Scheduler {
             Phase::Inactive => {
                 if self.upper.is_empty() && self.fair.is_empty() {
                     // Nobody to compare with: the account is brought up to date when somebody comes.
-                    entry.phase = Phase::Ready;
-                    let deadline = entry.account.deadline;
-                    self.upper.set(server, deadline);
+                    self.queue(server);
                     self.alone_since = None;
                     return;
                 }
@@ -427,11 +417,22 @@ impl Scheduler {
         entry.phase = Phase::Ready;
         let deadline = entry.account.deadline;
         self.upper.set(server, deadline);
+        self.note_alone();
+    }
+
+    /// The upper queue gained or lost a server, or weights began or ceased to matter.
+    fn note_alone(&mut self) {
+        self.alone = match (self.upper.len(), self.upper.first()) {
+            (0, _) | (1, Some(FAIR)) if self.weighted == 0 => FAIR,
+            (1, Some(OPEN)) => OPEN,
+            _ => NOBODY,
+        };
     }
 
     /// `server` is not in the upper queue any more.
     fn left_upper(&mut self, server: u32, now: u64) {
         self.upper.remove(server);
+        self.note_alone();
         self.alone_since = (self.upper.len() == 1).then_some(now);
     }
 
@@ -550,22 +551,18 @@ impl Scheduler {
         self.queue(server);
     }
 
-    /// Whose turn it is, and whether the poll must be timed even without statistics, though no event is pending. The common
-    /// cases are here: one class alone.
+    /// Whose turn it is, in the common cases: one class alone, none of whose polls must be timed for budgets or weights.
     #[inline(always)]
-    pub(crate) fn next(&mut self, slots: &[Slot]) -> Option<(u32, bool)> {
-        if self.upper.is_empty() {
-            let slot = self.fair.first(slots)?;
-            return Some((slot, self.fair.is_weighted()));
+    pub(crate) fn next_simply(&self) -> Option<u32> {
+        match self.alone {
+            FAIR => self.fair.front(),
+            OPEN => self.open.first(),
+            _ => None,
         }
-        if self.upper.len() == 1 && self.upper.first() == Some(OPEN) {
-            return Some((self.open.first()?, false));
-        }
-        self.next_contended(slots)
     }
 
-    #[inline(never)]
-    fn next_contended(&mut self, slots: &[Slot]) -> Option<(u32, bool)> {
+    /// Whose turn it is, and whether the poll must be timed even without statistics.
+    pub(crate) fn next(&mut self, slots: &[Slot]) -> Option<(u32, bool)> {
         let slot = self.pick(slots)?;
         Some((slot, self.needs_clock()))
     }
@@ -584,11 +581,5 @@ impl Scheduler {
     #[inline(never)]
     fn first_member(&self, server: u32) -> Option<u32> {
         self.servers[server as usize].members.first()
-    }
-
-    /// The picked task is being polled. It stays where it is.
-    #[inline(always)]
-    pub(crate) fn start(&mut self, record: &Slot) {
-        record.set_state(State::Polling);
     }
 }

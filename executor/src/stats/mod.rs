@@ -10,10 +10,13 @@ pub use histogram::Histogram;
 
 /// A task's counters; only kept with [`Platform::STATS`](crate::Platform::STATS).
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct TaskRecord {
     pub(crate) cpu_ticks: P64,
     pub(crate) polls: P64,
     pub(crate) wakes: P64,
+    /// Since when the present job is ready.
+    pub(crate) woken_at: P64,
     pub(crate) spawned_at: P64,
     pub(crate) longest_poll: P64,
     /// When the wake now in the inbox was issued.

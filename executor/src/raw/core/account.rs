@@ -17,7 +17,6 @@ impl<P: Platform> Core<P> {
         local: &mut Local,
         slot: u32,
         record: &Slot,
-        id: TaskId,
         start: u64,
         used: u64,
     ) -> bool {
@@ -28,7 +27,7 @@ impl<P: Platform> Core<P> {
         self.stats.dispatches.add(1);
         let site = self.sites.of(record.site.get());
         site.latency
-            .record(start.saturating_sub(record.woken_at.get()));
+            .record(start.saturating_sub(counters.woken_at.get()));
         let server = record.server.get() as u32;
         let allowed = local
             .allowed
@@ -49,14 +48,14 @@ impl<P: Platform> Core<P> {
             noted = true;
         }
         local.last = Last {
-            task: id.to_bits(),
+            task: record.id().to_bits(),
             start,
             end: local.now,
             deadline,
         };
         if local.rewoken {
             counters.wakes.add(1);
-            record.woken_at.set(local.now);
+            counters.woken_at.set(local.now);
         }
         noted
     }
@@ -64,7 +63,7 @@ impl<P: Platform> Core<P> {
     /// Tells the platform what the last poll was noted for. To the scheduler that poll is still under way, and nothing of
     /// the core is borrowed: the platform may wake whom it likes, this task included.
     #[cold]
-    pub(super) fn report(&self, record: &Slot) {
+    pub(super) fn report(&self, slot: u32) {
         let take = || {
             self.with(|local| local.notes.iter_mut().find_map(Option::take))
                 .flatten()
@@ -75,7 +74,7 @@ impl<P: Platform> Core<P> {
             P::event(event);
         }
         if !before && woken() {
-            self.with(|local| record.woken_at.set(local.now));
+            self.with(|local| self.record(slot).woken_at.set(local.now));
         }
     }
 
@@ -113,7 +112,7 @@ impl<P: Platform> Core<P> {
         let record = self.slot(slot);
         record.raise(flag::MISSED);
         let (woken, last, used) = (
-            record.woken_at.get(),
+            self.record(slot).woken_at.get(),
             local.last,
             local.now.saturating_sub(start),
         );

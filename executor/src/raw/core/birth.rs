@@ -48,15 +48,17 @@ impl<P: Platform> Core<P> {
         let now = if P::STATS {
             self.time(local)
         } else {
-            self.wake_time(local, record)
+            local.now
         };
         self.born(local, slot, record, now);
-        local.sched.wake(&self.slots, slot, record, now);
+        if !local.sched.wake_simply(&self.slots, slot, record) {
+            let now = self.wake_time(local, record);
+            local.sched.wake_contended(&self.slots, slot, now);
+        }
         if P::STATS {
+            self.record(slot).woken_at.set(now);
+            self.note_ready(local);
             self.stats.slab_bytes.set(local.slab.held() as u64);
-            self.stats
-                .ready_high_water
-                .set(local.sched.high_water() as u64);
         }
         Ok((record.id(), head))
     }

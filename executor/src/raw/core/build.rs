@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::{cell::UnsafeCell, marker::PhantomData};
 
-use super::{Apart, Cold, Core, Last, Local, Polling};
+use super::{Apart, Core, Last, Local, Polling};
 use crate::{
     admission::{Division, Ledger},
     atomics::AtomicU64,
@@ -20,7 +20,7 @@ use crate::{
         slab::{Returns, Slab},
     },
     sched::{FAIR, FIRST_RESERVED, OPEN, Scheduler, Terms, cbs::Params},
-    slot::{NONE, Slot, flag},
+    slot::{Slot, flag},
     stats::{CoreStats, TaskRecord},
     timers::Timers,
 };
@@ -123,7 +123,7 @@ impl<P: Platform> Core<P> {
             id,
             config,
             slots: table,
-            cold: filled(slots, Cold::default)?,
+            lent: filled(slots, || AtomicU64::new(u64::MAX))?,
             origins: filled(config.remote_tasks + 1, P64::default)?,
             records: filled(stats_slots, TaskRecord::default)?,
             sites,
@@ -134,7 +134,6 @@ impl<P: Platform> Core<P> {
                 timers,
                 slab: Slab::new(),
                 free,
-                current: NONE,
                 rewoken: false,
                 now: 0,
                 clock_from: 0,

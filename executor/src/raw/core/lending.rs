@@ -25,11 +25,8 @@ impl<P: Platform> Core<P> {
         };
         let now = P::now();
         self.with(|local| {
-            if local.current == NONE {
-                None
-            } else {
-                local.sched.lend(&self.slots, local.current, to, key, now)
-            }
+            let from = self.current_slot()?;
+            local.sched.lend(&self.slots, from, to, key, now)
         })
         .flatten()
     }
@@ -44,14 +41,15 @@ impl<P: Platform> Core<P> {
     /// The running task got hold of `key`; returns its id.
     #[inline]
     pub(crate) fn hold(&self, key: usize) -> Option<TaskId> {
-        let slot = self.with(|local| {
-            if local.current != NONE && local.sched.has_orphans() {
+        self.with(|local| {
+            let slot = self.current_slot()?;
+            if local.sched.has_orphans() {
                 let now = self.time(local);
-                local.sched.adopt(&self.slots, local.current, key, now);
+                local.sched.adopt(&self.slots, slot, key, now);
             }
-            local.current
-        })?;
-        (slot != NONE).then(|| self.id_of(slot))
+            Some(self.id_of(slot))
+        })
+        .flatten()
     }
 
     /// `holder` lets go of `key`.
@@ -76,11 +74,7 @@ impl<P: Platform> Core<P> {
         if to.slot() == CONTROL || !record.is_of(to) {
             return;
         }
-        let lend = || {
-            self.cold[to.slot() as usize]
-                .lent
-                .fetch_min(deadline, Ordering::Relaxed)
-        };
+        let lend = || self.lent[to.slot() as usize].fetch_min(deadline, Ordering::Relaxed);
         if crate::atomics::mutated("loan_after_wake") {
             self.wake_from_elsewhere(to.slot(), record);
             lend();

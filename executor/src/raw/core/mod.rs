@@ -19,7 +19,6 @@ use alloc::vec::Vec;
 use core::{cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull, task::Context};
 
 pub(crate) use self::birth::free_block;
-pub(crate) use self::running::Armed;
 pub use self::running::Window;
 use super::{
     abandon::{Guarded, release_block},
@@ -43,7 +42,7 @@ use crate::{
     pool::Pool,
     published::P64,
     sched::{self, End, FIRST_RESERVED, Scheduler},
-    slot::{NONE, Slot, State, flag},
+    slot::{Slot, State, flag},
     stats::{CoreStats, TaskRecord},
     timers::{TimerId, Timers},
 };
@@ -60,22 +59,14 @@ pub(crate) struct Polling {
     pub(crate) held_since: P64,
 }
 
-/// Per-slot words that the hot path does not read.
-#[derive(Debug)]
-pub(crate) struct Cold {
-    /// The earliest deadline lent from other cores for the present job.
-    lent: AtomicU64,
-    /// The generation to cancel.
-    pub(crate) cancel: AtomicU64,
-}
-
-impl Default for Cold {
-    fn default() -> Self {
-        Cold {
-            lent: AtomicU64::new(u64::MAX),
-            cancel: AtomicU64::new(0),
-        }
-    }
+/// How a poll ended for the future.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Pending,
+    /// Its output is there.
+    Finished,
+    /// It is gone, and there is no output.
+    Dropped,
 }
 
 /// The poll before the present one.
@@ -93,7 +84,7 @@ pub(crate) struct Local {
     pub(crate) timers: Timers,
     slab: Slab,
     free: Stack,
-    pub(crate) current: u32,
+    /// The running task was woken. Never set between polls.
     rewoken: bool,
     /// The clock as last read.
     pub(crate) now: u64,
@@ -107,6 +98,17 @@ pub(crate) struct Local {
     notes: [Option<Event>; 2],
 }
 
+/// The block of a task that is alive.
+///
+/// # Safety
+/// It is: born here, and neither buried nor moved away.
+#[inline(always)]
+unsafe fn living_block(record: &Slot) -> NonNull<Head> {
+    debug_assert!(!record.block().is_null());
+    // SAFETY: a slot has its block from birth until then.
+    unsafe { NonNull::new_unchecked(record.block()) }
+}
+
 #[repr(align(128))]
 struct Apart<T>(T);
 
@@ -115,7 +117,8 @@ pub(crate) struct Core<P: Platform> {
     pub(crate) id: CoreId,
     pub(crate) config: CoreConfig,
     pub(crate) slots: Vec<Slot>,
-    pub(crate) cold: Vec<Cold>,
+    /// By slot: the earliest deadline lent from other cores for the present job.
+    lent: Vec<AtomicU64>,
     /// For slots whose task was moved here, which are among the first: the slot on another core that forwards to it, until
     /// the task dies.
     origins: Vec<P64>,
@@ -135,6 +138,30 @@ pub(crate) struct Core<P: Platform> {
     pub(crate) ledger: spin::Mutex<Ledger>,
     dead_timers: spin::Mutex<Vec<TimerId>>,
     platform: PhantomData<fn() -> P>,
+}
+
+/// Says that this is the task context of a core. Not to be kept beyond it: it cannot leave the thread.
+pub(crate) struct Home<P: Platform> {
+    core: &'static Core<P>,
+    here: PhantomData<*const ()>,
+}
+
+impl<P: Platform> core::ops::Deref for Home<P> {
+    type Target = Core<P>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Core<P> {
+        self.core
+    }
+}
+
+impl<P: Platform> Home<P> {
+    /// Runs `f` on the core's own state. `f` must not call foreign code.
+    #[inline(always)]
+    fn local<R>(&self, f: impl FnOnce(&mut Local) -> R) -> R {
+        // SAFETY: at home: nobody else can be in here; callers keep foreign code out of `f`.
+        f(unsafe { &mut *self.core.local.0.get() })
+    }
 }
 
 // SAFETY: `local` is touched by the core's own task context only; everything else is atomic or constant.
@@ -162,6 +189,16 @@ impl<P: Platform> Core<P> {
         // SAFETY: `is_here`: nobody else can be in here; callers keep foreign code out of `f`.
         self.is_here()
             .then(|| f(unsafe { &mut *self.local.0.get() }))
+    }
+
+    /// The core whose task context this is.
+    #[inline(always)]
+    pub(crate) fn at_home() -> Option<Home<P>> {
+        let core = P::fleet().here()?;
+        Some(Home {
+            core,
+            here: PhantomData,
+        })
     }
 
     #[inline(always)]
@@ -200,42 +237,32 @@ impl<P: Platform> Core<P> {
             timed |= self.expire_due();
         }
         // SAFETY: as above; `expire_due` is over.
-        let local = unsafe { &mut *cell };
-        let Some((slot, timely)) = local.sched.next(&self.slots) else {
-            return false;
+        let slot = match unsafe { (*cell).sched.next_simply() } {
+            Some(slot) => slot,
+            None => match self.next_otherwise() {
+                Some((slot, timely)) => {
+                    timed |= timely;
+                    slot
+                }
+                None => return false,
+            },
         };
-        timed |= timely;
-        if !P::STATS && timed {
-            local.now = P::now();
-        }
-        let start = local.now;
+        // SAFETY: as above; nothing is borrowed.
+        let start = unsafe { (*cell).now };
         let record = self.slot(slot);
-        let Some(head) = NonNull::new(record.block()) else {
-            return false;
-        };
-        local.current = slot;
-        local.rewoken = false;
-        local.sched.start(record);
+        // SAFETY: tasks in queues are alive.
+        let head = unsafe { living_block(record) };
+        record.set_state(State::Polling);
         let id = record.id();
         self.polling.since.set(start);
         self.polling.task.set(id.to_bits());
-        let mut cancelled = record.has(flag::CANCEL);
-        let finished = if cancelled {
+        let outcome = if record.has(flag::CANCEL) {
             // SAFETY: the future lives in its block until it finishes, and only its core touches it.
             unsafe { self.end_cancelled(record, id, head) };
-            true
+            Outcome::Dropped
         } else {
-            let mut finished = false;
-            let guarded = P::guard(id, || {
-                let waker = ManuallyDrop::new(waker::of_task::<P>(id));
-                // SAFETY: as above.
-                finished = unsafe { block::poll_block(head, &mut Context::from_waker(&waker)) };
-            });
-            if let Guarded::Abandoned(_) = guarded {
-                self.lose(id, head);
-                (finished, cancelled) = (true, true);
-            }
-            finished
+            // SAFETY: as above.
+            unsafe { self.poll(id, head) }
         };
         self.polling.task.set(0);
         // SAFETY: the poll is over; this borrow ends before the output is delivered.
@@ -246,33 +273,90 @@ impl<P: Platform> Core<P> {
             used = now.saturating_sub(start);
             local.now = now;
         }
-        local.current = NONE;
-        let local = if P::STATS && self.account(local, slot, record, id, start, used) {
-            self.report(record);
+        let local = if P::STATS && self.account(local, slot, record, start, used) {
+            self.report(slot);
             // SAFETY: as above; the report is over.
             unsafe { &mut *cell }
         } else {
             local
         };
-        let end = if finished {
-            End::Finished
-        } else if local.rewoken {
-            End::Yielded
+        let rewoken = local.rewoken;
+        if outcome == Outcome::Pending && rewoken {
+            local.rewoken = false;
+            if !local.sched.yield_simply(slot, record, used) {
+                self.finish_otherwise(slot, End::Yielded, used);
+            }
+        } else if outcome == Outcome::Pending {
+            let slots = &self.slots;
+            if !local
+                .sched
+                .leave_simply(slots, slot, record, State::Idle, used)
+            {
+                self.finish_otherwise(slot, End::Blocked, used);
+            }
         } else {
-            End::Blocked
-        };
-        local
-            .sched
-            .finish(&self.slots, slot, record, end, used, local.now);
-        if finished {
-            self.bury(slot, record, id, head, cancelled);
+            local.rewoken = false;
+            let slots = &self.slots;
+            if !local
+                .sched
+                .leave_simply(slots, slot, record, State::Free, used)
+            {
+                self.finish_otherwise(slot, End::Finished, used);
+            }
+            self.bury(slot, record, outcome == Outcome::Dropped);
         }
         true
     }
 
+    /// Whose turn it is where that is not simple, and whether the poll must be timed even without statistics.
+    #[inline(never)]
+    fn next_otherwise(&self) -> Option<(u32, bool)> {
+        // SAFETY: called by `step`, between polls; no foreign code is called.
+        let local = unsafe { &mut *self.local.0.get() };
+        let (slot, timed) = local.sched.next(&self.slots)?;
+        if !P::STATS && timed {
+            local.now = P::now();
+        }
+        Some((slot, timed))
+    }
+
+    /// A poll is over, and what follows for the scheduler is not simple.
+    #[inline(never)]
+    fn finish_otherwise(&self, slot: u32, end: End, used: u64) {
+        // SAFETY: as for `next_otherwise`.
+        let local = unsafe { &mut *self.local.0.get() };
+        let now = local.now;
+        local.sched.finish(&self.slots, slot, end, used, now);
+    }
+
+    /// Polls a future under the platform's guard.
+    ///
+    /// # Safety
+    /// As for a poll by `step`: the block holds a live future of the task that is marked as running.
+    #[inline(always)]
+    unsafe fn poll(&self, id: TaskId, head: NonNull<Head>) -> Outcome {
+        let mut finished = false;
+        let guarded = P::guard(id, || {
+            let waker = ManuallyDrop::new(waker::of_task::<P>(id));
+            // SAFETY: the caller's promise.
+            finished = unsafe { block::poll_block(head, &mut Context::from_waker(&waker)) };
+        });
+        match guarded {
+            Guarded::Abandoned(_) => {
+                self.lose(id, head);
+                Outcome::Dropped
+            }
+            Guarded::Returned if finished => Outcome::Finished,
+            Guarded::Returned => Outcome::Pending,
+        }
+    }
+
     /// A task is over. Most are nobody's but their own: the rest is [`settle`](Self::settle)d beside.
     #[inline(always)]
-    fn bury(&self, slot: u32, record: &Slot, id: TaskId, head: NonNull<Head>, cancelled: bool) {
+    fn bury(&self, slot: u32, record: &Slot, cancelled: bool) {
+        let id = record.id();
+        // SAFETY: the task was alive up to here.
+        let head = unsafe { living_block(record) };
         let flags = record.flags.get();
         if record.loans() != 0
             || flags & flag::POOLED != 0
@@ -324,7 +408,12 @@ impl<P: Platform> Core<P> {
             self.expire();
         }
         // SAFETY: as above; `expire` is over.
-        unsafe { (*self.local.0.get()).sched.next_event() != u64::MAX }
+        let local = unsafe { &mut *self.local.0.get() };
+        let timed = local.sched.next_event() != u64::MAX;
+        if !P::STATS && timed {
+            local.now = P::now();
+        }
+        timed
     }
 
     /// Wakes whoever's timer is due, and lets the scheduler replenish.
@@ -349,7 +438,11 @@ impl<P: Platform> Core<P> {
             if P::STATS {
                 self.stats.timers_fired.add(1);
             }
-            waker.wake();
+            match waker::task_of::<P>(&waker) {
+                // The waker of a task is its id: nothing is there to be dropped.
+                Some(task) if task.core() == self.id => self.wake_other(task),
+                _ => waker.wake(),
+            }
         }
         // SAFETY: as above.
         let local = unsafe { &mut *cell };
@@ -480,8 +573,15 @@ impl<P: Platform> Core<P> {
         }
     }
 
+    /// The slot of the task that is being polled on this core, seen from itself.
+    #[inline(always)]
+    pub(super) fn current_slot(&self) -> Option<u32> {
+        let task = self.polling.task.get();
+        (task != 0).then(|| TaskId::from_bits(task).slot())
+    }
+
     /// Whether a poll is in progress on this core, seen from itself.
     pub(crate) fn is_polling(&self) -> bool {
-        self.with(|local| local.current != NONE).unwrap_or(false)
+        self.is_here() && self.current_slot().is_some()
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     platform::Platform,
     published::P64,
     sched::FAIR,
-    slot::{State, flag},
+    slot::{FORWARDED_IS_DEAD, State, flag},
 };
 
 impl<P: Platform> Core<P> {
@@ -96,7 +96,7 @@ impl<P: Platform> Core<P> {
         if let Some(core) = P::fleet().core(origin.core())
             && let Some(record) = core.slots.get(origin.slot() as usize)
         {
-            record.orphaned.store(true, Ordering::Release);
+            record.cancel.store(FORWARDED_IS_DEAD, Ordering::Release);
             core.wake_from_elsewhere(origin.slot(), record);
         }
     }

@@ -7,30 +7,29 @@ use crate::{
     ident::TaskId,
     inbox,
     platform::Platform,
+    raw::here::Here,
     sched::FAIR,
-    slot::{Slot, State, flag},
+    slot::{FORWARDED_IS_DEAD, Slot, State, flag},
 };
 
 impl<P: Platform> Core<P> {
-    /// Wakes the task `generation` of `slot`, from anywhere.
+    /// Wakes a task of this core, from anywhere; `here` says whence.
     #[inline(always)]
-    pub(crate) fn wake(&self, task: TaskId) {
-        if self.is_here() {
-            // SAFETY: at home; no foreign code is called.
-            let local = unsafe { &mut *self.local.0.get() };
-            if self.polling.task.get() == task.to_bits() {
-                local.rewoken = true;
-                return;
-            }
-            self.wake_other(task);
-        } else {
+    pub(crate) fn wake(&self, task: TaskId, here: Here) {
+        debug_assert!(task.core() == self.id);
+        if !here.is_home_of(task.core()) {
             self.wake_foreign(task);
+        } else if self.polling.task.get() == task.to_bits() {
+            // SAFETY: at home; no foreign code is called.
+            unsafe { (*self.local.0.get()).rewoken = true };
+        } else {
+            self.wake_other(task);
         }
     }
 
     /// Wakes a task that is not the running one; for the core itself.
     #[inline(never)]
-    fn wake_other(&self, task: TaskId) {
+    pub(super) fn wake_other(&self, task: TaskId) {
         // SAFETY: at home, as `wake` found; no foreign code is called.
         let local = unsafe { &mut *self.local.0.get() };
         let Some(record) = self.slots.get(task.slot() as usize) else {
@@ -57,15 +56,8 @@ impl<P: Platform> Core<P> {
             self.record(slot).wakes.add(1);
         }
         match record.state() {
+            State::Idle => self.make_ready(local, slot, record),
             State::Polling => local.rewoken = true,
-            State::Idle => {
-                let stamped = P::STATS && record.server.get() as u32 >= local.clock_from;
-                let now = local.now;
-                if stamped || !local.sched.wake_simply(&self.slots, slot, record, now) {
-                    let now = self.wake_time(local, record);
-                    local.sched.wake_contended(&self.slots, slot, now);
-                }
-            }
             State::Moved => {
                 // Through the inbox even if that is this core's own: `local` is borrowed.
                 let to = TaskId::from_bits(record.relative.get());
@@ -74,6 +66,28 @@ impl<P: Platform> Core<P> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// With statistics: a task became ready.
+    #[inline(always)]
+    pub(super) fn note_ready(&self, local: &Local) {
+        self.stats
+            .ready_high_water
+            .raise(local.sched.ready() as u64);
+    }
+
+    /// Queues a task that was idle.
+    #[inline(always)]
+    fn make_ready(&self, local: &mut Local, slot: u32, record: &Slot) {
+        if P::STATS {
+            let now = self.wake_time(local, record);
+            self.record(slot).woken_at.set(now);
+            local.sched.wake(&self.slots, slot, record, now);
+            self.note_ready(local);
+        } else if !local.sched.wake_simply(&self.slots, slot, record) {
+            let now = self.wake_time(local, record);
+            local.sched.wake_contended(&self.slots, slot, now);
         }
     }
 
@@ -172,7 +186,7 @@ impl<P: Platform> Core<P> {
             record.set_state(State::Idle);
             self.born(local, slot, record, now);
         }
-        if self.cold[slot as usize].cancel.load(Ordering::Relaxed) == record.id().generation() {
+        if record.cancel.load(Ordering::Relaxed) == record.id().generation() {
             match record.state() {
                 State::Free => {}
                 State::Moved => {
@@ -184,7 +198,10 @@ impl<P: Platform> Core<P> {
                 _ => record.raise(flag::CANCEL),
             }
         }
-        if record.state() == State::Moved && record.orphaned.swap(false, Ordering::Acquire) {
+        if record.state() == State::Moved
+            && record.cancel.load(Ordering::Acquire) == FORWARDED_IS_DEAD
+        {
+            record.cancel.store(0, Ordering::Relaxed);
             let on = self.origin(slot);
             self.release_slot(local, slot, record);
             self.end_forwarding(slot, on);
@@ -199,15 +216,17 @@ impl<P: Platform> Core<P> {
             State::Idle => {
                 if P::STATS {
                     self.record(slot).wakes.add(1);
+                    self.record(slot).woken_at.set(at);
                 }
                 local.sched.wake(&self.slots, slot, record, at);
+                if P::STATS {
+                    self.note_ready(local);
+                }
             }
             _ => self.wake_here(local, slot, record),
         }
         // Now that there is a job in hand: the request and the loan behind it may have come as one.
-        let lent = self.cold[slot as usize]
-            .lent
-            .swap(u64::MAX, Ordering::Relaxed);
+        let lent = self.lent[slot as usize].swap(u64::MAX, Ordering::Relaxed);
         if lent != u64::MAX {
             self.take_foreign_loan(local, slot, lent);
         }
@@ -236,7 +255,7 @@ impl<P: Platform> Core<P> {
 
     pub(super) fn mark_cancelled(&self, slot: u32, generation: u64) {
         // Newer generations win: a stale cancel must not undo a valid one.
-        self.cold[slot as usize]
+        self.slots[slot as usize]
             .cancel
             .fetch_max(generation, Ordering::AcqRel);
     }

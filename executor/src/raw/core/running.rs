@@ -2,22 +2,16 @@
 
 use core::{marker::PhantomData, sync::atomic::Ordering, task::Waker};
 
-use super::{CONTROL, Core};
+use super::{CONTROL, Core, Home};
 use crate::{
     Event,
     ident::TaskId,
     platform::Platform,
-    raw::locals::Chain,
+    raw::{locals::Chain, waker},
     sched::{FAIR, OPEN},
-    slot::{NONE, flag},
+    slot::flag,
     timers::TimerId,
 };
-
-/// What a timer call found.
-pub(crate) enum Armed {
-    Yes(TimerId),
-    Full,
-}
 
 /// The running task may be interrupted: see [`crate::preemptible`].
 #[derive(Debug)]
@@ -59,11 +53,63 @@ impl<P: Platform> Drop for Window<P> {
     }
 }
 
+impl<P: Platform> Home<P> {
+    /// See [`crate::set_deadline`].
+    #[inline(always)]
+    pub(crate) fn set_current_deadline(&self, deadline: u64) -> bool {
+        let Some(slot) = self.current_slot() else {
+            return false;
+        };
+        let record = self.slot(slot);
+        if record.server.get() as u32 != OPEN || record.has(flag::LENT) {
+            return self.change_deadline(slot, deadline);
+        }
+        // It is put where it belongs when its poll ends.
+        record.deadline.set(deadline);
+        true
+    }
+
+    /// Whether `time` has passed, seen from this core. Does not look at the clock where even the longest poll that is
+    /// allowed could not have got there since it was last read: a timer will tell then.
+    #[inline(always)]
+    pub(crate) fn has_passed(&self, time: u64) -> bool {
+        let (now, allowed) = self.local(|local| {
+            let allowed = local.allowed.first().copied().unwrap_or(u64::MAX);
+            (local.now, allowed)
+        });
+        time <= now || time - now <= allowed && P::now() >= time
+    }
+
+    /// Arms a timer; `None` when none is free.
+    #[inline(always)]
+    pub(crate) fn arm(&self, time: u64, waker: &Waker) -> Option<TimerId> {
+        let waker = waker::copy::<P>(waker);
+        let armed = self.local(|local| local.timers.arm(time, waker));
+        if armed.is_none() {
+            self.timers_exhausted();
+        } else if P::STATS {
+            self.stats.timers_armed.add(1);
+        }
+        armed
+    }
+
+    /// Whether the timer is still armed; sees to it that it wakes `waker`.
+    #[inline(always)]
+    pub(crate) fn refresh_timer(&self, timer: TimerId, waker: &Waker) -> bool {
+        if !self.local(|local| local.timers.is_armed(timer)) {
+            return false;
+        }
+        let waker = waker::copy::<P>(waker);
+        drop(self.local(|local| local.timers.refresh(timer, waker)));
+        true
+    }
+}
+
 impl<P: Platform> Core<P> {
     /// The task being polled on this core, seen from itself.
     pub(crate) fn current(&self) -> Option<TaskId> {
-        let slot = self.with(|local| local.current)?;
-        (slot != NONE).then(|| self.id_of(slot))
+        let slot = self.is_here().then(|| self.current_slot()).flatten()?;
+        Some(self.id_of(slot))
     }
 
     /// The chain of task-local values, for this core's task context.
@@ -74,28 +120,23 @@ impl<P: Platform> Core<P> {
     /// See [`crate::deadline`].
     pub(crate) fn current_deadline(&self) -> Option<u64> {
         let deadline = self.with(|local| {
-            (local.current != NONE).then(|| local.sched.deadline_of(&self.slots, local.current))
+            self.current_slot()
+                .map(|slot| local.sched.deadline_of(&self.slots, slot))
         })??;
         (deadline != u64::MAX).then_some(deadline)
     }
 
-    /// See [`crate::set_deadline`].
-    #[inline]
-    pub(crate) fn set_current_deadline(&self, deadline: u64) -> bool {
+    /// See [`crate::set_deadline`], for what is neither simple nor often.
+    #[inline(never)]
+    fn change_deadline(&self, slot: u32, deadline: u64) -> bool {
         self.with(|local| {
-            let slot = local.current;
-            if slot == NONE {
-                return false;
-            }
             let record = self.slot(slot);
             match record.server.get() as u32 {
-                // It is put where it belongs when its poll ends.
-                OPEN if !record.has(flag::LENT) => record.deadline.set(deadline),
                 OPEN => local.sched.set_deadline(&self.slots, slot, deadline),
                 FAIR => {
                     let now = self.time(local);
                     local.sched.rebind(&self.slots, slot, OPEN, deadline, now);
-                    // Only now: for best effort it says in which list the task is.
+                    // Only now: best effort counts those with a weight by it.
                     record.relative.set(0);
                 }
                 _ => return false,
@@ -112,10 +153,9 @@ impl<P: Platform> Core<P> {
         }
         let now = P::now();
         self.with(|local| {
-            let slot = local.current;
-            if slot == NONE {
+            let Some(slot) = self.current_slot() else {
                 return false;
-            }
+            };
             let due = local.timers.first_time().min(local.sched.next_event());
             local.sched.refresh_running(&self.slots, slot);
             if due <= now || local.sched.pick(&self.slots) != Some(slot) {
@@ -142,34 +182,6 @@ impl<P: Platform> Core<P> {
         (due != u64::MAX).then_some(due)
     }
 
-    /// Whether `time` has passed, seen from this core. Does not look at the clock where even the longest poll that is
-    /// allowed could not have got there since it was last read: a timer will tell then.
-    #[inline(always)]
-    pub(crate) fn has_passed(&self, time: u64) -> bool {
-        let near = self.with(|local| {
-            if time <= local.now {
-                return Some(true);
-            }
-            let allowed = local.allowed.first().copied().unwrap_or(u64::MAX);
-            (time - local.now > allowed).then_some(false)
-        });
-        near.flatten().unwrap_or_else(|| P::now() >= time)
-    }
-
-    /// Arms a timer on this core, from its task context.
-    #[inline]
-    pub(crate) fn arm(&self, time: u64, waker: &Waker) -> Option<Armed> {
-        let armed = self.with(|local| local.timers.arm(time, waker.clone()))?;
-        let Some(id) = armed else {
-            self.timers_exhausted();
-            return Some(Armed::Full);
-        };
-        if P::STATS {
-            self.stats.timers_armed.add(1);
-        }
-        Some(Armed::Yes(id))
-    }
-
     /// A sleeper found no timer. Such sleepers come back at every poll: tells of the 1st, 2nd, 4th, ... time only.
     #[cold]
     fn timers_exhausted(&self) {
@@ -179,12 +191,6 @@ impl<P: Platform> Core<P> {
                 P::event(Event::TimersExhausted { core: self.id });
             }
         }
-    }
-
-    /// Whether the timer is still armed; sees to it that it wakes `waker`.
-    pub(crate) fn refresh_timer(&self, timer: TimerId, waker: &Waker) -> bool {
-        self.with(|local| local.timers.refresh(timer, waker))
-            .is_some_and(|old| old.is_ok())
     }
 
     /// Disarms a timer, from anywhere but an interrupt handler.
@@ -218,10 +224,7 @@ impl<P: Platform> Core<P> {
     pub(crate) fn open_window(&'static self) -> Option<Window<P>> {
         let now = P::now();
         let (deadline, until, ready) = self.with(|local| {
-            let slot = local.current;
-            if slot == NONE {
-                return None;
-            }
+            let slot = self.current_slot()?;
             local.sched.refresh_running(&self.slots, slot);
             if local.sched.pick(&self.slots) != Some(slot) {
                 return None;
