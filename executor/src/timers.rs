@@ -7,7 +7,7 @@
 use alloc::{collections::TryReserveError, vec::Vec};
 use core::task::Waker;
 
-use crate::{raw::prefetch::prefetch, sched::heap::Heap};
+use crate::sched::heap::Heap;
 
 /// An armed timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +64,13 @@ impl Timers {
     }
 
     /// Arms a timer; `None` when all are in use.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm(&mut self, time: u64, waker: Waker) -> Option<TimerId> {
         let index = self.free;
         let timer = self.table.get_mut(index as usize)?;
         self.free = timer.next_free;
-        timer.waker = Some(waker);
+        // It held none: nothing is dropped.
+        core::mem::forget(timer.waker.replace(waker));
         let generation = timer.generation;
         self.heap.set(index, time);
         Some(TimerId { index, generation })
@@ -117,20 +118,18 @@ impl Timers {
         }
     }
 
-    /// Takes the earliest timer. `soon` is told who will be woken before the queue is put in order, which takes as long as
-    /// memory does to bring the task.
-    #[inline]
-    pub(crate) fn expire(&mut self, soon: impl FnOnce(&Waker)) -> Option<Waker> {
-        let index = self.heap.first()?;
-        let waker = self.release(index);
-        if let Some(waker) = &waker {
-            soon(waker);
-        }
-        self.heap.pop();
-        if let Some(next) = self.heap.first() {
-            prefetch(self.table.as_ptr().wrapping_add(next as usize));
-        }
-        waker
+    /// Takes the earliest timer.
+    #[inline(always)]
+    pub(crate) fn expire(&mut self) -> Option<Waker> {
+        let index = self.heap.pop()?;
+        self.release(index)
+    }
+
+    /// Whom the earliest timer wakes.
+    #[inline(always)]
+    pub(crate) fn first_waker(&self) -> Option<&Waker> {
+        let timer = self.table.get(self.heap.first()? as usize)?;
+        timer.waker.as_ref()
     }
 
     #[inline]

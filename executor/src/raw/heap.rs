@@ -17,6 +17,8 @@
 use alloc::{collections::TryReserveError, vec::Vec};
 use core::hint::select_unpredictable;
 
+use super::prefetch::prefetch;
+
 /// Bits of an item's number within an entry.
 const ITEM_BITS: u32 = 20;
 const ITEM_MASK: u64 = (1 << ITEM_BITS) - 1;
@@ -28,6 +30,8 @@ const UNUSED: Entry = Entry {
 };
 /// Position of the root; see the module.
 const ROOT: usize = 3;
+/// The nearest cache holds a heap of so many items beside other things.
+const NEAR: usize = 1500;
 /// `place` of an item that is not in the heap.
 const ABSENT: u32 = 0;
 
@@ -267,6 +271,8 @@ impl Heap {
         if self.len == 0 {
             self.root = UNUSED;
             self.sequence = 0;
+        } else if self.len > NEAR {
+            self.sift_far(moved);
         } else {
             self.sift_root(moved);
         }
@@ -330,17 +336,25 @@ impl Heap {
 
     #[inline(never)]
     fn sift_down(&mut self, start: usize, entry: Entry) {
-        self.sink(start, entry);
+        self.sink::<false>(start, entry);
     }
 
     /// As `sift_down` from the root, which is most often.
     #[inline(never)]
     fn sift_root(&mut self, entry: Entry) {
-        self.sink(ROOT, entry);
+        self.sink::<false>(ROOT, entry);
     }
 
+    /// As `sift_root`, in a heap whose lower levels are far away and which others drive out of the cache meanwhile.
+    #[inline(never)]
+    fn sift_far(&mut self, entry: Entry) {
+        self.sink::<true>(ROOT, entry);
+    }
+
+    /// Puts `entry` where it belongs, at or below the hole at `start`. If the heap is large (`FAR`), the four lines of which one comes
+    /// next are asked for before it is known which.
     #[inline(always)]
-    fn sink(&mut self, start: usize, entry: Entry) {
+    fn sink<const FAR: bool>(&mut self, start: usize, entry: Entry) {
         let used = (ROOT + self.len + 3) >> 2;
         debug_assert!(used <= self.lines.len() && start < ROOT + self.len);
         let (lines, place) = (self.lines.as_mut_ptr(), self.place.as_mut_ptr());
@@ -353,6 +367,12 @@ impl Heap {
                 let below = position - 2;
                 if below >= used {
                     break;
+                }
+                if FAR {
+                    let next = lines.wrapping_add(below * 4 - 2);
+                    for line in 0..4 {
+                        prefetch(next.wrapping_add(line));
+                    }
                 }
                 let children = lines.add(below).cast::<u64>();
                 // The least of each pair, then of both. Which it is is anybody's guess: moves, not jumps.

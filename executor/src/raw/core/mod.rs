@@ -426,14 +426,11 @@ impl<P: Platform> Core<P> {
             if local.timers.first_time() > local.now {
                 break;
             }
-            let Some(waker) = local.timers.expire(|waker| self.expect(waker)) else {
+            let Some(waker) = local.timers.expire() else {
                 break;
             };
-            if let Some(record) = self.owner_of(&waker) {
-                // Its future begins on this line and most often goes on on the next.
-                let block = record.block().cast::<u8>();
-                prefetch(block);
-                prefetch(block.wrapping_add(64));
+            if let Some(next) = local.timers.first_waker() {
+                self.expect(next);
             }
             if P::STATS {
                 self.stats.timers_fired.add(1);
@@ -451,18 +448,17 @@ impl<P: Platform> Core<P> {
         }
     }
 
-    /// The record of a waker's task, if that may live here.
-    #[inline(always)]
-    fn owner_of(&self, waker: &core::task::Waker) -> Option<&Slot> {
-        let task = waker::task_of::<P>(waker)?;
-        self.slots.get(task.slot() as usize)
-    }
-
-    /// A waker's task will run soon.
+    /// A waker's task will run after the present one: what it needs may come meanwhile.
     #[inline(always)]
     fn expect(&self, waker: &core::task::Waker) {
-        if let Some(task) = waker::task_of::<P>(waker) {
-            prefetch(self.slots.as_ptr().wrapping_add(task.slot() as usize));
+        if let Some(task) = waker::task_of::<P>(waker)
+            && let Some(record) = self.slots.get(task.slot() as usize)
+        {
+            // Its future begins on this line and most often goes on on the next two.
+            let block = record.block().cast::<u8>();
+            prefetch(block);
+            prefetch(block.wrapping_add(64));
+            prefetch(block.wrapping_add(128));
             if P::STATS {
                 prefetch(self.records.as_ptr().wrapping_add(task.slot() as usize));
             }
