@@ -160,3 +160,38 @@ fn reclaiming_takes_what_others_leave() {
     assert!(share(&clever) > 0.4, "{}", share(&clever));
     drop(idle);
 }
+
+/// A task that runs in windows, as a thread in ring 3 does: what it got, and its longest window.
+fn windowed(name: &'static str) -> Rc<Cell<(u64, u64)>> {
+    let got = Rc::new(Cell::new((0, 0)));
+    let count = got.clone();
+    Task::<Virtual>::new(name)
+        .spawn_local(async move {
+            loop {
+                let Some(window) = executor::preemptible::<Virtual>() else {
+                    yield_now().await;
+                    continue;
+                };
+                let until = window.until().unwrap_or(NOW.get() + 10 * MS);
+                let ran = until - NOW.get();
+                NOW.set(until);
+                assert!(until < 10_000 * MS, "it is never interrupted");
+                let (total, longest) = count.get();
+                count.set((total + ran, ran.max(longest)));
+            }
+        })
+        .expect("spawns")
+        .detach();
+    got
+}
+
+#[test]
+fn best_effort_in_windows_takes_turns() {
+    start(CoreConfig::new());
+    let (a, b) = (windowed("a"), windowed("b"));
+    run_until(NOW.get() + 1000 * MS);
+    for (total, longest) in [a.get(), b.get()] {
+        assert!((495 * MS..505 * MS).contains(&total), "{total}");
+        assert!(longest <= 2 * MS, "{longest}");
+    }
+}

@@ -96,6 +96,11 @@ impl Fair {
         self.ready == 0
     }
 
+    /// How long a band is.
+    pub(crate) fn band(&self) -> u64 {
+        1 << self.shift
+    }
+
     /// The virtual time at which a new task starts.
     pub(crate) fn virtual_now(&self) -> u64 {
         self.start

@@ -270,6 +270,12 @@ impl Scheduler {
             .then(|| self.servers[server as usize].account.left.max(0) as u64)
     }
 
+    /// How long `slot` may run at a stretch, as best effort among others that are ready: a band of virtual time.
+    pub(crate) fn slice(&self, slots: &[Slot], slot: u32) -> Option<u64> {
+        let server = slots[slot as usize].server.get() as u32;
+        (server == FAIR && self.fair.len() > 1).then(|| self.fair.band())
+    }
+
     /// Queues an idle slot at `now`.
     #[inline(always)]
     pub(crate) fn wake(&mut self, slots: &[Slot], slot: u32, record: &Slot, now: u64) {

@@ -22,11 +22,12 @@
 use core::future::{Future, pending, poll_fn};
 use core::mem::offset_of;
 use core::pin::pin;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::task::Poll;
 
 use abi::process::{ExitReason, ExitReport, Registers, RunFlags};
 use abi::{Error, Signals};
+use executor::TaskId;
 use hal::cpu::percpu;
 use hal::mem::user_tables;
 use hal::platform::KernelPlatform;
@@ -41,6 +42,7 @@ use super::process::Process;
 use super::run::until;
 use super::thread::Thread;
 use super::{clock, crash};
+use crate::exec;
 
 /// Somebody runs the thread or looks at its registers.
 const BUSY: u32 = 1 << 0;
@@ -57,6 +59,8 @@ pub struct State {
     word: AtomicU32,
     /// The core that ran it last.
     core: AtomicU32,
+    /// The task that runs it, as bits; 0 for none.
+    task: AtomicU64,
 }
 
 impl State {
@@ -65,6 +69,7 @@ impl State {
         Self {
             word: AtomicU32::new(0),
             core: AtomicU32::new(0),
+            task: AtomicU64::new(0),
         }
     }
 }
@@ -90,7 +95,7 @@ pub fn start(thread: &Ref<Thread>) -> Result<(), Error> {
 pub fn kill(thread: &Thread, state: &State) {
     let before = state.word.fetch_or(KILLED, Ordering::SeqCst);
     if before & BUSY != 0 {
-        interrupt(thread, state);
+        interrupt(state);
     } else if before & KILLED == 0 {
         end(thread, state);
     }
@@ -109,14 +114,17 @@ fn end(thread: &Thread, state: &State) {
 pub fn kick(thread: &Thread) -> Result<(), Error> {
     let state = state(thread)?;
     if state.word.fetch_or(KICKED, Ordering::SeqCst) & BUSY != 0 {
-        interrupt(thread, state);
+        interrupt(state);
     }
     Ok(())
 }
 
 /// Makes whoever runs the thread look at its word: from ring 3, or while he waits for a page.
-fn interrupt(thread: &Thread, state: &State) {
-    thread.wake_carrier();
+fn interrupt(state: &State) {
+    match state.task.load(Ordering::SeqCst) {
+        0 => {}
+        task => exec::fleet().wake(TaskId::from_bits(task)),
+    }
     hal::smp::wake(state.core.load(Ordering::SeqCst));
 }
 
@@ -254,7 +262,8 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(claim: &'a Claim<'a>, terms: Terms<'a>) -> Self {
         let task = executor::current_task::<KernelPlatform>();
-        claim.thread.set_carrier(task);
+        let bits = task.map_or(0, TaskId::to_bits);
+        claim.state.task.store(bits, Ordering::SeqCst);
         claim.thread.signals.clear(Signals::STOPPED);
         let deadline_ticks = match terms.deadline_ns {
             abi::FOREVER => u64::MAX,
@@ -313,7 +322,7 @@ impl<'a> Run<'a> {
                 return Stay::Yield;
             };
             let end = window.until().unwrap_or(u64::MAX).min(self.deadline_ticks);
-            user_tables::activate(thread.process.tables().hardware());
+            user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
             let until = (end != u64::MAX).then_some(end);
             match user::enter(interrupts_off, &mut context, until) {
                 Exit::Interrupt => {}
@@ -373,7 +382,7 @@ impl<'a> Run<'a> {
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        self.claim.thread.set_carrier(None);
+        self.claim.state.task.store(0, Ordering::Relaxed);
         // Before the claim goes: the next one clears it.
         self.claim.thread.signals.set(Signals::STOPPED);
     }

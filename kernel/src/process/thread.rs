@@ -136,7 +136,6 @@ impl Thread {
             parking: Mutex::new(None),
             pending_call: Mutex::new(None),
             task: Once::new(),
-            carrier: Mutex::new(None),
             place: AtomicU8::new(Place::Home as u8),
             resume: AtomicU8::new(Resume::Enter as u8),
             killed: AtomicBool::new(false),
@@ -288,18 +287,5 @@ impl Thread {
     /// It was not parked after all.
     pub fn end_parking(&self, before: Place) {
         self.place.store(before as u8, Ordering::Release);
-    }
-
-    /// Notes that `task` runs it now.
-    pub fn set_carrier(&self, task: Option<TaskId>) {
-        *self.carrier.lock() = task;
-    }
-
-    /// Wakes the task that runs it now.
-    pub fn wake_carrier(&self) {
-        let carrier = *self.carrier.lock();
-        if let Some(task) = carrier {
-            exec::fleet().wake(task);
-        }
     }
 }

@@ -9,6 +9,8 @@
 
 extern crate alloc;
 
+mod raw_code;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::hint::black_box;
@@ -88,6 +90,7 @@ fn measure(mut env: Env) -> Result<(), Error> {
         yield_now();
         Ok(())
     })?;
+    foreign_calls()?;
     for (name, core) in [("same_core", CORE), ("other_core", CORE + 1)] {
         if core < clock::page().cores {
             calls_to_a_thread(name, core)?;
@@ -150,6 +153,17 @@ fn answer(endpoint: &Endpoint) -> Result<(), Error> {
             Body::Long(_) => {}
         }
     }
+}
+
+/// A driven thread asks for its process id, and its driver answers: from one such call to the next.
+fn foreign_calls() -> Result<(), Error> {
+    let (process, thread) = raw_code::driven(&this_job(), raw_code::ASK)?;
+    let mut stop = thread.run_blocking(FOREVER)?;
+    probe("foreign_system_call", || {
+        stop.registers_mut().rax = 1;
+        thread.resume_blocking(&mut stop, FOREVER)
+    })?;
+    process.kill(0)
 }
 
 const STOP: u64 = u64::MAX - 1;

@@ -11,6 +11,7 @@ use rt::sys::object::{Job, Object, Process, Vmo};
 /// `getpid` of Linux for ever: `mov eax, 39; syscall; jmp` back.
 pub(crate) const ASK: &[u8] = &[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
 /// `jmp` to itself.
+#[allow(dead_code, reason = "not all that share this file use it")]
 pub(crate) const SPIN: &[u8] = &[0xeb, 0xfe];
 
 /// A process under `job` with `code` at a place of the kernel's choice, and a driven thread that stands before it. It has no stack.

@@ -13,6 +13,11 @@ use crate::{
     timers::TimerId,
 };
 
+/// What an open window publishes for best effort that has no end of a slice before it: every wake is to interrupt it.
+pub(super) const UNSLICED: u64 = u64::MAX;
+/// And for best effort that has: wakes of more best effort change nothing.
+const SLICED: u64 = UNSLICED - 1;
+
 /// The running task may be interrupted: see [`crate::preemptible`].
 #[derive(Debug)]
 pub struct Window<P: Platform> {
@@ -234,7 +239,17 @@ impl<P: Platform> Core<P> {
                 let used = now.saturating_sub(self.polling.since.get());
                 until = until.min(now.saturating_add(left.saturating_sub(used)));
             }
-            let deadline = local.sched.deadline_of(&self.slots, slot);
+            let mut deadline = local.sched.deadline_of(&self.slots, slot);
+            if let Some(slice) = local.sched.slice(&self.slots, slot) {
+                // Where polls are not timed, each window begins a slice.
+                let started = if P::STATS {
+                    self.polling.since.get()
+                } else {
+                    now
+                };
+                until = until.min(started.saturating_add(slice));
+                deadline = SLICED;
+            }
             (until > now).then(|| (deadline, until, local.sched.ready()))
         })??;
         self.window.store(deadline.max(1), Ordering::SeqCst);

@@ -120,7 +120,8 @@ fn create_driven(
 /// The thread that a handle lets one drive.
 fn driven(thread: &Thread, handle: u64) -> Result<Ref<Thread>, Error> {
     match typed(thread, handle, ObjectType::Thread, Rights::DRIVE)?.into_object() {
-        Object::Thread(driven) => Ok(driven),
+        Object::Thread(driven) if driven.driven.is_some() => Ok(driven),
+        Object::Thread(_) => Err(Error::BadState),
         _ => Err(Error::WrongType),
     }
 }

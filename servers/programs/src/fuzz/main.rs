@@ -10,6 +10,8 @@
 extern crate alloc;
 
 mod draw;
+#[path = "../raw_code.rs"]
+mod raw_code;
 mod world;
 
 use rt::Env;

@@ -13,6 +13,7 @@ use rt::sys::process::{this_job, this_process};
 use rt::sys::{clock, provoke};
 
 use crate::draw::Draw;
+use crate::raw_code;
 
 /// Most handles kept.
 const MAX_HANDLES: usize = 256;
@@ -70,6 +71,9 @@ impl World {
     pub(crate) fn step(&mut self) {
         if self.handles.is_empty() || self.draw.once_in(64) {
             self.seed_handles();
+        }
+        if self.draw.once_in(256) {
+            self.seed_driven();
         }
         if self.draw.once_in(50) {
             // Any number, any arguments, but none that is in use.
@@ -177,6 +181,22 @@ impl World {
         ] {
             if let Ok(owned) = object::duplicate(handle, rights) {
                 self.keep(owned.into_raw().0, None);
+            }
+        }
+    }
+
+    /// A process whose thread is run by calls alone: one that makes system calls, or one that never ends.
+    fn seed_driven(&mut self) {
+        let code = self
+            .draw
+            .of(&[raw_code::ASK, raw_code::SPIN], raw_code::ASK);
+        if let Ok((process, thread)) = raw_code::driven(&self.job, code) {
+            self.keep(process.into_owned().into_raw().0, None);
+            let thread = thread
+                .thread()
+                .duplicate(Rights::of_new(ObjectType::Thread));
+            if let Ok(thread) = thread {
+                self.keep(thread.into_owned().into_raw().0, None);
             }
         }
     }

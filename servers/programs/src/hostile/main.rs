@@ -13,11 +13,15 @@
 extern crate alloc;
 
 mod arguments;
+mod driven;
+mod drivers;
 mod floods;
 mod handles;
 mod memory;
 mod processor;
 mod races;
+#[path = "../raw_code.rs"]
+mod raw_code;
 mod suite;
 
 use abi::{Call, Error};
@@ -99,6 +103,8 @@ fn attacks() -> impl Iterator<Item = &'static Attack> {
         processor::ATTACKS,
         floods::ATTACKS,
         races::ATTACKS,
+        driven::ATTACKS,
+        drivers::ATTACKS,
     ]
     .into_iter()
     .flatten()

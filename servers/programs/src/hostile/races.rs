@@ -179,7 +179,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
 ];
 
 /// Gives the other thread time to wait.
-fn pause() {
+pub(crate) fn pause() {
     let end_ns = clock::now_ns() + RACE_NS / 4;
     while clock::now_ns() < end_ns {
         rt::sys::process::yield_now();
