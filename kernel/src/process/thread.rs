@@ -97,8 +97,6 @@ pub struct Thread {
     parking: Mutex<Option<Parking>>,
     pending_call: Mutex<Option<PendingCall>>,
     task: Once<TaskId>,
-    /// The task that runs it while it is driven.
-    carrier: Mutex<Option<TaskId>>,
     place: AtomicU8,
     resume: AtomicU8,
     killed: AtomicBool,

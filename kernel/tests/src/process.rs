@@ -23,6 +23,8 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone("qemu.process.missing", missing),
         Scenario::alone("qemu.process.hostile", hostile),
         Scenario::alone("qemu.process.hostile_old_cpu", hostile_old_cpu),
+        Scenario::alone("qemu.process.driven", driven),
+        Scenario::alone("qemu.process.driven_old_cpu", driven_old_cpu),
         Scenario::alone("qemu.process.crowd", |lab| {
             figures(lab, "programs/crowd 1000", " processes run:")
         }),
@@ -144,6 +146,36 @@ fn hostile_old_cpu(lab: &Lab) -> Verdict {
     attacks(&machine)
 }
 
+fn foreign(machine: &Machine) -> Verdict {
+    let (code, said) = run(machine, "programs/foreign-driver", SUITE_LIMIT)?;
+    // What the program wrote, each line under the number of its process: the parent's first and last, and the child's.
+    let wrote = [
+        "foreign 1: hello from a foreign program",
+        "foreign 2: the copy is its own",
+        "foreign 1: all of it held",
+    ];
+    let missing: Vec<_> = wrote.iter().filter(|text| !said.contains(*text)).collect();
+    let checks = lines(&said, ": as it should be").count();
+    if code == 0 && missing.is_empty() {
+        Ok(format!("{checks} checks"))
+    } else {
+        Err(format!("exit code {code}, not written: {missing:?}\n{said}").into())
+    }
+}
+
+/// A program of another system's interface is driven by a server: its calls, a fork, its exceptions, and loops that never end.
+fn driven(lab: &Lab) -> Verdict {
+    foreign(&machine(lab, "programs/foreign-driver"))
+}
+
+/// The same where driver, program and whoever kicks it share one core, and vector state is saved by FXSAVE.
+fn driven_old_cpu(lab: &Lab) -> Verdict {
+    let mut machine = machine(lab, "programs/foreign-driver");
+    machine.cpu = "qemu64".into();
+    machine.cpus = 1;
+    foreign(&machine)
+}
+
 fn random_calls(lab: &Lab, seed: u32, calls: u32, limit: Duration) -> Verdict {
     let program = format!("programs/fuzz {seed} {calls}");
     let (code, said) = run(&machine(lab, &program), &program, limit)?;
@@ -203,7 +235,10 @@ fn probes(lab: &Lab) -> Verdict {
     let null = figure("null_system_call")?;
     let clock = figure("clock_read")?;
     let call = figure("call_reply_thread_same_core")?;
-    let text = format!("instructions: null call {null}, clock {clock}, call and reply {call}");
+    let foreign = figure("foreign_system_call")?;
+    let text = format!(
+        "instructions: null call {null}, clock {clock}, call and reply {call}, foreign call {foreign}"
+    );
     if code == 0 && null <= 80 && clock <= 40 {
         Ok(text)
     } else {
