@@ -11,6 +11,7 @@
 //! - [`executor`]: a full load of reservations, and tasks that hold their core.
 //! - [`faults`]: provoked faults end in readable reports.
 //! - [`user`]: ring 3, entered and left in every way there is.
+//! - [`storm`]: servers and the manager killed again and again, and manifests kept.
 //! - [`hardening`]: random addresses, W^X, failing allocations.
 //! - [`memory`]: page tables of processes, and what other cores know of them.
 //! - [`address_spaces`]: all page tables, read from outside the machine.
@@ -43,6 +44,7 @@ mod reader;
 mod scenario;
 mod screen;
 mod session;
+mod storm;
 mod user;
 
 use lexopt::prelude::*;
@@ -62,6 +64,7 @@ fn scenarios() -> Vec<Scenario> {
         faults::scenarios(),
         user::scenarios(),
         process::scenarios(),
+        storm::scenarios(),
         hardening::scenarios(),
         memory::scenarios(),
         address_spaces::scenarios(),

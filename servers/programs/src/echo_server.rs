@@ -1,6 +1,6 @@
 //! Answers each call on its endpoint `echo` with the same message, and each message on its channel `echo-channel` too.
 //!
-//! With the argument `once`, ends after one call. Short calls get their words back, long ones their bytes and handles.
+//! As a unit it says that it is ready. With the argument `once`, ends after one call. Short calls get their words back, long ones their bytes and handles.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ use rt::sys::endpoint::{Body, Token};
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Endpoint};
 use rt::sys::thread;
+use rt::unit::Manager;
 
 rt::entry!(main);
 
@@ -31,6 +32,12 @@ fn main(mut env: Env) -> i32 {
         }
     };
     let once = env.argument(1) == Some("once");
+    if let Ok(manager) = env.take("manager")
+        && let Err(error) = Manager::new(manager).say_ready()
+    {
+        log::error!("saying ready: {error}");
+        return 1;
+    }
     let mut answer: Option<(Token, Words)> = None;
     loop {
         let call = match answer.take() {

@@ -14,6 +14,7 @@
 //! * [`watched`]: objects that tasks wait for. [`tasks`]: tasks and time, wherever a server is placed.
 //! * [`ring`](mod@ring): records through shared memory, for bulk data.
 //! * [`service`]: contracts over endpoints. [`calls`]: how a task calls and only itself waits.
+//! * [`unit`]: what a unit says to the manager and asks of it.
 //! * [`launch`]: starting a program. [`start`]: the start block it finds. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
 //!
 //! What must hold, for every implementation:
@@ -37,6 +38,7 @@ pub mod start;
 pub mod stream;
 pub mod sys;
 pub mod tasks;
+pub mod unit;
 pub mod watched;
 
 pub use clock::Clock;

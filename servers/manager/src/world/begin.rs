@@ -175,7 +175,7 @@ impl Manager {
                 .resources
                 .iter()
                 .any(|known| known.handle.as_ref().map(|handle| handle.handle().0) == Some(number));
-            if let Some(handle) = Owned::from_raw(Handle(number)).filter(|_| !known) {
+            if !known && let Some(handle) = Owned::from_raw(Handle(number)) {
                 self.add_resource(name, handle);
             }
         }
@@ -341,7 +341,7 @@ fn sweep(system: Handle, known: &[u64]) {
     }
 }
 
-/// What the archive's manifests say, with these units started whether they are enabled or not. What is wrong is named in the log.
+/// What the archive's manifests say, with these units, and all that they need, enabled. What is wrong is named in the log.
 fn plan(archive: &'static [u8], added: &[&str]) -> Plan {
     let mut manifests = Vec::new();
     let mut errors: Vec<String> = Vec::new();
@@ -358,13 +358,27 @@ fn plan(archive: &'static [u8], added: &[&str]) -> Plan {
         }),
         Err(bad) => errors.push(bad.to_string()),
     }
-    for name in added {
-        match manifests.iter_mut().find(|manifest| manifest.name == *name) {
-            Some(manifest) => manifest.enabled = true,
-            None => errors.push(alloc::format!(
+    let mut added: Vec<String> = added.iter().map(|name| (*name).into()).collect();
+    while let Some(name) = added.pop() {
+        let Some(manifest) = manifests.iter_mut().find(|manifest| manifest.name == name) else {
+            errors.push(alloc::format!(
                 "the archive has no unit {name}, which init asks for"
-            )),
+            ));
+            continue;
+        };
+        if core::mem::replace(&mut manifest.enabled, true) {
+            continue;
         }
+        added.extend(manifest.after.clone());
+        let uses = manifest.uses.clone();
+        let offers_one =
+            |other: &&Manifest| other.offers.iter().any(|service| uses.contains(service));
+        added.extend(
+            manifests
+                .iter()
+                .filter(offers_one)
+                .map(|other| other.name.clone()),
+        );
     }
     let (plan, misfits) = Plan::new(manifests);
     errors.extend(misfits.iter().map(ToString::to_string));

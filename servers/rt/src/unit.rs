@@ -1,0 +1,230 @@
+//! A unit's side of the manager: [`Manager`] says that the unit is ready and well and asks for things; [`Found`] finds a service's
+//! next instance.
+//!
+//! The manager may die over a request. Its endpoint stays, as the next manager has it: a call that it had not taken yet waits, one
+//! that it had taken ends with [`PeerClosed`](Error::PeerClosed). What is sent again here is what the contract calls idempotent.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Range;
+
+use abi::message::WORDS;
+use abi::{Error, FOREVER, Signals};
+use proto::manager::{ALIVE, Answer, MAX_REQUEST_BYTES, READY, Request};
+use proto::{Action, Refused};
+
+use crate::service::Reconnect;
+use crate::sys::message::Handles;
+use crate::sys::object::{Channel, Endpoint, Object, Owned};
+use crate::watched::Watched;
+
+/// Longest answer without its rows.
+pub const ANSWER_BYTES: usize = 256;
+
+/// Why the manager did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskError {
+    /// It would not.
+    Refused(Box<Refused>),
+    /// The call failed; [`Error::PeerClosed`]: it died over a request that is not sent twice, so it may be done or not.
+    Call(Error),
+    /// The answer is none to the request: one of both sides was built with another contract.
+    Unexpected,
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refused) => refused.fmt(f),
+            Self::Call(error) => write!(f, "the manager does not answer: {error}"),
+            Self::Unexpected => f.write_str("the manager's answer is none to the question"),
+        }
+    }
+}
+
+impl core::error::Error for AskError {}
+
+impl From<Error> for AskError {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+/// The manager, as the unit that has this handle sees it.
+#[derive(Debug)]
+pub struct Manager(Endpoint);
+
+impl Manager {
+    /// By the handle `manager`.
+    #[must_use]
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self(endpoint)
+    }
+
+    /// Says that the unit serves from now on; `false` if the manager knows no such unit any more.
+    ///
+    /// # Errors
+    /// As [`Endpoint::call_blocking`].
+    pub fn say_ready(&self) -> Result<bool, Error> {
+        self.say(READY)
+    }
+
+    /// Says that the unit is well; `false` as there.
+    ///
+    /// # Errors
+    /// As [`Endpoint::call_blocking`].
+    pub fn say_alive(&self) -> Result<bool, Error> {
+        self.say(ALIVE)
+    }
+
+    fn say(&self, number: u64) -> Result<bool, Error> {
+        let mut words = [0; WORDS];
+        words[0] = number;
+        loop {
+            match self.0.call_blocking(FOREVER, &words) {
+                Ok([done, ..]) => return Ok(done == 0),
+                Err(error) if self.died_over(error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the call failed because this manager died, and there will be another.
+    fn died_over(&self, error: Error) -> bool {
+        let closed = Signals::PEER_CLOSED.bits();
+        error == Error::PeerClosed && self.0.info().is_ok_and(|info| info.signals & closed == 0)
+    }
+
+    /// Asks, and waits with the whole thread. The answer, and where in `bytes` its rows are, with handles in `receive`. An idempotent
+    /// request is sent again until a manager answers it.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub fn ask_blocking(
+        &self,
+        request: &Request<'_>,
+        bytes: &mut [u8],
+        receive: &mut Handles,
+    ) -> Result<(Answer, Range<usize>), AskError> {
+        let once = matches!(
+            request,
+            Request::Run { .. }
+                | Request::Act {
+                    action: Action::Kill | Action::Restart,
+                    ..
+                }
+        );
+        loop {
+            match self.ask_once(request, &mut Handles::new(), bytes, receive) {
+                Err(AskError::Call(error)) if !once && self.died_over(error) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn ask_once(
+        &self,
+        request: &Request<'_>,
+        send: &mut Handles,
+        bytes: &mut [u8],
+        receive: &mut Handles,
+    ) -> Result<(Answer, Range<usize>), AskError> {
+        let mut buffer = [0; MAX_REQUEST_BYTES];
+        let request = request
+            .encode(&mut buffer)
+            .map_err(|bad| AskError::Refused(Box::new(bad.into())))?;
+        let lengths = self
+            .0
+            .call_long_blocking(FOREVER, request, send, bytes, receive)
+            .map_err(|bad| bad.error)?;
+        let answered = bytes
+            .get(..lengths.bytes as usize)
+            .ok_or(AskError::Unexpected)?;
+        let (answer, rows) = Answer::decode(answered).map_err(|_| AskError::Unexpected)?;
+        let rows = answered.len() - rows.len()..answered.len();
+        match answer {
+            Answer::Refused(refused) => Err(AskError::Refused(Box::new(refused))),
+            answer => Ok((answer, rows)),
+        }
+    }
+
+    /// A connection to a service that the unit's manifest uses, as soon as its unit is ready: waits with the whole thread.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub fn connect_blocking(&self, service: &str) -> Result<Endpoint, AskError> {
+        let mut handles = Handles::new();
+        let request = Request::Connect { service };
+        match self.ask_blocking(&request, &mut [0; ANSWER_BYTES], &mut handles)? {
+            (Answer::Done, _) => endpoint(&mut handles),
+            _ => Err(AskError::Unexpected),
+        }
+    }
+
+    /// The same for tasks.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn connect(&self, service: &str) -> Result<Endpoint, AskError> {
+        loop {
+            match self.connect_once(service).await {
+                Err(AskError::Call(error)) if self.died_over(error) => {}
+                connected => return connected,
+            }
+        }
+    }
+
+    /// With a channel for the answer, so that the call itself is answered at once.
+    async fn connect_once(&self, service: &str) -> Result<Endpoint, AskError> {
+        let (ours, theirs) = Channel::create()?;
+        let (mut send, mut receive) = (Handles::new(), Handles::new());
+        // The first of sixteen places.
+        let _ = send.push(theirs.into_owned());
+        let mut bytes = [0; ANSWER_BYTES];
+        let request = Request::Connect { service };
+        match self.ask_once(&request, &mut send, &mut bytes, &mut receive)? {
+            (Answer::Later, _) => {}
+            (Answer::Done, _) => return endpoint(&mut receive),
+            _ => return Err(AskError::Unexpected),
+        }
+        let ours = Watched::channel(ours)?;
+        let lengths = ours.receive(&mut bytes, &mut receive).await;
+        let lengths = lengths.map_err(|bad| bad.error)?;
+        let bytes = bytes.get(..lengths.bytes as usize).unwrap_or_default();
+        match Answer::decode(bytes) {
+            Ok((Answer::Done, _)) => endpoint(&mut receive),
+            Ok((Answer::Refused(refused), _)) => Err(AskError::Refused(Box::new(refused))),
+            _ => Err(AskError::Unexpected),
+        }
+    }
+}
+
+fn endpoint(handles: &mut Handles) -> Result<Endpoint, AskError> {
+    handles
+        .pop_front()
+        .map(Owned::cast::<Endpoint>)
+        .and_then(Result::ok)
+        .ok_or(AskError::Unexpected)
+}
+
+/// Where a service's next instance is found: for [`Connection`](crate::service::Connection).
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The manager.
+    pub manager: Arc<Manager>,
+    /// The service, which the unit's manifest uses.
+    pub service: &'static str,
+}
+
+impl Reconnect for Found {
+    async fn reconnect(&self) -> Option<Endpoint> {
+        match self.manager.connect(self.service).await {
+            Ok(endpoint) => Some(endpoint),
+            Err(error) => {
+                log::warn!("{}: {error}", self.service);
+                None
+            }
+        }
+    }
+}
