@@ -1,6 +1,6 @@
 //! What is typed arrives: complete, in order, at the shell it was meant for.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, MANAGER};
 use crate::scenario::{Scenario, Verdict};
 use crate::session::{COMMAND_LIMIT, NEW_PROMPT, Prompt, Session};
 use xtask::qemu::script;
@@ -10,8 +10,9 @@ const BURST: usize = 500;
 
 pub fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::alone("qemu.input.serial_line", serial_line),
-        Scenario::alone("qemu.input.serial_burst", serial_burst),
+        Scenario::alone("qemu.input.serial_line", |lab| serial_line(lab, MANAGER)),
+        Scenario::alone("qemu.input.serial_burst", |lab| serial_burst(lab, MANAGER)),
+        Scenario::alone("qemu.input.rescue_burst", |lab| serial_burst(lab, "")),
         Scenario::alone("qemu.input.line_editing", line_editing),
         Scenario::alone("qemu.input.history", history),
         Scenario::alone("qemu.input.completion", completion),
@@ -25,8 +26,8 @@ fn text(length: usize) -> String {
 }
 
 /// One line of 500 bytes, at once, is echoed and answered whole.
-fn serial_line(lab: &Lab) -> Verdict {
-    let mut prompt = Prompt::boot(&lab.machine(""))?;
+fn serial_line(lab: &Lab, words: &str) -> Verdict {
+    let mut prompt = Prompt::boot(&lab.machine(words))?;
     let sent = text(BURST - "echo \r".len());
     for _ in 0..5 {
         prompt.vm.serial.send(format!("echo {sent}\r"))?;
@@ -40,8 +41,8 @@ fn serial_line(lab: &Lab) -> Verdict {
 }
 
 /// Ten lines in one burst of 500 bytes are answered one after another.
-fn serial_burst(lab: &Lab) -> Verdict {
-    let mut session = Session::boot(&lab.script_machine(""))?;
+fn serial_burst(lab: &Lab, words: &str) -> Verdict {
+    let mut session = Session::boot(&lab.script_machine(words))?;
     for round in 0..5 {
         let lines: Vec<String> = (0..BURST / 50)
             .map(|n| format!("echo {round}-{n}-{:x<40}", ""))
@@ -65,7 +66,7 @@ fn line_editing(lab: &Lab) -> Verdict {
     const LEFT: &str = "\x1b[D";
     const HOME: &str = "\x1b[H";
     const END: &str = "\x1b[F";
-    let mut prompt = Prompt::boot(&lab.machine(""))?;
+    let mut prompt = Prompt::boot(&lab.machine(MANAGER))?;
     let cases = [
         ("backspace", "echo onex\x7f two".to_owned(), "one two"),
         ("left", format!("echo one tw{LEFT}{LEFT}X"), "one Xtw"),
@@ -109,7 +110,7 @@ fn history(lab: &Lab) -> Verdict {
 
 /// Tab completes a command.
 fn completion(lab: &Lab) -> Verdict {
-    let mut prompt = Prompt::boot(&lab.machine(""))?;
+    let mut prompt = Prompt::boot(&lab.machine(MANAGER))?;
     prompt.vm.serial.send("vers\t")?;
     prompt.vm.serial.wait_for("version", COMMAND_LIMIT)?;
     let text = prompt.type_line("")?;

@@ -12,6 +12,10 @@ use xtask::qemu::{Boot, Machine, Media};
 /// A panicked kernel switches off, so that a report's end is seen at once.
 const PANIC_WORD: &str = "panic=poweroff";
 
+/// Asks for the manager, as a kernel without that word starts it: shells and console are processes. Without it scenarios meet the
+/// shell inside the kernel.
+pub const MANAGER: &str = "init=servers/manager";
+
 /// The finished kernel and the images made of it. Shared by the workers.
 #[derive(Debug)]
 pub struct Lab {

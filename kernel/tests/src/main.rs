@@ -17,6 +17,7 @@
 //! - [`address_spaces`]: all page tables, read from outside the machine.
 //! - [`bad_input`]: nonsense from people, hosts and firmware.
 //! - [`screen`]: what the framebuffer shows, and the keyboard in front of it.
+//! - [`terminal`]: shells and console as processes, and their deaths.
 //! - [`measure`]: time to the prompt, and the probes inside.
 //!
 //! Around them: [`lab`] builds what boots, [`scenario`] shares boots between checks and runs two
@@ -45,6 +46,7 @@ mod scenario;
 mod screen;
 mod session;
 mod storm;
+mod terminal;
 mod user;
 
 use lexopt::prelude::*;
@@ -70,6 +72,7 @@ fn scenarios() -> Vec<Scenario> {
         address_spaces::scenarios(),
         bad_input::scenarios(),
         screen::scenarios(),
+        terminal::scenarios(),
         measure::scenarios(),
     ]
     .into_iter()

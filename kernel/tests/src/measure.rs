@@ -1,6 +1,6 @@
 //! Speed: from QEMU's start to the prompt, and that the probes inside give figures.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, MANAGER};
 use crate::scenario::{Scenario, Verdict};
 use crate::session::Prompt;
 use std::time::Duration;
@@ -41,6 +41,12 @@ fn boot(lab: &Lab) -> Verdict {
             computed.as_millis()
         ));
         if prompt.boot < BOOT_GOAL || computed < BOOT_GOAL {
+            drop(prompt);
+            let full = Prompt::boot(&lab.machine(MANAGER))?;
+            seen.push(format!(
+                "{} ms with the shell in ring 3",
+                full.boot.as_millis()
+            ));
             return Ok(format!("QEMU's start to prompt: {}", seen.join(", ")));
         }
     }

@@ -1,6 +1,6 @@
 //! Leaving: poweroff, reboot, panic, and what `scripts/run --exec` makes of them.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, MANAGER};
 use crate::scenario::{Scenario, Verdict};
 use crate::session::{KERNEL_BOOT_LIMIT, NEW_PROMPT, Prompt};
 use std::process::{Command, Output, Stdio};
@@ -14,7 +14,7 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(60);
 pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::alone("qemu.power.poweroff", |lab| {
-            let mut prompt = Prompt::boot(&lab.machine(""))?;
+            let mut prompt = Prompt::boot(&lab.machine(MANAGER))?;
             prompt.vm.serial.send("poweroff\r")?;
             prompt.vm.wait_exit(LEAVE_LIMIT)?;
             Ok(String::new())

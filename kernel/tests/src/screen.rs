@@ -1,6 +1,6 @@
 //! What the framebuffer shows, and the keyboard in front of it.
 
-use crate::lab::{Firmware, Lab};
+use crate::lab::{Firmware, Lab, MANAGER};
 use crate::picture::Picture;
 use crate::reader::Reader;
 use crate::scenario::{Scenario, Verdict};
@@ -23,18 +23,18 @@ const KEYS_AT_ONCE: usize = 7;
 pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::alone("qemu.screen.bios", |lab| {
-            shows_text(lab, Firmware::Bios, "bios")
+            shows_text(lab, Firmware::Bios, "", "bios")
         }),
         Scenario::alone("qemu.screen.uefi", |lab| {
-            shows_text(lab, Firmware::Uefi, "uefi")
+            shows_text(lab, Firmware::Uefi, MANAGER, "uefi")
         }),
         Scenario::alone("qemu.screen.keyboard", keyboard),
     ]
 }
 
-/// After boot the screen shows text: the shell's prompt, and light in a sensible part of it.
-fn shows_text(lab: &Lab, firmware: Firmware, name: &str) -> Verdict {
-    let mut prompt = Prompt::boot(&lab.image_machine(firmware, Media::Cd, "")?)?;
+/// After boot the screen shows text: the shell's prompt, and light in a sensible part of it. By the kernel itself, or by processes.
+fn shows_text(lab: &Lab, firmware: Firmware, words: &str, name: &str) -> Verdict {
+    let mut prompt = Prompt::boot(&lab.image_machine(firmware, Media::Cd, words)?)?;
     wait_for_text(&mut prompt.vm, |lines| {
         lines.iter().any(|line| line.starts_with(PROMPT.trim()))
     })?;
@@ -53,12 +53,12 @@ fn shows_text(lab: &Lab, firmware: Firmware, name: &str) -> Verdict {
     ))
 }
 
-/// Keys typed on the emulated keyboard arrive at the screen's shell, complete and in order.
+/// Keys typed on the emulated keyboard go through ring 3 and arrive at the screen's shell, complete and in order.
 fn keyboard(lab: &Lab) -> Verdict {
     // Letters, digits, shifted characters and signs, and each key often enough to miss one.
     const TEXT: &str =
         "the quick brown fox jumps over THE LAZY dog, 0123456789 (twice): the-quick/brown_fox";
-    let mut prompt = Prompt::boot(&lab.image_machine(Firmware::Bios, Media::Cd, "")?)?;
+    let mut prompt = Prompt::boot(&lab.machine(MANAGER))?;
     wait_for_text(&mut prompt.vm, |lines| last_line(lines) == PROMPT.trim())?;
     let typed = format!("echo '{TEXT}'");
     let mut so_far = String::new();
@@ -98,7 +98,7 @@ fn groups(text: &str) -> Vec<String> {
     groups
 }
 
-fn type_text(vm: &mut Vm, text: &str) -> Result<(), Box<dyn Error>> {
+pub fn type_text(vm: &mut Vm, text: &str) -> Result<(), Box<dyn Error>> {
     let keys = keys_of(text).ok_or_else(|| format!("{text:?} is not on a US keyboard"))?;
     for (key, shift) in &keys {
         if *shift {
@@ -121,7 +121,7 @@ fn last_line(lines: &[String]) -> &str {
 }
 
 /// Looks at the screen until its text is as wanted; gives the text.
-fn wait_for_text(
+pub fn wait_for_text(
     vm: &mut Vm,
     wanted: impl Fn(&[String]) -> bool,
 ) -> Result<Vec<String>, Box<dyn Error>> {
@@ -159,7 +159,7 @@ fn look(vm: &mut Vm) -> Result<Picture, Box<dyn Error>> {
 }
 
 /// Saves the screen as PNG for people.
-fn keep(vm: &mut Vm, file: &Path) -> Result<(), Box<dyn Error>> {
+pub fn keep(vm: &mut Vm, file: &Path) -> Result<(), Box<dyn Error>> {
     vm.qmp
         .execute("screendump", json!({ "filename": file, "format": "png" }))?;
     Ok(())

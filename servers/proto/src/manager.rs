@@ -107,6 +107,11 @@ pub enum Request<'a> {
         /// Its name and arguments, each ended by a zero byte.
         command: &'a str,
     },
+    /// Names of programs that can be started, after the cursor. Idempotent.
+    Programs {
+        /// From [`Answer::Rows`]; at first [`Cursor::START`].
+        after: Cursor,
+    },
 }
 
 impl<'a> Request<'a> {
@@ -198,6 +203,7 @@ mod tests {
                 after: Cursor(u64::MAX),
             },
             Request::Unit { name: "shell" },
+            Request::Programs { after: Cursor(3) },
             Request::Act {
                 name: "net",
                 action: Action::Disable,

@@ -260,6 +260,16 @@ pub trait Services: Send + Sync {
         async { Err(Refused::without_manager()) }
     }
 
+    /// The names of the programs that [`run`](Services::run) knows.
+    fn programs(
+        &self,
+        cursor: &mut Cursor,
+        page: &mut [UnitName],
+    ) -> impl Future<Output = Result<usize, Refused>> + Send {
+        let _ = (cursor, page);
+        async { Err(Refused::without_manager()) }
+    }
+
     /// Starts a program of the archive. `command`: its name and arguments, each ended by a zero byte, at most
     /// [`MAX_COMMAND_BYTES`].
     fn run(&self, command: &str) -> impl Future<Output = Result<Self::Program, Refused>> + Send {

@@ -1,20 +1,35 @@
-//! Completion of commands, their options and the words options take.
+//! Completion of commands, their options and the words options take, and of names that only the system knows.
 
+use core::array;
 use core::fmt::Write;
 
+use proto::{Cursor, UnitName, UnitRow};
+
+use crate::Host;
 use crate::commands::{COMMANDS, Command, SVC_WORDS};
+
+/// Most names that are asked for: more is not worth listing.
+const MOST_NAMES: usize = 64;
+/// Rows asked for at once.
+const PAGE_ROWS: usize = 8;
+
+type Names = heapless::Vec<UnitName, MOST_NAMES>;
 
 /// What the word before the cursor may become. Candidates are visited, not collected.
 pub struct Completion<'a> {
     /// The word so far.
     pub word: &'a str,
     kind: Kind,
+    /// Of units or programs, once they were asked for.
+    names: Names,
 }
 
 enum Kind {
     Commands,
     Options(&'static Command),
     Choices(&'static [&'static str]),
+    Units,
+    Programs,
     Nothing,
 }
 
@@ -35,6 +50,8 @@ impl<'a> Completion<'a> {
             None => Kind::Commands,
             Some("help") => Kind::Commands,
             Some("svc") if last.is_none() && !word.starts_with('-') => Kind::Choices(SVC_WORDS),
+            Some("svc") if !word.starts_with('-') && last.is_some_and(is_svc_word) => Kind::Units,
+            Some("run") if last.is_none() && !word.starts_with('-') => Kind::Programs,
             Some(name) => match Command::find(name) {
                 None => Kind::Nothing,
                 Some(command) => {
@@ -46,7 +63,38 @@ impl<'a> Completion<'a> {
                 }
             },
         };
-        Self { word, kind }
+        Self {
+            word,
+            kind,
+            names: Names::new(),
+        }
+    }
+
+    /// Asks the system for the names it takes. Without an answer nothing is completed.
+    pub async fn ask<S: Host>(&mut self, system: &S) {
+        let names = &mut self.names;
+        match self.kind {
+            Kind::Units => {
+                let mut page: [UnitRow; PAGE_ROWS] = array::from_fn(|_| UnitRow::default());
+                let mut cursor = Cursor::START;
+                while let Ok(count @ 1..) = system.units(&mut cursor, &mut page).await {
+                    let rows = page.iter().take(count);
+                    names.extend(
+                        rows.map(|row| row.name.clone())
+                            .take(MOST_NAMES - names.len()),
+                    );
+                }
+            }
+            Kind::Programs => {
+                let mut page: [UnitName; PAGE_ROWS] = array::from_fn(|_| UnitName::new());
+                let mut cursor = Cursor::START;
+                while let Ok(count @ 1..) = system.programs(&mut cursor, &mut page).await {
+                    let rows = page.iter().take(count);
+                    names.extend(rows.take(MOST_NAMES - names.len()).cloned());
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Visits each candidate.
@@ -68,6 +116,7 @@ impl<'a> Completion<'a> {
                 }
                 offer("--help");
             }
+            Kind::Units | Kind::Programs => self.names.iter().for_each(|name| offer(name)),
             Kind::Nothing => {}
         }
     }
@@ -87,10 +136,14 @@ impl<'a> Completion<'a> {
                     .zip(rest.bytes())
                     .take_while(|(a, b)| a == b)
                     .count();
-                // Names and options are ASCII: every byte position is a character's.
+                // Most names and options are ASCII; a cut inside of a character completes nothing.
                 common = proto::Text::from(common.get(..same).unwrap_or_default());
             }
         });
         (count, common)
     }
+}
+
+fn is_svc_word(word: &str) -> bool {
+    SVC_WORDS.contains(&word)
 }

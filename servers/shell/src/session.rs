@@ -140,7 +140,7 @@ impl<'a, I: ByteSource, O: ByteSink, S: Host> Session<'a, I, O, S> {
                     );
                     shown(self.editor.show(&mut self.output));
                 }
-                Action::Complete => self.complete(),
+                Action::Complete => self.complete().await,
                 Action::Earlier => {
                     self.recall(self.back.map_or(Some(0), |back| Some(back + 1)), "")
                 }
@@ -186,8 +186,9 @@ impl<'a, I: ByteSource, O: ByteSink, S: Host> Session<'a, I, O, S> {
         debug_assert!(kept.is_ok());
     }
 
-    fn complete(&mut self) {
-        let completion = Completion::of(self.editor.before_cursor());
+    async fn complete(&mut self) {
+        let mut completion = Completion::of(self.editor.before_cursor());
+        completion.ask(self.system).await;
         let (count, common) = completion.common();
         if count > 1 && common.is_empty() {
             put!(self.output, "\n");

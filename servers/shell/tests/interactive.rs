@@ -121,6 +121,11 @@ fn completion_of_commands_options_and_values() {
     assert_eq!(bench.type_and_wait("nothere --\t", SECOND), "nothere --");
     bench.type_and_wait("\x15", SECOND);
     assert_eq!(bench.type_and_wait("help re\t", SECOND), "help reboot ");
+    bench.type_and_wait("\x15", SECOND);
+    assert_eq!(bench.type_and_wait("run s\t", SECOND), "run spin ");
+    bench.type_and_wait("\x15", SECOND);
+    let printed = bench.type_and_wait("run h\t", SECOND);
+    assert!(printed.contains("hello  hostile"), "{printed:?}");
 }
 
 #[test]

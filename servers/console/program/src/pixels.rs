@@ -6,19 +6,27 @@ use rt::sys::memory::{Mapping, copy_into};
 
 /// Pixels put together before they are copied.
 const BATCH_PIXELS: usize = 256;
+/// A pixel whose bytes all differ.
+const PATTERN: u32 = 0x0012_3456;
 /// Most bytes of a pixel.
 const MOST_PIXEL_BYTES: usize = 4;
 
 /// The pixels.
 pub struct Pixels {
     info: FramebufferInfo,
+    /// A pixel in memory is as the console gives it, lowest byte first.
+    is_plain: bool,
     mapping: Mapping,
 }
 
 impl Pixels {
     /// Those that `info` describes, which was checked against what is mapped.
-    pub const fn new(info: FramebufferInfo, mapping: Mapping) -> Self {
-        Self { info, mapping }
+    pub fn new(info: FramebufferInfo, mapping: Mapping) -> Self {
+        Self {
+            is_plain: info.bits_per_pixel == 32 && info.pack(PATTERN) == PATTERN,
+            info,
+            mapping,
+        }
     }
 
     /// Writes pixels of one row; what is outside of the picture is left out.
@@ -33,10 +41,17 @@ impl Pixels {
         for batch in pixels.chunks(BATCH_PIXELS) {
             let mut bytes = [0; BATCH_PIXELS * MOST_PIXEL_BYTES];
             let len = batch.len() * bytes_each;
-            for (place, pixel) in bytes.chunks_exact_mut(bytes_each).zip(batch) {
-                let packed = self.info.pack(*pixel).to_le_bytes();
-                for (to, from) in place.iter_mut().zip(packed) {
-                    *to = from;
+            if self.is_plain {
+                let (places, _) = bytes.as_chunks_mut::<MOST_PIXEL_BYTES>();
+                for (place, pixel) in places.iter_mut().zip(batch) {
+                    *place = pixel.to_le_bytes();
+                }
+            } else {
+                for (place, pixel) in bytes.chunks_exact_mut(bytes_each).zip(batch) {
+                    let packed = self.info.pack(*pixel).to_le_bytes();
+                    for (to, from) in place.iter_mut().zip(packed) {
+                        *to = from;
+                    }
                 }
             }
             // Inside: the description was checked.

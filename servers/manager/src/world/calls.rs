@@ -5,11 +5,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use abi::message::WORDS;
+use loader::Archive;
 use proto::manager::{
     ALIVE, Answer, BadMessage, MAX_REQUEST_BYTES, MAX_ROWS_BYTES, READY, Request,
 };
 use proto::table::Writer;
-use proto::{Action, Cursor, Refused};
+use proto::{Action, Cursor, Refused, UnitName};
 use rt::sys::clock;
 use rt::sys::endpoint::{Body, Incoming, Token};
 use rt::sys::message::Handles;
@@ -176,6 +177,17 @@ impl Manager {
                     ),
                     Err(refused) => refuse(token, *refused),
                 }
+            }
+            Request::Programs { after } => {
+                let mut names: Vec<(UnitName, Cursor)> = Vec::new();
+                if let Ok(archive) = Archive::new(self.archive) {
+                    archive.visit("programs/", "", |name, _| {
+                        let behind = Cursor(names.len() as u64 + 1);
+                        names.push((UnitName::from_start(name), behind));
+                    });
+                }
+                let first = usize::try_from(after.0).unwrap_or(usize::MAX);
+                rows_to(token, after, names.into_iter().skip(first));
             }
             Request::Run { command } => match self.run_program(command) {
                 Ok(started) => {

@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use abi::Error;
 use proto::manager::{Answer, MAX_REQUEST_BYTES, MAX_ROWS_BYTES, Request};
 use proto::table::Reader;
-use proto::{Action, Cursor, Refused, RunEvent, Running, Services, UnitLogRow, UnitRow};
+use proto::{Action, Cursor, Refused, RunEvent, Running, Services, UnitLogRow, UnitName, UnitRow};
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Job, Object, Owned, Process};
 use rt::{ByteChannel, ByteSource, Either, Watched, first};
@@ -190,6 +190,12 @@ impl Services for Host {
             &mut Handles::new(),
         );
         asked.map(drop).map_err(|refused| *refused)
+    }
+
+    async fn programs(&self, cursor: &mut Cursor, page: &mut [UnitName]) -> Result<usize, Refused> {
+        let request = Request::Programs { after: *cursor };
+        self.rows(&request, cursor, page, |_, cursor| Cursor(cursor.0 + 1))
+            .map_err(|refused| *refused)
     }
 
     async fn run(&self, command: &str) -> Result<Program, Refused> {

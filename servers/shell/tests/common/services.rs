@@ -1,7 +1,8 @@
 //! A manager to ask.
 
 use proto::{
-    Action, Cursor, Refused, RunEvent, Running, Services, Text, UnitLogRow, UnitRow, UnitState,
+    Action, Cursor, Refused, RunEvent, Running, Services, Text, UnitLogRow, UnitName, UnitRow,
+    UnitState,
 };
 use rt::Clock;
 use testkit::SimClock;
@@ -119,6 +120,11 @@ impl Services for Fake {
             .asked
             .push(format!("kill {process} {exit_code}"));
         Ok(())
+    }
+
+    async fn programs(&self, cursor: &mut Cursor, page: &mut [UnitName]) -> Result<usize, Refused> {
+        let names = ["hello", "hostile", "spin"].map(UnitName::from);
+        Ok(fill(&names, cursor, page))
     }
 
     async fn run(&self, command: &str) -> Result<Program, Refused> {
