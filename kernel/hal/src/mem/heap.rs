@@ -1,6 +1,8 @@
 //! The kernel's heap: TLSF, so that allocating and freeing take bounded time (Masmano et al., "TLSF: a new
 //! dynamic memory allocator for real-time systems", ECRTS 2004), in one range mapped at start-up.
 //!
+//! What a resident server allocates comes from its [arena](super::arena) instead.
+//!
 //! Top halves never allocate, so the lock needs no interrupts off. After start-up every allocation in the kernel is
 //! made through a fallible path; [`fail_the_nth`] lets a test refuse any single one of them.
 
@@ -14,12 +16,14 @@ use spin::Mutex;
 
 use super::paging::{MapError, map_memory};
 use super::{frames, vspace};
+use crate::user::contain;
 
 /// First- and second-level lists: 2^5 sub-classes of 28 powers of two reach 16 GiB blocks.
 type Lists = Tlsf<'static, u32, u32, 28, 32>;
 
 struct Heap {
     lists: Mutex<Lists>,
+    start: AtomicUsize,
     size_bytes: AtomicUsize,
     used_bytes: AtomicUsize,
     peak_bytes: AtomicUsize,
@@ -50,6 +54,7 @@ pub struct HeapStats {
 #[global_allocator]
 static HEAP: Heap = Heap {
     lists: Mutex::new(Tlsf::new()),
+    start: AtomicUsize::new(0),
     size_bytes: AtomicUsize::new(0),
     used_bytes: AtomicUsize::new(0),
     peak_bytes: AtomicUsize::new(0),
@@ -79,6 +84,7 @@ pub(super) unsafe fn init() -> Result<(), MapError> {
     };
     // SAFETY: the range was just mapped for this and nobody else knows it.
     unsafe { HEAP.lists.lock().insert_free_block_ptr(block) };
+    HEAP.start.store(start as usize, Ordering::Relaxed);
     HEAP.size_bytes.store(len, Ordering::Relaxed);
     Ok(())
 }
@@ -144,6 +150,15 @@ impl Heap {
             .is_ok_and(|left| left == 0)
     }
 
+    /// Whether a block lies in it. Others are of arenas.
+    #[inline]
+    fn owns(&self, block: *mut u8) -> bool {
+        let offset = block
+            .addr()
+            .wrapping_sub(self.start.load(Ordering::Relaxed));
+        offset < self.size_bytes.load(Ordering::Relaxed)
+    }
+
     fn count_use(&self, bytes: usize) {
         self.allocations.fetch_add(1, Ordering::Relaxed);
         let used = self.used_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -151,9 +166,12 @@ impl Heap {
     }
 }
 
-// SAFETY: TLSF gives out disjoint blocks of the mapped range, aligned as asked; the lock serialises it.
+// SAFETY: TLSF gives out disjoint blocks of the mapped range or of an arena, aligned as asked; locks serialise it.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if let Some(arena) = contain::arena_in_use() {
+            return arena.allocate(layout);
+        }
         let block = if self.is_refused() {
             None
         } else {
@@ -175,6 +193,10 @@ unsafe impl GlobalAlloc for Heap {
         let Some(block) = NonNull::new(block) else {
             return;
         };
+        if !self.owns(block.as_ptr()) {
+            // SAFETY: passed on to the caller; it is not this heap's.
+            return unsafe { contain::free_in_arena(block, layout.align()) };
+        }
         self.used_bytes.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller got this block from `alloc` with this layout.
         unsafe { self.lists.lock().deallocate(block, layout.align()) }

@@ -11,6 +11,7 @@
 //! Order at boot: `boot::handoff` builds the final tables, then [`start`] starts the frame allocator and the
 //! heap. After that, every allocation may fail and every caller must cope.
 
+pub mod arena;
 pub mod audit;
 pub mod counted;
 pub mod direct;

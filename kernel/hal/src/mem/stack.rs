@@ -84,6 +84,16 @@ impl GuardedStack {
     }
 }
 
+/// The lowest address of the guarded stack that `address` lies in; 0 if it lies above none.
+pub fn bottom_below(address: u64) -> u64 {
+    GUARDS
+        .iter()
+        .map(|guard| guard.load(Ordering::Acquire) & !0xfff)
+        .filter(|&guard| guard != 0 && guard < address)
+        .max()
+        .map_or(0, |guard| guard + PAGE)
+}
+
 /// The stack whose lower guard page holds `address`.
 pub fn guard_at(address: u64) -> Option<Guard> {
     GUARDS

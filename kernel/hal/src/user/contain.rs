@@ -1,6 +1,6 @@
 //! Running code whose failure must not be the kernel's: a poll of a resident server, a driver's step.
 //!
-//! [`contain`] notes where it was called. A panic or CPU exception in the closure then becomes a return from there, without
+//! [`contain`] notes where it was called; [`contain_in`] gives the code a heap of its own besides, an [`Arena`]. A panic or CPU exception in the closure then becomes a return from there, without
 //! unwinding: the stack pointer and the callee-saved registers are put back, nothing is dropped. Whoever owns what the
 //! closure used (its arena, its handles) reclaims it. Not contained are failures of top halves, and failures while kernel state is
 //! in the middle of a change: such code holds a [`KernelSection`]. Those end in the kernel's report, which says so.
@@ -10,8 +10,11 @@ use core::cell::{Cell, UnsafeCell};
 use core::fmt::{self, Write};
 use core::marker::PhantomData;
 use core::panic::PanicInfo;
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
+use core::task::{RawWaker, RawWakerVTable, Waker};
 
+use executor::{Platform, TaskId};
 use kerncore::text::FixedText;
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
@@ -19,6 +22,12 @@ use x86_64::registers::control::Cr2;
 use crate::cpu::percpu::{self, IN_INTERRUPT, PerCpu};
 use crate::cpu::trap::TrapFrame;
 use crate::cpu::{backtrace, exception};
+use crate::mem::arena::Arena;
+use crate::mem::stack;
+use crate::platform::KernelPlatform;
+
+use super::CopyFault;
+use crate::boot::image;
 
 /// Why contained work did not come to its end.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +51,8 @@ pub enum Reason {
         /// The instruction.
         rip: u64,
     },
+    /// It asked for that, by [`leave`].
+    Left,
 }
 
 /// Contained work was abandoned.
@@ -54,6 +65,7 @@ pub struct Abandoned {
 impl fmt::Display for Abandoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
+            Reason::Left => f.write_str("it ended itself"),
             Reason::Panic { message, place } => {
                 write!(f, "{} (at {})", message.as_str(), place.as_str())
             }
@@ -90,6 +102,10 @@ pub(super) struct ContainCore {
     /// A reason is being written down: a failure in that must not start over.
     recording: Cell<bool>,
     reason: UnsafeCell<Option<Reason>>,
+    /// Where contained work allocates; null: in the kernel's heap. It lives as long as it is here.
+    arena: Cell<*const Arena>,
+    /// The lowest address of the core's stack, once it was looked up.
+    stack_bottom: Cell<u64>,
 }
 
 impl ContainCore {
@@ -99,11 +115,14 @@ impl ContainCore {
             held: Cell::new(0),
             recording: Cell::new(false),
             reason: UnsafeCell::new(None),
+            arena: Cell::new(core::ptr::null()),
+            stack_bottom: Cell::new(0),
         }
     }
 }
 
-/// While it exists, kernel state may be in the middle of a change: a failure is not contained. Cheap: two plain increments.
+/// While it exists, kernel state may be in the middle of a change: a failure is not contained, and memory comes from the kernel's
+/// heap. Cheap: two plain increments.
 #[derive(Debug)]
 pub struct KernelSection(PhantomData<*const ()>);
 
@@ -237,6 +256,156 @@ pub fn contain<F: FnOnce() -> R, R>(work: F) -> Result<R, Abandoned> {
             })
         }
     }
+}
+
+/// [`contain`], with `arena` as the heap of what `work` allocates outside of [`KernelSection`]s. After a failure the arena gives nothing
+/// out any more. What `work` returns must not lie in the arena, unless it is used in there only.
+///
+/// # Errors
+/// As [`contain`].
+#[expect(
+    clippy::result_large_err,
+    reason = "a failure cannot allocate, and is rare"
+)]
+pub fn contain_in<F: FnOnce() -> R, R>(arena: &Arena, work: F) -> Result<R, Abandoned> {
+    let core = &percpu::this().user.contain;
+    if core.stack_bottom.get() == 0 {
+        core.stack_bottom.set(stack::bottom_below(here_on_stack()));
+    }
+    let outer = core.arena.replace(arena);
+    let result = contain(work);
+    core.arena.set(outer);
+    if result.is_err() {
+        arena.abandoned();
+    }
+    result
+}
+
+/// The arena that this core allocates in now.
+#[inline]
+pub(crate) fn arena_in_use() -> Option<&'static Arena> {
+    let core = &percpu::this().user.contain;
+    let arena = core.arena.get();
+    if arena.is_null() || core.held.get() != 0 {
+        return None;
+    }
+    // SAFETY: `contain_in` borrows it for as long as it is here, and nothing that comes from this outlives an allocation.
+    Some(unsafe { &*arena })
+}
+
+/// Whether it is contained work in an arena, outside of all [`KernelSection`]s, that calls this.
+pub fn runs_in_arena() -> bool {
+    percpu::here_word() & IN_INTERRUPT == 0 && arena_in_use().is_some()
+}
+
+/// Takes back a block that is not the kernel heap's.
+///
+/// # Safety
+/// It was allocated with this alignment, in the arena that this core uses or has lent itself from.
+#[cold]
+pub(crate) unsafe fn free_in_arena(block: NonNull<u8>, align: usize) {
+    // SAFETY: as in `arena_in_use`.
+    match unsafe { percpu::this().user.contain.arena.get().as_ref() } {
+        // SAFETY: the caller's promise.
+        Some(arena) => unsafe { arena.free(block, align) },
+        None => log::error!("memory: a block at {block:p} is freed that is not the kernel's"),
+    }
+}
+
+fn here_on_stack() -> u64 {
+    let address: u64;
+    // SAFETY: reads a register.
+    unsafe {
+        core::arch::asm!("mov {}, rsp", out(reg) address, options(nomem, nostack, preserves_flags));
+    }
+    address
+}
+
+/// How many bytes of the core's stack are left to contained work. Kernel code that is called from there needs some: what fails for
+/// the lack of stack while it holds kernel state is fatal.
+#[inline]
+pub fn stack_left_bytes() -> u64 {
+    here_on_stack().saturating_sub(percpu::this().user.contain.stack_bottom.get())
+}
+
+/// Whether the work in the arena may touch `len` bytes at `address`: they lie in the arena or on its part of the stack, or, only to be
+/// read, in the kernel's image.
+fn is_its_own(address: u64, len: u64, write: bool) -> bool {
+    let core = &percpu::this().user.contain;
+    let Some(end) = address.checked_add(len) else {
+        return false;
+    };
+    let point = core.point.get();
+    if address >= here_on_stack() && end <= point {
+        return true;
+    }
+    if !write && address >= image::base() && end <= image::base() + image::len() {
+        return true;
+    }
+    // SAFETY: as in `arena_in_use`.
+    unsafe { core.arena.get().as_ref() }.is_some_and(|arena| arena.contains(address, len))
+}
+
+/// Copies `to.len()` bytes at `from`, which must be the contained work's, on whose behalf this is.
+///
+/// # Errors
+/// If they are not.
+pub fn copy_in(to: &mut [u8], from: u64) -> Result<(), CopyFault> {
+    if !to.is_empty() {
+        if !is_its_own(from, to.len() as u64, false) {
+            return Err(CopyFault { address: from });
+        }
+        // SAFETY: the range is mapped memory that the contained work, which waits for this, may read; any byte is a `u8`.
+        unsafe { core::ptr::copy(from as *const u8, to.as_mut_ptr(), to.len()) };
+    }
+    Ok(())
+}
+
+/// Copies `from` to `to`, which must be the contained work's, on whose behalf this is.
+///
+/// # Errors
+/// If it is not.
+pub fn copy_out(to: u64, from: &[u8]) -> Result<(), CopyFault> {
+    if !from.is_empty() {
+        if !is_its_own(to, from.len() as u64, true) {
+            return Err(CopyFault { address: to });
+        }
+        // SAFETY: as in `copy_in`; the work says by its call that these bytes may be written.
+        unsafe { core::ptr::copy(from.as_ptr(), to as *mut u8, from.len()) };
+    }
+    Ok(())
+}
+
+/// Ends the contained work that calls this, as a failure would.
+pub fn leave() -> ! {
+    let core = percpu::this();
+    match way_out(core, core.here.load(Ordering::Relaxed)) {
+        Some(point) => {
+            record(&core.user.contain, Reason::Left);
+            interrupts::disable();
+            // SAFETY: as in `abandon_panic`.
+            unsafe { contain_jump(point, FLAGS_TASK) }
+        }
+        None => panic!("there is nothing contained that could be left"),
+    }
+}
+
+/// A waker of a task for contained work: a failure in the executor itself is not contained.
+pub fn waker_of(task: TaskId) -> Waker {
+    const VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| ());
+    static VTABLE_REF: &RawWakerVTable = &VTABLE;
+    fn raw(data: *const ()) -> RawWaker {
+        RawWaker::new(data, VTABLE_REF)
+    }
+    unsafe fn clone(data: *const ()) -> RawWaker {
+        raw(data)
+    }
+    unsafe fn wake(data: *const ()) {
+        let _section = KernelSection::new();
+        KernelPlatform::fleet().wake(TaskId::from_bits(data.addr() as u64));
+    }
+    // SAFETY: the data is a plain number; any is accepted by `Fleet::wake`, from any core.
+    unsafe { Waker::from_raw(raw(core::ptr::without_provenance(task.to_bits() as usize))) }
 }
 
 /// What is left if writing down the reason fails in turn.
