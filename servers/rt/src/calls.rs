@@ -7,13 +7,14 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::poll_fn;
 
 use abi::{Error, FOREVER};
 use executor::sync::oneshot;
 use proto::contract::{SHORT_BYTES, from_words, to_words};
 use spin::mutex::SpinMutex;
 
-use crate::sys::gate;
+use crate::sys::gate::{self, Resident};
 use crate::sys::heap::Yield;
 use crate::sys::message::Handles;
 use crate::sys::object::{Endpoint, Notification, Object};
@@ -69,7 +70,7 @@ pub fn exchange_blocking(
     Ok((lengths.bytes as usize).min(answer.len()))
 }
 
-/// [`exchange_blocking`] for tasks. Dropped before it is ready, the call goes on and its answer is lost.
+/// [`exchange_blocking`] for tasks. Dropped before it is ready, the call's answer is lost; in ring 3 the call itself goes on.
 ///
 /// # Errors
 /// As there; [`Error::NoMemory`], [`Error::LimitReached`] if no helper can be started.
@@ -79,30 +80,38 @@ pub async fn exchange(
     request: &[u8],
     answer: &mut [u8],
 ) -> Result<usize, Error> {
-    let request = copy(request)?;
-    let max_answer_bytes = answer.len();
-    let bytes = match gate::resident() {
-        Some(resident) => {
-            (resident.exchange)(endpoint.handle(), deadline_ns, request, max_answer_bytes).await?
-        }
-        None => {
-            let (done, answered) = oneshot::channel().map_err(|_| Error::NoMemory)?;
-            submit(Job {
-                endpoint: Arc::clone(endpoint),
-                deadline_ns,
-                request,
-                max_answer_bytes,
-                done,
-            })?;
-            // A helper that goes away answers first; it never goes away.
-            answered.await.map_err(|_| Error::Dying)??
-        }
-    };
+    if let Some(resident) = gate::resident() {
+        let call = (resident.begin_call)(endpoint.handle(), deadline_ns, request, answer.len())?;
+        let call = UnderWay { resident, call };
+        return poll_fn(|context| (resident.answer)(call.call, answer, context.waker())).await;
+    }
+    let (done, answered) = oneshot::channel().map_err(|_| Error::NoMemory)?;
+    submit(Job {
+        endpoint: Arc::clone(endpoint),
+        deadline_ns,
+        request: copy(request)?,
+        max_answer_bytes: answer.len(),
+        done,
+    })?;
+    // A helper that goes away answers first; it never goes away.
+    let bytes = answered.await.map_err(|_| Error::Dying)??;
     answer
         .get_mut(..bytes.len())
         .ok_or(Error::BufferTooSmall)?
         .copy_from_slice(&bytes);
     Ok(bytes.len())
+}
+
+/// A resident server's call.
+struct UnderWay {
+    resident: &'static Resident,
+    call: u64,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        (self.resident.give_up)(self.call);
+    }
 }
 
 fn copy(bytes: &[u8]) -> Result<Vec<u8>, Error> {

@@ -1,13 +1,14 @@
 //! Starting a program: from its file to a running process.
 //!
 //! The steps are those of [`loader`]: an empty process, one vmo for the image, mapped region by region at an address that the
-//! kernel chooses at random, a guarded stack, a read-only start block, and a thread. A process that cannot be completed is ended.
+//! kernel chooses at random, a guarded stack, a read-only start block, and a thread; or, for what is linked into the kernel, the start
+//! block alone. A process that cannot be completed is ended.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use abi::memory::{MapArgs, MapFlags, PAGE_BYTES};
-use abi::process::ThreadArgs;
+use abi::process::{ResidentArgs, ThreadArgs};
 use abi::{Error, Handle, Rights};
 use loader::image::Access;
 use loader::start::{Start, StartError};
@@ -17,18 +18,32 @@ use zerocopy::IntoBytes;
 
 use crate::sys::clock;
 use crate::sys::memory::{map_at, unmap_in};
-use crate::sys::object::{Job, Object, Owned, Process, Reservation, Thread, Vmo};
+use crate::sys::object::{Job, Object, Owned, Process, Reservation, System, Thread, Vmo};
 
 /// Stack of a program's first thread: committed as it is touched, guarded below and above.
 pub const STACK_BYTES: u64 = 256 << 10;
+
+/// What a program consists of.
+#[derive(Clone, Copy, Debug)]
+pub enum Code<'a> {
+    /// Its file: it runs in ring 3.
+    File(&'a [u8]),
+    /// It is linked into the kernel and runs there.
+    Resident {
+        /// Its name in the kernel's list: as its file would be called in the archive.
+        server: &'a str,
+        /// What gives the right to that.
+        system: &'a System,
+    },
+}
 
 /// A program to be started.
 #[derive(Debug)]
 pub struct Launch<'a> {
     /// Name of the process: at most [`abi::process::MAX_NAME_BYTES`].
     pub name: &'a str,
-    /// Its file.
-    pub file: &'a [u8],
+    /// Its code.
+    pub code: Code<'a>,
     /// Its arguments, the program's name first.
     pub arguments: &'a [&'a str],
     /// Named handles that go to it, with the rights they have there. `process` is added.
@@ -113,15 +128,24 @@ impl Memory for Target<'_> {
     }
 }
 
-impl Launch<'_> {
+impl<'a> Launch<'a> {
     /// Starts it under `job`.
     ///
     /// # Errors
     /// See [`LaunchError`]. Nothing of it is left then; handles that were to go to it are closed.
     pub fn start(self, job: &Job) -> Result<Launched, LaunchError> {
-        let image = Image::parse(self.file)?;
+        let image = match self.code {
+            Code::File(file) => Some(Image::parse(file)?),
+            Code::Resident { .. } => None,
+        };
         let process = Process::create(job, self.name).during("making the process")?;
-        match self.fill(&image, &process) {
+        let thread = match (self.code, &image) {
+            (Code::Resident { server, system }, _) => self.reside(server, system, &process),
+            (Code::File(_), Some(image)) => self.fill(image, &process),
+            // Not reached: a file has an image.
+            (Code::File(_), None) => Err(Error::BadState).during("loading it"),
+        };
+        match thread {
             Ok(thread) => Ok(Launched { process, thread }),
             Err(error) => {
                 // An empty process needs no end of its own, one with handles does. It may have ended already.
@@ -131,7 +155,64 @@ impl Launch<'_> {
         }
     }
 
-    fn fill(self, image: &Image<'_>, process: &Process) -> Result<Thread, LaunchError> {
+    /// Starts it in the kernel.
+    fn reside(
+        mut self,
+        server: &str,
+        system: &System,
+        process: &Process,
+    ) -> Result<Thread, LaunchError> {
+        let names = self.give_handles(process)?;
+        let block = start_block(&Start {
+            time_page: 0,
+            image_base: 0,
+            generation: self.generation,
+            handles: &names,
+            arguments: self.arguments,
+        })?;
+        process
+            .start_resident(
+                &ResidentArgs {
+                    core: self.core,
+                    reservation: self.reservation_number(),
+                    ..ResidentArgs::default()
+                },
+                system,
+                server,
+                &block,
+            )
+            .during("starting it in the kernel")
+    }
+
+    fn reservation_number(&self) -> u64 {
+        self.reservation
+            .map_or(0, |reservation| reservation.handle().0)
+    }
+
+    /// Gives the handles to the process, and one for itself. Their names and numbers there.
+    fn give_handles(&mut self, process: &Process) -> Result<Vec<(&'a str, Handle)>, LaunchError> {
+        let handles = core::mem::take(&mut self.handles);
+        let mut names: Vec<(&str, Handle)> = Vec::new();
+        names
+            .try_reserve(handles.len() + 1)
+            .map_err(|_| Error::NoMemory)
+            .during("naming the handles")?;
+        let rights = Rights::of_new(Process::TYPE);
+        let own = process
+            .duplicate(rights)
+            .and_then(|own| process.give(own.into_owned(), rights))
+            .during("giving it its own handle")?;
+        names.push(("process", own));
+        for (name, handle, rights) in handles {
+            let there = process
+                .give(handle, rights)
+                .during("giving it its handles")?;
+            names.push((name, there));
+        }
+        Ok(names)
+    }
+
+    fn fill(mut self, image: &Image<'_>, process: &Process) -> Result<Thread, LaunchError> {
         let base = load(image, process)?;
         let stack = Vmo::create(STACK_BYTES).during("making the stack")?;
         let stack = map(
@@ -147,23 +228,7 @@ impl Launch<'_> {
             }
             None => 0,
         };
-        let mut names: Vec<(&str, Handle)> = Vec::new();
-        names
-            .try_reserve(self.handles.len() + 1)
-            .map_err(|_| Error::NoMemory)
-            .during("naming the handles")?;
-        let rights = Rights::of_new(Process::TYPE);
-        let own = process
-            .duplicate(rights)
-            .and_then(|own| process.give(own.into_owned(), rights))
-            .during("giving it its own handle")?;
-        names.push(("process", own));
-        for (name, handle, rights) in self.handles {
-            let there = process
-                .give(handle, rights)
-                .during("giving it its handles")?;
-            names.push((name, there));
-        }
+        let names = self.give_handles(process)?;
         let block = start_block(&Start {
             time_page,
             image_base: base,
@@ -171,6 +236,7 @@ impl Launch<'_> {
             handles: &names,
             arguments: self.arguments,
         })?;
+        let block = in_vmo(&block)?;
         let len = block.sizes().during("mapping the start block")?.size_bytes;
         let block =
             map(process, &block, len, MapFlags::empty()).during("mapping the start block")?;
@@ -180,9 +246,7 @@ impl Launch<'_> {
                 stack: stack + STACK_BYTES - 8,
                 first_argument: block,
                 core: self.core,
-                reservation: self
-                    .reservation
-                    .map_or(0, |reservation| reservation.handle().0),
+                reservation: self.reservation_number(),
                 ..ThreadArgs::default()
             })
             .during("starting its thread")
@@ -240,9 +304,9 @@ fn map(process: &Process, vmo: &Vmo, len: u64, flags: MapFlags) -> Result<u64, E
     )
 }
 
-/// A vmo of whole pages that begins with the start block.
-fn start_block(start: &Start<'_>) -> Result<Vmo, LaunchError> {
-    let len = start.len()?;
+/// The start block, in whole words.
+fn start_block(start: &Start<'_>) -> Result<Vec<u8>, LaunchError> {
+    let len = start.len()?.next_multiple_of(8);
     let mut bytes = Vec::new();
     bytes
         .try_reserve(len)
@@ -250,9 +314,14 @@ fn start_block(start: &Start<'_>) -> Result<Vmo, LaunchError> {
         .during("writing the start block")?;
     bytes.resize(len, 0);
     start.write(&mut bytes)?;
-    let vmo =
-        Vmo::create((len as u64).next_multiple_of(PAGE_BYTES)).during("writing the start block")?;
-    vmo.write(0, &bytes).during("writing the start block")?;
+    Ok(bytes)
+}
+
+/// A vmo of whole pages that begins with these bytes.
+fn in_vmo(bytes: &[u8]) -> Result<Vmo, LaunchError> {
+    let vmo = Vmo::create((bytes.len() as u64).next_multiple_of(PAGE_BYTES))
+        .during("writing the start block")?;
+    vmo.write(0, bytes).during("writing the start block")?;
     Ok(vmo)
 }
 

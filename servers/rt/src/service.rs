@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::future::Future;
 
 use abi::{Error, FOREVER};
-use proto::contract::{Caller, Dispatch, Status, Transport, from_words, to_words};
+use proto::contract::{Caller, Dispatch, SHORT_BYTES, Status, Transport, from_words, to_words};
+use proto::manager::READY;
 use spin::mutex::SpinMutex;
 
 use crate::calls;
@@ -110,6 +111,19 @@ impl Transport for Blocking {
     async fn reconnect(&self) -> bool {
         false
     }
+}
+
+/// Says to the manager, whose connection this is, that the server serves from now on.
+///
+/// # Errors
+/// Those of a call.
+pub async fn say_ready(manager: Endpoint) -> Result<(), Error> {
+    // A short message of so many zero bytes is that number in the first word.
+    let request = [0; READY as usize];
+    let mut answer = [0; SHORT_BYTES];
+    calls::exchange(&Arc::new(manager), FOREVER, &request, &mut answer)
+        .await
+        .map(drop)
 }
 
 /// Answers calls of a contract for as long as the endpoint lives, each in a task of its own, so that a call that waits holds up

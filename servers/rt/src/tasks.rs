@@ -2,7 +2,8 @@
 //!
 //! In ring 3 they are the process's own executor's ([`Ring3`]); a resident server's are the core's.
 
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::task::Poll;
 use core::time::Duration;
 
 use alloc::boxed::Box;
@@ -67,7 +68,17 @@ impl Clock for MonotonicClock {
 
     async fn sleep_until(&self, deadline_ticks: u64) {
         match gate::resident() {
-            Some(resident) => (resident.sleep_until)(deadline_ticks).await,
+            Some(resident) => {
+                poll_fn(|context| {
+                    if clock::now_ticks() >= deadline_ticks
+                        || (resident.wake_at)(deadline_ticks, context.waker()).is_err()
+                    {
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending
+                })
+                .await;
+            }
             None => executor::time::sleep_until::<Ring3>(deadline_ticks).await,
         }
     }

@@ -27,6 +27,11 @@ pub(super) unsafe fn install(page: *const TimePage) {
     PAGE.store(page.cast_mut(), Ordering::Relaxed);
 }
 
+/// Uses a page that is there for ever.
+pub(super) fn set(page: &'static TimePage) {
+    PAGE.store(core::ptr::from_ref(page).cast_mut(), Ordering::Relaxed);
+}
+
 /// The time page.
 #[inline(always)]
 #[must_use]

@@ -42,6 +42,14 @@ impl fmt::Display for Missing {
 impl core::error::Error for Missing {}
 
 impl Env {
+    /// What a resident server was given: a start block in its own memory. Everything else about the server, the kernel knows.
+    ///
+    /// # Errors
+    /// See [`BadStart`].
+    pub fn resident(block: &'static [u8]) -> Result<Self, BadStart> {
+        Start::parse(block).map(|start| Self { start, taken: 0 })
+    }
+
     /// The arguments, the program's name first.
     pub fn arguments(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
         self.start.arguments()
@@ -114,7 +122,7 @@ pub unsafe fn begin(block: *const u8) -> Env {
     process::PROCESS.store(handle("process").0, Ordering::Relaxed);
     process::THREAD.store(handle("thread").0, Ordering::Relaxed);
     process::JOB.store(handle("job").0, Ordering::Relaxed);
-    process::GENERATION.store(start.head.generation, Ordering::Relaxed);
+    process::GENERATION.store(u64::from(start.head.generation), Ordering::Relaxed);
     if start.head.time_page != 0 {
         // SAFETY: the kernel maps the time page read-only for the life of the process.
         unsafe { clock::install(start.head.time_page as *const _) };

@@ -5,14 +5,14 @@
 //! ring 3. Every wrapper in [`sys`](super) goes through [`call`] or [`message`].
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::arch::asm;
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
 
 use abi::message::Words;
+use abi::time::TimePage;
 use abi::{Handle, Signals};
 
 /// The registers of a system call, as a resident server hands them to the kernel and gets them back.
@@ -38,24 +38,66 @@ impl Frame {
     }
 }
 
-/// What the kernel gives to the resident servers of its image.
-#[derive(Clone, Copy)]
-pub struct Resident {
-    /// Answers a system call. It must not wait: what would, answers [`WouldWait`](abi::Error::WouldWait).
-    pub call: fn(&mut Frame),
-    /// Says which of the signals are set, or wakes the waker when one becomes so.
-    pub poll: fn(Handle, Signals, &Waker) -> Poll<Result<Signals, abi::Error>>,
-    /// Starts a task of the calling server.
-    pub spawn: fn(&'static str, Task) -> Result<(), abi::Error>,
-    /// Sleeps until a tick of the clock.
-    pub sleep_until: fn(u64) -> Task,
-    /// Calls an endpoint by a deadline in nanoseconds with the bytes of a contract's message, for an answer of so many bytes at
-    /// most. If that is no more than fits into words, the message goes in words.
-    pub exchange: fn(Handle, u64, Vec<u8>, usize) -> Exchange,
+/// Something a process knows about itself: in ring 3 from its start block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Own {
+    /// Its handle of itself.
+    Process,
+    /// Of its first thread.
+    Thread,
+    /// Of the job it lives under.
+    Job,
+    /// Of the kernel's log.
+    Log,
+    /// Of a channel for lines of text.
+    Output,
+    /// How often this server was started before.
+    Generation,
 }
 
-/// A resident server's call under way.
-pub type Exchange = Pin<Box<dyn Future<Output = Result<Vec<u8>, abi::Error>> + Send>>;
+impl Own {
+    /// The name of the handle; none for what is no handle.
+    pub const NAMES: [Option<&'static str>; 6] = [
+        Some("process"),
+        Some("thread"),
+        Some("job"),
+        Some("log"),
+        Some("output"),
+        None,
+    ];
+}
+
+/// What the kernel gives to the resident servers of its image: plain functions, which act for the server whose task calls them.
+///
+/// The kernel keeps nothing that lies in a server's memory: neither wakers (a task is woken by its number) nor buffers or futures.
+/// So none of these functions waits; they answer, or see to it that the calling task is polled again.
+#[derive(Clone, Copy)]
+pub struct Resident {
+    /// Answers a system call. What would wait answers [`WouldWait`](abi::Error::WouldWait), whatever deadline it names.
+    pub call: fn(&mut Frame),
+    /// Says which of the signals are set, or wakes the calling task when one becomes so. The waker must be the task's own, here and
+    /// below: others are [`Unsupported`](abi::Error::Unsupported).
+    pub poll: fn(Handle, Signals, &Waker) -> Poll<Result<Signals, abi::Error>>,
+    /// The calling task is not to be woken about this handle any more.
+    pub forget: fn(Handle),
+    /// Starts a task of the server, or gives it back.
+    pub spawn: fn(&'static str, Task) -> Result<(), Task>,
+    /// Wakes the calling task when the clock reaches this tick, or before.
+    pub wake_at: fn(u64, &Waker) -> Result<(), abi::Error>,
+    /// Calls an endpoint by a deadline in nanoseconds with the bytes of a contract's message, for an answer of so many bytes at
+    /// most. If that is no more than fits into words, the message goes in words. The call's number.
+    pub begin_call: fn(Handle, u64, &[u8], usize) -> Result<u64, abi::Error>,
+    /// The answer to a call, once; or wakes the calling task when it comes.
+    pub answer: fn(u64, &mut [u8], &Waker) -> Answer,
+    /// The answer to a call is not wanted any more.
+    pub give_up: fn(u64),
+    /// What the calling server knows about itself; 0 for what it was not given.
+    pub own: fn(Own) -> u64,
+}
+
+/// What [`Resident::answer`] gives: how long the answer is.
+pub type Answer = Poll<Result<usize, abi::Error>>;
 
 /// A task, as it goes from one executor's type to another's.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -63,8 +105,9 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Null in ring 3.
 static RESIDENT: AtomicPtr<Resident> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Makes all system calls of this image plain calls. For the kernel, once, before it starts a resident server.
-pub fn install_resident(resident: &'static Resident) {
+/// Makes all system calls of this image plain calls, and `time` its clock. For the kernel, once, before it starts a resident server.
+pub fn install_resident(resident: &'static Resident, time: &'static TimePage) {
+    super::clock::set(time);
     RESIDENT.store(core::ptr::from_ref(resident).cast_mut(), Ordering::Release);
 }
 
@@ -81,6 +124,14 @@ pub fn is_resident() -> bool {
 pub fn resident() -> Option<&'static Resident> {
     // SAFETY: null, or what `install_resident` was given, which lives for ever.
     unsafe { RESIDENT.load(Ordering::Acquire).as_ref() }
+}
+
+/// What this process knows about itself, `isolated` being where it keeps that in ring 3.
+pub(super) fn own(which: Own, isolated: &AtomicU64) -> u64 {
+    match resident() {
+        Some(resident) => (resident.own)(which),
+        None => isolated.load(Ordering::Relaxed),
+    }
 }
 
 #[cold]

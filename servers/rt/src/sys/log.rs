@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::{Call, Error, FOREVER, Handle, Signals};
 
-use super::gate;
+use super::gate::{self, Own};
 use super::message::Handles;
 use super::object::{Borrowed, Channel, Log, Object};
 
@@ -16,14 +16,18 @@ pub const PANICKED: i32 = 101;
 /// Longest text of a record; what is beyond it is cut off.
 const TEXT_BYTES: usize = 512;
 
-pub(super) static LOG: AtomicU64 = AtomicU64::new(0);
+static LOG: AtomicU64 = AtomicU64::new(0);
 /// A channel for lines of text: what the manager keeps of a unit, and who ran a program sees of it. 0 without one.
 static OUTPUT: AtomicU64 = AtomicU64::new(0);
+
+fn log_handle() -> Handle {
+    Handle(gate::own(Own::Log, &LOG))
+}
 
 /// This process's handle of the log, for starting programs that write there too.
 #[must_use]
 pub fn this_log() -> Borrowed<'static, Log> {
-    Borrowed::new(Handle(LOG.load(Ordering::Relaxed)))
+    Borrowed::new(log_handle())
 }
 
 impl Log {
@@ -92,7 +96,7 @@ enum IfFull {
 
 /// Puts a line out; whether there is anywhere to.
 fn put_out(line: &mut Line, if_full: IfFull) -> bool {
-    let handle = Handle(OUTPUT.load(Ordering::Relaxed));
+    let handle = Handle(gate::own(Own::Output, &OUTPUT));
     if handle == Handle::NONE {
         return false;
     }
@@ -133,7 +137,7 @@ struct Backend;
 
 impl log::Log for Backend {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        LOG.load(Ordering::Relaxed) != 0
+        log_handle() != Handle::NONE
     }
 
     fn log(&self, record: &log::Record<'_>) {
@@ -141,11 +145,7 @@ impl log::Log for Backend {
         // Writing into a line does not fail; a `Display` of the caller's that does ends its text there.
         let _ = line.write_fmt(*record.args());
         // There is nowhere to say that the log cannot be written.
-        let _ = write(
-            Handle(LOG.load(Ordering::Relaxed)),
-            record.level(),
-            line.text(),
-        );
+        let _ = write(log_handle(), record.level(), line.text());
         put_out(&mut line, IfFull::Drop);
     }
 
@@ -180,11 +180,7 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
         Some(place) => write!(line, "panicked at {place}: {}", info.message()),
         None => write!(line, "panicked: {}", info.message()),
     };
-    let _ = write(
-        Handle(LOG.load(Ordering::Relaxed)),
-        log::Level::Error,
-        line.text(),
-    );
+    let _ = write(log_handle(), log::Level::Error, line.text());
     put_out(&mut line, IfFull::Drop);
     gate::exit(PANICKED)
 }

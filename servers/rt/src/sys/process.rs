@@ -1,43 +1,43 @@
 //! Processes, threads and jobs; and this process's own.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 
-use abi::process::{JobInfo, JobLimits, ProcessInfo, ReservationArgs, ThreadArgs};
+use abi::process::{JobInfo, JobLimits, ProcessInfo, ReservationArgs, ResidentArgs, ThreadArgs};
 use abi::{Call, Error, Handle, Rights};
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::gate;
-use super::object::{Borrowed, Channel, Job, Object, Owned, Process, Reservation, Thread};
+use super::gate::{self, Own};
+use super::object::{Borrowed, Channel, Job, Object, Owned, Process, Reservation, System, Thread};
 
 /// Names of the handles each process has.
 pub(super) static PROCESS: AtomicU64 = AtomicU64::new(0);
 pub(super) static THREAD: AtomicU64 = AtomicU64::new(0);
 pub(super) static JOB: AtomicU64 = AtomicU64::new(0);
 /// How often this server was started before.
-pub(super) static GENERATION: AtomicU32 = AtomicU32::new(0);
+pub(super) static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 /// This process.
 #[must_use]
 pub fn this_process() -> Borrowed<'static, Process> {
-    Borrowed::new(Handle(PROCESS.load(Ordering::Relaxed)))
+    Borrowed::new(Handle(gate::own(Own::Process, &PROCESS)))
 }
 
 /// Its first thread.
 #[must_use]
 pub fn first_thread() -> Borrowed<'static, Thread> {
-    Borrowed::new(Handle(THREAD.load(Ordering::Relaxed)))
+    Borrowed::new(Handle(gate::own(Own::Thread, &THREAD)))
 }
 
 /// The job it lives under.
 #[must_use]
 pub fn this_job() -> Borrowed<'static, Job> {
-    Borrowed::new(Handle(JOB.load(Ordering::Relaxed)))
+    Borrowed::new(Handle(gate::own(Own::Job, &JOB)))
 }
 
 /// How often this server was started before, since boot.
 #[must_use]
 pub fn generation() -> u32 {
-    GENERATION.load(Ordering::Relaxed)
+    gate::own(Own::Generation, &GENERATION) as u32
 }
 
 /// Does nothing in the kernel: what the gate itself costs.
@@ -156,6 +156,36 @@ impl Process {
         }
         // SAFETY: the thread runs in another process's memory.
         unsafe { thread_create(self, arguments) }
+    }
+
+    /// Makes this process, which has handles only, a server of the kernel's image, with `block` as its start block.
+    ///
+    /// # Errors
+    /// [`Error::BadArgument`] if the kernel carries no server of that name; [`Error::BadState`] if the process has memory or threads;
+    /// [`Error::NoRight`]; the job's limits.
+    pub fn start_resident(
+        &self,
+        arguments: &ResidentArgs,
+        system: &System,
+        server: &str,
+        block: &[u8],
+    ) -> Result<Thread, Error> {
+        let arguments = ResidentArgs {
+            system: system.handle().0,
+            name: server.as_ptr() as u64,
+            name_len: server.len() as u64,
+            block: block.as_ptr() as u64,
+            block_len: block.len() as u64,
+            ..*arguments
+        };
+        // SAFETY: the kernel reads the arguments, the name and the block.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::ResidentStart,
+                [self.handle().0, arguments.as_bytes().as_ptr() as u64],
+            )
+        };
+        Owned::from_result(Error::check(rax)?).map(Thread::from_owned)
     }
 
     /// Ends it.

@@ -328,8 +328,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if gate::is_resident() {
-            return;
+        if let Some(resident) = gate::resident() {
+            return (resident.forget)(self.handle);
         }
         // It may be unbound already, if the object was closed first.
         let _ = Borrowed::<Port>::new(port()).unbind(self.handle);
