@@ -12,7 +12,7 @@ use abi::process::JobLimits;
 use abi::{Error, FOREVER, Rights, Signals};
 use loader::Archive;
 use rt::Env;
-use rt::launch::{Launch, read_all, time_page};
+use rt::launch::{Code, Launch, read_all, time_page};
 use rt::sys::clock;
 use rt::sys::object::{Job, Notification, Object, Port, Vmo};
 use rt::sys::port::Packet;
@@ -125,7 +125,7 @@ fn start(file: &[u8], time: &Vmo, job: &Job, here: &Port, end: &Notification) ->
     ];
     Launch {
         name: "member",
-        file,
+        code: Code::File(file),
         arguments: &["crowd", "member"],
         handles,
         time_page: Some(time),

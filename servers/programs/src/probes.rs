@@ -20,7 +20,7 @@ use abi::message::WORDS;
 use abi::{Error, FOREVER, Rights};
 use loader::Archive;
 use rt::Env;
-use rt::launch::{Launch, Launched, read_all, time_page};
+use rt::launch::{Code, Launch, Launched, read_all, time_page};
 use rt::sys::endpoint::{Body, Token};
 use rt::sys::object::{Endpoint, Notification, Object, Vmo};
 use rt::sys::process::{nop, this_job, yield_now};
@@ -309,7 +309,7 @@ fn start_partner(
 ) -> Result<Launched, rt::launch::LaunchError> {
     Launch {
         name: "partner",
-        file,
+        code: Code::File(file),
         arguments: &["probes", "partner", what],
         handles,
         time_page: Some(time),

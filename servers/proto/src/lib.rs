@@ -34,6 +34,7 @@ pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod trial;
 
 pub use framebuffer::FramebufferInfo;
 pub use info::{

@@ -8,7 +8,7 @@ use abi::{Rights, Signals};
 use loader::Archive;
 use proto::Refused;
 use proto::manager::Answer;
-use rt::launch::Launch;
+use rt::launch::{Code, Launch};
 use rt::sys::endpoint::Token;
 use rt::sys::log::this_log;
 use rt::sys::message::Handles;
@@ -94,7 +94,7 @@ impl Manager {
         }
         let launched = Launch {
             name: name.get(..end).unwrap_or_default(),
-            file,
+            code: Code::File(file),
             arguments,
             handles: Vec::from([
                 ("job", their_job.into_owned(), JOB),

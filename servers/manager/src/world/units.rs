@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use abi::{Rights, Signals};
 use loader::Archive;
 use proto::{Placement, Text};
-use rt::launch::Launch;
+use rt::launch::{Code, Launch, LaunchError};
 use rt::sys::clock;
 use rt::sys::log::this_log;
-use rt::sys::object::{Channel, Endpoint, Job, Notification, Object, Owned, Vmo};
+use rt::sys::object::{Channel, Endpoint, Job, Notification, Object, Owned, System, Vmo};
 use rt::sys::process::this_job;
 
 use super::{CALLER, JOB, Live, Manager, during, key_of_output, key_of_process};
@@ -26,16 +26,25 @@ impl Manager {
         let unit = instance.unit;
         let manifest = self.supervisor.plan().manifest(unit).cloned();
         let manifest = manifest.ok_or_else(|| Text::from_start("there is no such unit"))?;
-        if manifest.placement == Placement::Resident {
-            return Err(Text::from_start(
-                "the kernel carries no resident server of this name; set placement = \"isolated\"",
-            ));
-        }
+        let system = match manifest.placement {
+            Placement::Isolated => None,
+            Placement::Resident => Some(self.system()?),
+        };
         let archive = self.archive;
-        let file = Archive::new(archive)
-            .ok()
-            .and_then(|archive| archive.file(&manifest.program))
-            .ok_or_else(|| Text::format(format_args!("the archive has no {}", manifest.program)))?;
+        let code = match &system {
+            Some(system) => Code::Resident {
+                server: &manifest.program,
+                system,
+            },
+            None => Code::File(
+                Archive::new(archive)
+                    .ok()
+                    .and_then(|archive| archive.file(&manifest.program))
+                    .ok_or_else(|| {
+                        Text::format(format_args!("the archive has no {}", manifest.program))
+                    })?,
+            ),
+        };
         let job = this_job()
             .create(&manifest.limits)
             .map_err(during("making its job"))?;
@@ -74,7 +83,7 @@ impl Manager {
         arguments.extend(manifest.arguments.iter().map(String::as_str));
         let launched = Launch {
             name: &manifest.name,
-            file,
+            code,
             arguments: &arguments,
             handles: given,
             time_page: Some(&self.time_page),
@@ -85,7 +94,7 @@ impl Manager {
             reservation: reservation.as_ref(),
         }
         .start(&job)
-        .map_err(|error| Text::format(format_args!("{error}")))?;
+        .map_err(|error| why_not(&manifest, error))?;
         self.watch(&launched.process, key_of_process(unit))
             .map_err(|error| self.abandon(&job, "watching it", error))?;
         self.port
@@ -117,6 +126,18 @@ impl Manager {
             id.id
         );
         Ok(id.id)
+    }
+
+    /// What gives the right to start servers in the kernel.
+    fn system(&self) -> Result<System, Reason> {
+        let known = self
+            .resources
+            .iter()
+            .find(|resource| resource.name == "system");
+        let handle = known
+            .and_then(|known| known.handle.as_ref())
+            .ok_or_else(|| Text::from_start("resident servers need the handle system"))?;
+        duplicate_as(handle.handle(), Rights::MANAGE)
     }
 
     /// Ends what was begun of an instance.
@@ -280,6 +301,28 @@ impl Manager {
         unit.log.push(line, instance.generation, clock::now_ns());
         drop(live);
         self.event(instance, Event::Ended { exit_code });
+    }
+}
+
+fn duplicate_as<T: Object>(handle: abi::Handle, rights: Rights) -> Result<T, Reason> {
+    rt::sys::object::duplicate(handle, rights)
+        .map(T::from_owned)
+        .map_err(during("making its handles"))
+}
+
+fn why_not(manifest: &Manifest, error: LaunchError) -> Reason {
+    match (manifest.placement, error) {
+        (
+            Placement::Resident,
+            LaunchError::Step {
+                error: abi::Error::BadArgument,
+                ..
+            },
+        ) => Reason::format(format_args!(
+            "the kernel carries no {}; set placement = \"isolated\"",
+            manifest.program
+        )),
+        (_, error) => Reason::format(format_args!("{error}")),
     }
 }
 

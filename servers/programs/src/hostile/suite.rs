@@ -6,7 +6,7 @@ use abi::process::{CRASHED, JobLimits};
 use abi::{Error, Rights, Signals};
 use loader::Archive;
 use rt::Env;
-use rt::launch::{Launch, LaunchError, read_all, time_page};
+use rt::launch::{Code, Launch, LaunchError, read_all, time_page};
 use rt::sys::clock;
 use rt::sys::log::this_log;
 use rt::sys::object::{Job, Object, Vmo};
@@ -117,7 +117,7 @@ impl Suite<'_> {
         }
         let child = Launch {
             name: "hostile",
-            file: self.file,
+            code: Code::File(self.file),
             arguments: &["hostile", name],
             handles,
             time_page: Some(&self.time),
