@@ -54,6 +54,9 @@ impl Log for KernelLog {
     }
 
     fn log(&self, record: &Record<'_>) {
+        if crate::process::resident::says(record) {
+            return;
+        }
         let stamp = Stamp {
             time_ticks: hal::time::now_ticks(),
             level: record.level(),

@@ -78,6 +78,7 @@ calls! {
     23 ProcessSetExceptions "process_set_exceptions" ("process, channel") -> "0": "where crash reports of its threads go; 0 for nowhere. Rights: manage, write";
     24 ProcessFork "process_fork" ("process, job, *name, name_len") -> "process": "an empty process with a copy-on-write copy of the memory. Rights: manage, create";
     25 JobProcess "job_process" ("job, process id") -> "process": "a process under the job or below it, with those of the job handle's rights that a process has. Right: inspect";
+    26 ResidentStart "resident_start" ("process, *ResidentArgs") -> "thread": "runs a server of the kernel's image, in ring 0, as that empty process. Rights: manage on the process, manage on system";
 
     28 ThreadCreate "thread_create" ("process, *ThreadArgs") -> "thread": "a thread that runs at once, or is driven. Right: manage";
     29 ThreadExit "thread_exit" ("") -> "": "ends the calling thread";

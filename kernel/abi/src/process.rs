@@ -60,7 +60,9 @@ pub struct ProcessInfo {
     /// The object's number, which is the process id.
     pub id: u64,
     /// 1 once it has ended.
-    pub ended: u32,
+    pub ended: u16,
+    /// 1 if it runs in ring 0: see [`resident_start`](crate::Call::ResidentStart).
+    pub resident: u16,
     /// Meaningful once it has ended: what it gave to exit, or [`KILLED`] or [`CRASHED`].
     pub exit_code: i32,
     /// Threads it has.
@@ -108,6 +110,37 @@ pub struct ThreadArgs {
     /// Core to live on, or `u32::MAX` for the kernel's choice: a reservation's core, or the least loaded one.
     pub core: u32,
     /// [`ThreadFlags`].
+    pub flags: u32,
+    /// The reservation to run in, with the right to manage it; 0 for best effort.
+    pub reservation: u64,
+}
+
+/// Longest start block of a resident server, in bytes.
+pub const MAX_START_BYTES: u64 = 4096;
+
+/// Arguments of [`resident_start`](crate::Call::ResidentStart): 56 bytes.
+///
+/// The process is one that was just made: its handles were given to it, but nothing is mapped and it has no threads. It stays without
+/// address space: its memory is charged as that of vmos is. What would map memory, make threads or wait with one answers
+/// [`Unsupported`](crate::Error::Unsupported) or [`WouldWait`](crate::Error::WouldWait) to it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct ResidentArgs {
+    /// The handle `system`, with the right to manage it.
+    pub system: u64,
+    /// The server's name in the kernel's list.
+    pub name: u64,
+    /// Bytes of it.
+    pub name_len: u64,
+    /// A [`StartBlock`](crate::start::StartBlock) with what follows it.
+    pub block: u64,
+    /// Bytes of it, a multiple of 8 up to [`MAX_START_BYTES`].
+    pub block_len: u64,
+    /// Core to live on, or `u32::MAX` for the kernel's choice, as for threads.
+    pub core: u32,
+    /// Zero.
     pub flags: u32,
     /// The reservation to run in, with the right to manage it; 0 for best effort.
     pub reservation: u64,

@@ -11,7 +11,8 @@ use crate::{
     memory::{MapArgs, USER_BASE, USER_END, VmoInfo},
     message::{BufferArgs, Lengths, LongArgs},
     process::{
-        ExitReport, JobInfo, JobLimits, ProcessInfo, Registers, ReservationArgs, ThreadArgs,
+        ExitReport, JobInfo, JobLimits, ProcessInfo, Registers, ReservationArgs, ResidentArgs,
+        ThreadArgs,
     },
     start::{StartBlock, StartHandle},
     time::TimePage,
@@ -29,6 +30,7 @@ fn layouts_are_as_documented() {
         (size_of::<JobInfo>(), 112),
         (size_of::<ProcessInfo>(), 112),
         (size_of::<ThreadArgs>(), 56),
+        (size_of::<ResidentArgs>(), 56),
         (size_of::<ReservationArgs>(), 32),
         (size_of::<Registers>(), 160),
         (size_of::<ExitReport>(), 192),

@@ -99,6 +99,11 @@ impl Lease {
         &outermost.family
     }
 
+    /// Who stays informed of revocations, by [`Signals::REVOKED`], of this lease and all upon the same first one.
+    pub fn observers(&self) -> &Observers {
+        &self.family().observers
+    }
+
     /// Takes back at once what was leased. What waits through it ends with [`Error::Revoked`] when it is polled next, which this causes.
     pub fn revoke(&self) {
         if self.revoked.swap(true, Ordering::SeqCst) {

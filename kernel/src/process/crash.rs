@@ -3,6 +3,7 @@
 use abi::Error;
 use abi::process::{CRASHED, ExitReason, ExitReport, Registers};
 use hal::user::UserContext;
+use hal::user::contain::{Abandoned, Reason};
 use objects::channel::Message;
 use objects::memory::{Blocked, Outcome, Touch};
 use objects::refs::Ref;
@@ -112,6 +113,26 @@ pub fn unbacked(thread: &Ref<Thread>, rip: u64, address: u64, touch: Touch, erro
 /// There is no memory for the thread's vector state: the process ends.
 pub fn out_of_memory(thread: &Ref<Thread>, rip: u64) {
     report(thread, rip, format_args!("no memory for its registers"));
+}
+
+/// An exception of a resident server's, whose poll was abandoned.
+pub fn contained(thread: &Ref<Thread>, abandoned: &Abandoned) {
+    log::warn!(
+        target: "process",
+        "{} (process {}, resident) crashed: {abandoned}",
+        thread.process.name(),
+        thread.process.id(),
+    );
+    if let Reason::Exception {
+        vector,
+        error_code,
+        address,
+        ..
+    } = abandoned.reason
+        && let Err(error) = send(thread, vector, error_code, address)
+    {
+        log::warn!(target: "process", "the report of that crash is lost: {error}");
+    }
 }
 
 fn report(thread: &Ref<Thread>, rip: u64, what: core::fmt::Arguments<'_>) {

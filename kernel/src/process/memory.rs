@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::future::Future;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::Error;
 use abi::memory::PAGE_BYTES;
@@ -9,6 +10,7 @@ use hal::mem::counted;
 use hal::mem::frames::Usage;
 use hal::mem::user_tables::{self, Flush, TreeError, UserAccess, UserCache, UserFlags, UserTables};
 use hal::platform::KernelPlatform;
+use hal::user::contain;
 use objects::job::{Charge, Job};
 use objects::lease::Lease;
 use objects::memory::machine::{Access, Cache, Changed, Frame, Frames, Machine, Span, Tables};
@@ -85,6 +87,8 @@ impl Frames for Memory {
 pub struct ProcessTables {
     tables: UserTables,
     charge: Mutex<Charge>,
+    /// The process has no memory of its own in there: it runs in ring 0.
+    resident: AtomicBool,
 }
 
 impl ProcessTables {
@@ -99,7 +103,19 @@ impl ProcessTables {
         Ok(Self {
             tables,
             charge: Mutex::new(charge),
+            resident: AtomicBool::new(false),
         })
+    }
+
+    /// The process is a resident server.
+    pub fn set_resident(&self) {
+        self.resident.store(true, Ordering::Release);
+    }
+
+    /// Whether it is.
+    #[inline]
+    pub fn is_resident(&self) -> bool {
+        self.resident.load(Ordering::Relaxed)
     }
 
     /// The tables, to be made active.
@@ -258,6 +274,10 @@ pub fn new_space(job: &Ref<Job>) -> Result<AddressSpace, Error> {
 /// # Errors
 /// [`Error::BadAddress`] and what a fault can end in.
 pub async fn copy_in(space: &AddressSpace, to: &mut [u8], from: u64) -> Result<(), Error> {
+    if space.tables().is_resident() {
+        // Called by the server itself, within its poll.
+        return contain::copy_in(to, from).map_err(|_| Error::BadAddress);
+    }
     loop {
         user_tables::activate(space.tables().hardware());
         match hal::user::copy_in(to, from) {
@@ -272,6 +292,9 @@ pub async fn copy_in(space: &AddressSpace, to: &mut [u8], from: u64) -> Result<(
 /// # Errors
 /// [`Error::BadAddress`] and what a fault can end in.
 pub async fn copy_out(space: &AddressSpace, to: u64, from: &[u8]) -> Result<(), Error> {
+    if space.tables().is_resident() {
+        return contain::copy_out(to, from).map_err(|_| Error::BadAddress);
+    }
     loop {
         user_tables::activate(space.tables().hardware());
         match hal::user::copy_out(to, from) {

@@ -12,6 +12,7 @@
 //!   budget go along, and no dispatch lies between.
 //! - [`memory`]: frames and page tables under `objects::memory`; user copies that bring pages in.
 //! - [`timers`], [`reaper`]: the kernel's own tasks for timer objects and for what ended processes leave behind.
+//! - [`resident`]: servers that run in ring 0, in memory of their own.
 //! - [`first`]: the first process, and the next one whenever it has ended.
 //!
 //! What must hold: nothing ring 3 does panics; no lock is held over an await; a thread's registers are touched only by the poll that runs it, or
@@ -34,6 +35,7 @@ pub mod process;
 mod random;
 mod reaper;
 mod reservation;
+pub mod resident;
 mod run;
 mod simple;
 mod thread;
@@ -44,6 +46,7 @@ use crate::terminal;
 /// Opens the gate, and starts the first process, if there is to be one.
 pub async fn start() {
     gate::open();
+    resident::open();
     reaper::start();
     timers::start();
     let words = crate::options::options().words.text("init");

@@ -1,4 +1,4 @@
-//! A process: an address space, handles, threads, and how they end.
+//! A process: an address space, or an arena if it is resident; handles, threads, and how they end.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
@@ -9,13 +9,14 @@ use objects::job::Charge;
 use objects::object::Header;
 use objects::refs::Ref;
 use objects::signals::SignalState;
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 use super::job::{JobObject, WeakJob};
 use super::list::WeakList;
 use super::memory::{AddressSpace, ProcessTables};
 use super::object::{Caller, Handles, Object};
 use super::reaper;
+use super::resident::Resident;
 use super::thread::Thread;
 
 /// Every process there is.
@@ -54,6 +55,8 @@ pub struct Process {
     keeps_handles: AtomicBool,
     /// Processor time of threads that are over, in ticks.
     past_cpu_ticks: AtomicU64,
+    /// What it is as a resident server.
+    resident: Once<Ref<Resident>>,
     /// System calls made.
     pub system_calls: AtomicU64,
     _member: Charge,
@@ -89,6 +92,7 @@ impl Process {
             exceptions: Mutex::new(None),
             keeps_handles: AtomicBool::new(false),
             past_cpu_ticks: AtomicU64::new(0),
+            resident: Once::new(),
             system_calls: AtomicU64::new(0),
             _member: member,
             account,
@@ -128,18 +132,57 @@ impl Process {
         self.space.tables()
     }
 
+    /// What it is as a resident server, if it is one.
+    #[inline]
+    pub fn resident(&self) -> Option<&Ref<Resident>> {
+        self.resident.get()
+    }
+
+    /// Makes it a resident server: it must have nothing but handles, and `first` is all the threads it will ever have.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it has threads or memory; else as [`thread_begins`](Self::thread_begins).
+    pub fn become_resident(
+        &self,
+        first: &Ref<Thread>,
+        resident: &Ref<Resident>,
+    ) -> Result<(), Error> {
+        let mut threads = self.threads.lock();
+        let used = threads.next(0).is_some() || self.space.mapped_bytes() != 0;
+        if used || self.resident.is_completed() {
+            return Err(Error::BadState);
+        }
+        self.begin(&mut threads, first)?;
+        self.resident.call_once(|| resident.clone());
+        self.tables().set_resident();
+        Ok(())
+    }
+
     /// Counts one more thread.
     ///
     /// # Errors
-    /// [`Error::Dying`] once it is ending; [`Error::NoMemory`].
+    /// [`Error::Dying`] once it is ending; [`Error::NoMemory`]; [`Error::BadState`] for a resident server.
     pub fn thread_begins(&self, thread: &Ref<Thread>) -> Result<(), Error> {
         let mut threads = self.threads.lock();
+        if self.resident.is_completed() {
+            return Err(Error::BadState);
+        }
+        self.begin(&mut threads, thread)
+    }
+
+    fn begin(&self, threads: &mut WeakList<Thread>, thread: &Ref<Thread>) -> Result<(), Error> {
         if self.state.load(Ordering::Acquire) != state::ALIVE {
             return Err(Error::Dying);
         }
         threads.add(thread)?;
         self.running.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Whether it goes on: nobody has ended it.
+    #[inline]
+    pub fn is_alive(&self) -> bool {
+        self.state.load(Ordering::Acquire) == state::ALIVE
     }
 
     /// A thread is over. The last one's end is the process's.
@@ -203,6 +246,9 @@ impl Process {
             any = true;
             thread.kill();
         }
+        if let Some(resident) = this.resident() {
+            resident.cancel_tasks();
+        }
         if !any && this.running.load(Ordering::Acquire) == 0 {
             // It never ran.
             this.state.store(state::ENDED, Ordering::Release);
@@ -248,14 +294,16 @@ impl Process {
             cpu_ticks += thread.cpu_ticks.load(Ordering::Relaxed);
         }
         let exit_code = self.exit_code();
+        let arena_bytes = self.resident().map_or(0, |resident| resident.bytes());
         ProcessInfo {
             id: self.id(),
-            ended: u32::from(exit_code.is_some()),
+            ended: u16::from(exit_code.is_some()),
+            resident: u16::from(self.resident().is_some()),
             exit_code: exit_code.unwrap_or(0),
             threads: self.running.load(Ordering::Relaxed) as u64,
             handles: self.handles.len() as u64,
-            mapped_bytes: self.space.mapped_bytes(),
-            resident_bytes: self.space.resident_bytes(),
+            mapped_bytes: self.space.mapped_bytes() + arena_bytes,
+            resident_bytes: self.space.resident_bytes() + arena_bytes,
             cpu_ns: hal::time::ticks_to_ns(cpu_ticks),
             system_calls: self.system_calls.load(Ordering::Relaxed),
             name,

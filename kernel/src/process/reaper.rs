@@ -43,6 +43,9 @@ fn step(process: &Process) -> bool {
     if !process.keeps_handles() && process.handles.close_some(STEP) == Progress::More {
         return false;
     }
+    if let Some(resident) = process.resident() {
+        resident.reclaim();
+    }
     process.space.teardown_step()
 }
 

@@ -11,7 +11,7 @@ use zerocopy::IntoBytes;
 
 use super::channels::{byte_count, handles_at};
 use super::{Arguments, install, rights, typed};
-use crate::process::object::{Caller, Object};
+use crate::process::object::{Caller, Entry, Object};
 use crate::process::outcome::Results;
 use crate::process::run::until;
 use crate::process::thread::Thread;
@@ -96,19 +96,18 @@ async fn unpack(
     memory::copy_out(space, handles, place.as_bytes()).await
 }
 
-async fn call_long(
+/// Calls with a message and waits for the answer: a message, or if there is none, the words in the caller's registers.
+pub async fn send_and_wait(
     thread: &Ref<Thread>,
-    handle: u64,
+    entry: &Entry,
     deadline_ns: u64,
-    args: u64,
-) -> Result<Results, Error> {
-    let entry = typed(thread, handle, ObjectType::Endpoint, Rights::CALL)?;
+    mut message: Box<Message<Object>>,
+    taken: Taken<'_, Object>,
+) -> Result<Option<Box<Message<Object>>>, Error> {
     let Object::Endpoint(endpoint) = entry.object() else {
         return Err(Error::WrongType);
     };
-    let args: LongArgs = memory::read(&thread.process.space, args).await?;
-    let (mut message, taken) = pack(thread, &args).await?;
-    let clear = Clear(thread);
+    let _clear = Clear(thread);
     let core = thread.core.index() as u32;
     let caller = Caller(thread.clone());
     let (in_flight, handed, lengths) = {
@@ -141,7 +140,19 @@ async fn call_long(
         None => return Err(Error::TimedOut),
     }
     let answer = thread.message.lock().take();
-    drop(clear);
+    Ok(answer)
+}
+
+async fn call_long(
+    thread: &Ref<Thread>,
+    handle: u64,
+    deadline_ns: u64,
+    args: u64,
+) -> Result<Results, Error> {
+    let entry = typed(thread, handle, ObjectType::Endpoint, Rights::CALL)?;
+    let args: LongArgs = memory::read(&thread.process.space, args).await?;
+    let (message, taken) = pack(thread, &args).await?;
+    let answer = send_and_wait(thread, &entry, deadline_ns, message, taken).await?;
     let Some(answer) = answer else {
         // Answered with words alone: they are the bytes.
         let words = *thread.context.lock().words();

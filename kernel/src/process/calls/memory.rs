@@ -129,6 +129,9 @@ pub(super) async fn call(
         }
         Call::Map => {
             let target = process(thread, first, Rights::MANAGE)?;
+            if target.resident().is_some() {
+                return Err(Error::Unsupported);
+            }
             let args: MapArgs = memory::read(space, second).await?;
             map(thread, &target.space, &args).await.map(|at| (at, 0))
         }

@@ -6,6 +6,7 @@ mod handles;
 mod jobs;
 mod memory;
 mod ports;
+mod resident;
 mod system;
 mod threads;
 
@@ -17,6 +18,7 @@ use super::object::{Capability, Entry, Object};
 use super::outcome::Results;
 use super::process::Process;
 use super::thread::Thread;
+pub use endpoints::send_and_wait;
 
 /// Six arguments, as they stand in `rdi rsi rdx r10 r8 r9`.
 pub type Arguments = [u64; 6];
@@ -44,6 +46,7 @@ pub async fn long(
         | Call::ProcessFork
         | Call::JobProcess
         | Call::ReservationCreate => jobs::call(thread, call, arguments).await,
+        Call::ResidentStart => resident::start(thread, arguments).await,
         Call::ThreadCreate
         | Call::ThreadRun
         | Call::ThreadRegisters

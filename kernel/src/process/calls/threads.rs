@@ -14,6 +14,7 @@ use crate::process::drive::{self, Claim};
 use crate::process::object::{Capability, Object};
 use crate::process::outcome::Results;
 use crate::process::process::Process;
+use crate::process::reservation::ReservationObject;
 use crate::process::thread::Thread;
 use crate::process::{crash, memory, run};
 
@@ -30,29 +31,7 @@ pub(super) async fn call(
             if flags.contains(ThreadFlags::DRIVEN) {
                 return create_driven(thread, &process, &args);
             }
-            let reservation = match args.reservation {
-                0 => None,
-                handle => {
-                    let kind = ObjectType::Reservation;
-                    match typed(thread, handle, kind, Rights::MANAGE)?.into_object() {
-                        Object::Reservation(reservation) => Some(reservation),
-                        _ => return Err(Error::WrongType),
-                    }
-                }
-            };
-            let core = match (args.core, &reservation) {
-                (u32::MAX, Some(reservation)) => reservation.reserved.core(),
-                (u32::MAX, None) => exec::fleet().least_loaded().ok_or(Error::Unsupported)?,
-                (core, _) => CoreId::new(core as usize)
-                    .filter(|&core| exec::fleet().cores().any(|running| running == core))
-                    .ok_or(Error::BadArgument)?,
-            };
-            if reservation
-                .as_ref()
-                .is_some_and(|reservation| reservation.reserved.core() != core)
-            {
-                return Err(Error::BadArgument);
-            }
+            let (core, reservation) = home(thread, args.core, args.reservation)?;
             let mut room = thread.process.handles.reserve(1)?;
             let new = Thread::create(&process, core, context(&args)?, None)?;
             let capability = Capability::new(Object::Thread(new.clone()))?;
@@ -170,6 +149,38 @@ async fn extended(
         memory::copy_out(space, address, buffer.bytes_mut()).await?;
     }
     Ok((size, 0))
+}
+
+/// Where a new thread lives, and what it runs in.
+pub fn home(
+    thread: &Thread,
+    core: u32,
+    reservation: u64,
+) -> Result<(CoreId, Option<Ref<ReservationObject>>), Error> {
+    let reservation = match reservation {
+        0 => None,
+        handle => {
+            let kind = ObjectType::Reservation;
+            match typed(thread, handle, kind, Rights::MANAGE)?.into_object() {
+                Object::Reservation(reservation) => Some(reservation),
+                _ => return Err(Error::WrongType),
+            }
+        }
+    };
+    let core = match (core, &reservation) {
+        (u32::MAX, Some(reservation)) => reservation.reserved.core(),
+        (u32::MAX, None) => exec::fleet().least_loaded().ok_or(Error::Unsupported)?,
+        (core, _) => CoreId::new(core as usize)
+            .filter(|&core| exec::fleet().cores().any(|running| running == core))
+            .ok_or(Error::BadArgument)?,
+    };
+    if reservation
+        .as_ref()
+        .is_some_and(|reservation| reservation.reserved.core() != core)
+    {
+        return Err(Error::BadArgument);
+    }
+    Ok((core, reservation))
 }
 
 /// The registers of a new thread.

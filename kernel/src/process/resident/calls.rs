@@ -1,0 +1,219 @@
+//! Calls that resident servers make: each is a task of the kernel's, with a caller of its own, so that nothing of it lies in an arena.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::task::Poll;
+
+use abi::message::{Kind, Words};
+use abi::{Error, Handle, ObjectType, Rights};
+use executor::TaskId;
+use hal::platform::KernelPlatform;
+use hal::user::UserContext;
+use objects::channel::Message;
+use objects::endpoint::Called;
+use objects::refs::Ref;
+use proto::contract::{SHORT_BYTES, from_words, to_words};
+use spin::Mutex;
+
+use super::{Resident, running};
+use crate::exec;
+use crate::process::calls::send_and_wait;
+use crate::process::dispatch;
+use crate::process::object::{Caller, Entry, Object};
+use crate::process::run::until;
+use crate::process::thread::Thread;
+
+/// Most calls of one server that are under way at once.
+const MOST: usize = 64;
+
+/// The bytes of an answer.
+enum Answered {
+    Words(Words),
+    Message(Box<Message<Object>>),
+}
+
+type Place = Mutex<Option<Result<Answered, Error>>>;
+
+struct UnderWay {
+    number: u64,
+    task: TaskId,
+    answer: Ref<Place>,
+}
+
+/// A server's calls under way.
+pub struct Calls {
+    next: u64,
+    list: Vec<UnderWay>,
+}
+
+impl Calls {
+    /// None.
+    pub const fn new() -> Self {
+        Self {
+            next: 1,
+            list: Vec::new(),
+        }
+    }
+
+    fn find(&self, number: u64) -> Option<usize> {
+        self.list.iter().position(|call| call.number == number)
+    }
+}
+
+fn with_resident<R>(thread: &Thread, with: impl FnOnce(&Resident) -> R) -> Result<R, Error> {
+    thread
+        .process
+        .resident()
+        .map(|resident| with(resident))
+        .ok_or(Error::Unknown)
+}
+
+/// Calls an endpoint on behalf of the running task. The call's number.
+///
+/// # Errors
+/// As `call_long`; [`Error::LimitReached`] at 64 calls.
+pub fn begin(
+    handle: Handle,
+    deadline_ns: u64,
+    request: &[u8],
+    max_answer_bytes: usize,
+) -> Result<u64, Error> {
+    let (thread, waiter) =
+        running::with(|running| (running.thread.clone(), running.task)).ok_or(Error::Unknown)?;
+    let process = &thread.process;
+    let entry = process
+        .handles
+        .get_typed(handle, ObjectType::Endpoint, Rights::CALL)?;
+    with_resident(&thread, |resident| {
+        let mut calls = resident.calls.lock();
+        if calls.list.len() >= MOST {
+            return Err(Error::LimitReached);
+        }
+        calls.list.try_reserve(1).map_err(|_| Error::NoMemory)
+    })??;
+    let mut message = Message::new(process.account(), request.len(), 0)?;
+    message.bytes_mut().copy_from_slice(request);
+    let context = UserContext::new(0, 0).map_err(|_| Error::BadAddress)?;
+    let caller = Thread::create(process, thread.core, context, None)?;
+    let answer: Ref<Place> = Ref::try_new(Mutex::new(None))?;
+    let place = answer.clone();
+    let call = async move {
+        let result = exchange(&caller, entry, deadline_ns, message, max_answer_bytes).await;
+        *place.lock() = Some(result);
+        exec::fleet().wake(waiter);
+    };
+    let task = executor::Task::<KernelPlatform>::new("resident's call")
+        .core(thread.core)
+        .spawn(call)
+        .map_err(|_| Error::NoMemory)?;
+    let id = task.id();
+    task.detach();
+    with_resident(&thread, |resident| {
+        let mut calls = resident.calls.lock();
+        let number = calls.next;
+        calls.next += 1;
+        // Room was made above.
+        calls.list.push(UnderWay {
+            number,
+            task: id,
+            answer,
+        });
+        number
+    })
+}
+
+async fn exchange(
+    caller: &Ref<Thread>,
+    entry: Entry,
+    deadline_ns: u64,
+    message: Box<Message<Object>>,
+    max_answer_bytes: usize,
+) -> Result<Answered, Error> {
+    if max_answer_bytes > SHORT_BYTES {
+        let taken = caller.process.handles.take(&[])?;
+        return Ok(
+            match send_and_wait(caller, &entry, deadline_ns, message, taken).await? {
+                Some(answer) => Answered::Message(answer),
+                None => Answered::Words(*caller.context.lock().words()),
+            },
+        );
+    }
+    let words = to_words(message.bytes()).ok_or(Error::OutOfRange)?;
+    let Object::Endpoint(endpoint) = entry.object() else {
+        return Err(Error::WrongType);
+    };
+    *caller.context.lock().words_mut() = words;
+    let core = caller.core.index() as u32;
+    let from = Caller(caller.clone());
+    let Called { in_flight, handed } = endpoint.call(&from, entry.badge(), deadline_ns, core)?;
+    let mut helper = None;
+    if let Some(handed) = handed {
+        dispatch::hand(handed, Kind::Call, &words, core, false, &mut helper);
+    }
+    let lease = entry.lease().map(|lease| &**lease);
+    let answer = until(deadline_ns, in_flight.answered(lease));
+    let answer = match helper {
+        Some(task) => executor::lend::<KernelPlatform, _>(task, answer).await,
+        None => answer.await,
+    };
+    match answer.or_else(|| in_flight.try_answer()) {
+        Some(Ok(())) => Ok(Answered::Words(*caller.context.lock().words())),
+        Some(Err(error)) => Err(error),
+        None => Err(Error::TimedOut),
+    }
+}
+
+/// The answer to a call, put at the front of `to`; its length. Ends the call.
+pub fn answer(number: u64, to: &mut [u8]) -> Poll<Result<usize, Error>> {
+    let Some(thread) = running::thread() else {
+        return Poll::Ready(Err(Error::Unknown));
+    };
+    let taken = with_resident(&thread, |resident| {
+        let mut calls = resident.calls.lock();
+        let Some(index) = calls.find(number) else {
+            return Some(Err(Error::BadState));
+        };
+        let answer = calls.list.get(index)?.answer.lock().take()?;
+        calls.list.swap_remove(index);
+        Some(answer)
+    });
+    let answered = match taken {
+        Ok(None) => return Poll::Pending,
+        Ok(Some(Ok(answered))) => answered,
+        Ok(Some(Err(error))) | Err(error) => return Poll::Ready(Err(error)),
+    };
+    Poll::Ready(match answered {
+        Answered::Words(words) => from_words(&words, to).ok_or(Error::OutOfRange),
+        Answered::Message(message) => match to.get_mut(..message.bytes().len()) {
+            Some(place) => {
+                place.copy_from_slice(message.bytes());
+                Ok(place.len())
+            }
+            None => Err(Error::BufferTooSmall),
+        },
+    })
+}
+
+/// Nobody wants the answer to a call any more.
+pub fn give_up(number: u64) {
+    let Some(thread) = running::thread() else {
+        return;
+    };
+    let call = with_resident(&thread, |resident| {
+        let mut calls = resident.calls.lock();
+        let index = calls.find(number)?;
+        Some(calls.list.swap_remove(index))
+    });
+    if let Ok(Some(call)) = call {
+        exec::fleet().cancel(call.task);
+    }
+}
+
+/// The server ends.
+pub fn give_all_up(resident: &Resident) {
+    loop {
+        let call = resident.calls.lock().list.pop();
+        let Some(call) = call else { return };
+        exec::fleet().cancel(call.task);
+    }
+}
