@@ -13,8 +13,8 @@ use kerncore::log_ring;
 use objects::handle::Listed;
 use proto::{
     Bar, Calibration, CoreRow, CoreState, Cursor, DateTime, HandleRow, HeapInfo, IrqRow,
-    KindFrames, Level, LogRow, MemoryInfo, PciAddress, PciRow, ProcessRow, ProcessState, Refused,
-    System, SystemInfo, TaskId, TaskRow, TaskState, Text, TimeInfo,
+    KindFrames, Level, LogRow, MemoryInfo, PciAddress, PciRow, Placement, ProcessRow, ProcessState,
+    Refused, System, SystemInfo, TaskId, TaskRow, TaskState, Text, TimeInfo,
 };
 
 use crate::log::Step;
@@ -214,6 +214,10 @@ fn process_row(process: &Process) -> ProcessRow {
         memory_bytes: info.resident_bytes,
         cpu_ns: info.cpu_ns,
         core: process.first_core(),
+        placement: match info.resident {
+            0 => Placement::Isolated,
+            _ => Placement::Resident,
+        },
     }
 }
 

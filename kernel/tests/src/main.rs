@@ -42,6 +42,7 @@ mod picture;
 mod power;
 mod process;
 mod reader;
+mod resident;
 mod scenario;
 mod screen;
 mod session;
@@ -67,6 +68,7 @@ fn scenarios() -> Vec<Scenario> {
         user::scenarios(),
         process::scenarios(),
         storm::scenarios(),
+        resident::scenarios(),
         hardening::scenarios(),
         memory::scenarios(),
         address_spaces::scenarios(),

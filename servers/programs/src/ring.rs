@@ -9,7 +9,7 @@ extern crate alloc;
 use abi::{Error, Rights};
 use loader::Archive;
 use rt::Env;
-use rt::launch::{Launch, Launched, read_all, time_page};
+use rt::launch::{Code, Launch, Launched, read_all, time_page};
 use rt::ring::{self, End, Receiver, Sender};
 use rt::sys::clock;
 use rt::sys::message::Handles;
@@ -155,7 +155,7 @@ async fn start(
     let time = time_page()?;
     let Launched { process, .. } = Launch {
         name: "receiver",
-        file,
+        code: Code::File(file),
         arguments: &["ring", "receiver"],
         handles: alloc::vec![(
             "control",

@@ -3,6 +3,7 @@
 use abi::{ObjectType, Rights};
 use serde::{Deserialize, Serialize};
 
+use crate::services::Placement;
 use crate::text::Text;
 
 /// Whether a process still is.
@@ -68,6 +69,8 @@ pub struct ProcessRow {
     pub cpu_ns: u64,
     /// The core its first thread lives on; `None` if it has no threads.
     pub core: Option<u16>,
+    /// Whether it runs in the kernel.
+    pub placement: Placement,
 }
 
 /// A handle that a process holds.

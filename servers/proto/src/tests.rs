@@ -201,6 +201,7 @@ fn process_row() -> impl Strategy<Value = ProcessRow> {
             memory_bytes: numbers.4,
             cpu_ns: numbers.5,
             core,
+            placement: crate::Placement::Resident,
         })
 }
 

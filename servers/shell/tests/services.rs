@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Bench, NASTY, SECOND, script};
-use proto::{HandleRow, ProcessRow, ProcessState, Text, UnitRow, UnitState};
+use proto::{HandleRow, Placement, ProcessRow, ProcessState, Text, UnitRow, UnitState};
 use serde_json::Value;
 use shell::Mode;
 
@@ -56,6 +56,7 @@ fn with_units() -> Bench {
                 handles: 12,
                 memory_bytes: 1 << 20,
                 cpu_ns: 1500,
+                placement: Placement::Isolated,
                 core: (id != 0).then_some(1),
             })
             .collect();

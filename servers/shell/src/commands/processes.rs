@@ -31,9 +31,10 @@ pub async fn list<I: ByteSource, O: ByteSink, S: Host>(
         if count > 0 && !any && !json {
             put!(
                 session.output,
-                "{:>7} {:<20} {:<8} {:>5} {:>4} {:>5} {:>7} {:>7} {:>10} {:>9}\n",
+                "{:>7} {:<20} {:<8} {:<8} {:>5} {:>4} {:>5} {:>7} {:>7} {:>10} {:>9}\n",
                 "process",
                 "name",
+                "placed",
                 "state",
                 "exit",
                 "core",
@@ -56,9 +57,10 @@ pub async fn list<I: ByteSource, O: ByteSink, S: Host>(
                 };
                 put!(
                     *output,
-                    "{:>7} {:<20} {:<8} {:>5} {:>4} {:>5} {:>7} {:>7} {:>10} {:>9}\n",
+                    "{:>7} {:<20} {:<8} {:<8} {:>5} {:>4} {:>5} {:>7} {:>7} {:>10} {:>9}\n",
                     row.id,
                     proto::Text::<96>::format(format_args!("{}", Printable(&row.name))),
+                    row.placement.word(),
                     row.state.word(),
                     or_dash(row.state.exit_code().map(i64::from)),
                     or_dash(row.core.map(i64::from)),
@@ -83,6 +85,7 @@ fn process<O: ByteSink>(row: &ProcessRow, output: &mut crate::output::Output<'_,
         .number("process", row.id)
         .string("name", &row.name)
         .number("job", row.job)
+        .string("placement", row.placement.word())
         .string("state", row.state.word());
     let object = match row.state.exit_code() {
         Some(code) => object.number("exit_code", code),
