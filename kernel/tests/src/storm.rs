@@ -58,9 +58,11 @@ fn figures(said: &str, unit: &str, words: &[&str]) -> String {
     words.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
-const SAID: [&str; 5] = [
+const SAID: [&str; 7] = [
     "test.echo",
     "test.counter",
+    "shell-serial",
+    "console",
     "manager",
     "metronome",
     "handles",

@@ -146,6 +146,19 @@ impl<'a> Request<'a> {
         )
     }
 
+    /// Whether it may be sent again when the manager died over it.
+    #[must_use]
+    pub const fn is_idempotent(&self) -> bool {
+        !matches!(
+            self,
+            Self::Run { .. }
+                | Self::Act {
+                    action: Action::Kill | Action::Restart,
+                    ..
+                }
+        )
+    }
+
     /// Whether only a unit whose manifest says `control = true` may ask.
     #[must_use]
     pub const fn needs_control(&self) -> bool {

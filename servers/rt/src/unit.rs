@@ -11,8 +11,8 @@ use core::ops::Range;
 
 use abi::message::WORDS;
 use abi::{Error, FOREVER, Signals};
+use proto::Refused;
 use proto::manager::{ALIVE, Answer, MAX_REQUEST_BYTES, READY, Request};
-use proto::{Action, Refused};
 
 use crate::service::Reconnect;
 use crate::sys::message::Handles;
@@ -48,6 +48,15 @@ impl core::error::Error for AskError {}
 impl From<Error> for AskError {
     fn from(error: Error) -> Self {
         Self::Call(error)
+    }
+}
+
+impl From<AskError> for Refused {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Refused(refused) => *refused,
+            other => Self::because(format_args!("{other}")),
+        }
     }
 }
 
@@ -96,6 +105,10 @@ impl Manager {
         error == Error::PeerClosed && self.0.info().is_ok_and(|info| info.signals & closed == 0)
     }
 
+    fn again(&self, request: &Request<'_>, error: Error) -> bool {
+        request.is_idempotent() && self.died_over(error)
+    }
+
     /// Asks, and waits with the whole thread. The answer, and where in `bytes` its rows are, with handles in `receive`. An idempotent
     /// request is sent again until a manager answers it.
     ///
@@ -107,17 +120,9 @@ impl Manager {
         bytes: &mut [u8],
         receive: &mut Handles,
     ) -> Result<(Answer, Range<usize>), AskError> {
-        let once = matches!(
-            request,
-            Request::Run { .. }
-                | Request::Act {
-                    action: Action::Kill | Action::Restart,
-                    ..
-                }
-        );
         loop {
             match self.ask_once(request, &mut Handles::new(), bytes, receive) {
-                Err(AskError::Call(error)) if !once && self.died_over(error) => {}
+                Err(AskError::Call(error)) if self.again(request, error) => {}
                 answer => return answer,
             }
         }
@@ -167,33 +172,50 @@ impl Manager {
     /// # Errors
     /// See [`AskError`].
     pub async fn connect(&self, service: &str) -> Result<Endpoint, AskError> {
+        let mut handles = Handles::new();
+        self.ask(&Request::Connect { service }, &mut handles)
+            .await?;
+        endpoint(&mut handles)
+    }
+
+    /// Asks for something that [may take long](Request::can_wait), and waits with the calling task alone; handles that come with the
+    /// answer are in `receive`. Sent again as there.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask(&self, request: &Request<'_>, receive: &mut Handles) -> Result<(), AskError> {
         loop {
-            match self.connect_once(service).await {
-                Err(AskError::Call(error)) if self.died_over(error) => {}
-                connected => return connected,
+            match self.ask_by_channel(request, receive).await {
+                Err(AskError::Call(error)) if self.again(request, error) => {}
+                answer => return answer,
             }
         }
     }
 
     /// With a channel for the answer, so that the call itself is answered at once.
-    async fn connect_once(&self, service: &str) -> Result<Endpoint, AskError> {
+    async fn ask_by_channel(
+        &self,
+        request: &Request<'_>,
+        receive: &mut Handles,
+    ) -> Result<(), AskError> {
         let (ours, theirs) = Channel::create()?;
-        let (mut send, mut receive) = (Handles::new(), Handles::new());
-        // The first of sixteen places.
-        let _ = send.push(theirs.into_owned());
         let mut bytes = [0; ANSWER_BYTES];
-        let request = Request::Connect { service };
-        match self.ask_once(&request, &mut send, &mut bytes, &mut receive)? {
-            (Answer::Later, _) => {}
-            (Answer::Done, _) => return endpoint(&mut receive),
-            _ => return Err(AskError::Unexpected),
+        {
+            let mut send = Handles::new();
+            // The first of sixteen places.
+            let _ = send.push(theirs.into_owned());
+            match self.ask_once(request, &mut send, &mut bytes, receive)? {
+                (Answer::Later, _) => {}
+                (Answer::Done, _) => return Ok(()),
+                _ => return Err(AskError::Unexpected),
+            }
         }
         let ours = Watched::channel(ours)?;
-        let lengths = ours.receive(&mut bytes, &mut receive).await;
+        let lengths = ours.receive(&mut bytes, receive).await;
         let lengths = lengths.map_err(|bad| bad.error)?;
         let bytes = bytes.get(..lengths.bytes as usize).unwrap_or_default();
         match Answer::decode(bytes) {
-            Ok((Answer::Done, _)) => endpoint(&mut receive),
+            Ok((Answer::Done, _)) => Ok(()),
             Ok((Answer::Refused(refused), _)) => Err(AskError::Refused(Box::new(refused))),
             _ => Err(AskError::Unexpected),
         }

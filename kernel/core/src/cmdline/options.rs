@@ -92,7 +92,7 @@ pub const OPTIONS: &[KnownOption] = {
             "init",
             Text,
             Once,
-            "the first program, with its arguments, in place of the manager; off: none",
+            "the first program, with its arguments (the manager's: units to start), in place of the manager; off: none",
         ),
         option(
             "kaslr",

@@ -15,13 +15,12 @@ use core::fmt;
 
 use abi::Error;
 use abi::memory::{MapFlags, PAGE_BYTES};
-use abi::message::WORDS;
 use console::{Cell, Console, ConsoleError, cells_needed};
 use proto::FramebufferInfo;
 use proto::framebuffer::BadFramebuffer;
-use proto::manager::READY;
 use rt::sys::env::Missing;
 use rt::sys::object::{Channel, Endpoint, Object, Vmo};
+use rt::unit::Manager;
 use rt::{ByteChannel, Env};
 
 use pixels::Pixels;
@@ -78,10 +77,8 @@ async fn show(env: &mut Env) -> Result<(), CannotBegin> {
     cells.resize(count, Cell::default());
     let mut console = Console::new(pixels, &mut cells).map_err(CannotBegin::Console)?;
     let manager: Endpoint = take(env, "manager")?;
-    let mut words = [0; WORDS];
-    words[0] = READY;
-    manager
-        .call_blocking(abi::FOREVER, &words)
+    Manager::new(manager)
+        .say_ready()
         .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;
     console::run(&mut console, &source).await;
     Ok(())

@@ -13,11 +13,13 @@ use proto::table::Writer;
 use proto::{Action, Cursor, Refused, UnitName};
 use rt::sys::clock;
 use rt::sys::endpoint::{Body, Incoming, Token};
+use rt::sys::gate::exit;
 use rt::sys::message::Handles;
-use rt::sys::object::{Channel, Owned};
+use rt::sys::object::{Channel, Object, Owned};
+use rt::sys::process::{this_job, this_process};
 use serde::Serialize;
 
-use super::waiters::{Full, To, Waiter, What, send};
+use super::waiters::{DONE, Full, To, Waiter, What, send};
 use super::{Manager, programs};
 use crate::supervisor::{Event, Instance};
 
@@ -166,15 +168,16 @@ impl Manager {
                 }
             }
             Request::Kill { process, exit_code } => {
-                let killed = self.kill_process(process, exit_code);
-                match killed {
-                    Ok(()) => send(
-                        To::Caller(token),
-                        Full {
-                            answer: Answer::Done,
-                            handle: None,
-                        },
-                    ),
+                if this_process()
+                    .info()
+                    .is_ok_and(|own| own.object_id == process)
+                {
+                    // Answered first: afterwards there is nobody to do it.
+                    send(To::Caller(token), DONE);
+                    exit(exit_code);
+                }
+                match self.kill_process(process, exit_code) {
+                    Ok(()) => send(To::Caller(token), DONE),
                     Err(refused) => refuse(token, *refused),
                 }
             }
@@ -204,7 +207,7 @@ impl Manager {
         }
     }
 
-    /// Ends a process: a unit's as `svc kill` does, a program's for good.
+    /// Ends a process: a unit's as `svc kill` does, a program with all it started, any other by itself.
     fn kill_process(&mut self, process: u64, exit_code: i32) -> Result<(), Box<Refused>> {
         let unit =
             (0..self.units.len()).find(|&unit| self.supervisor.row(unit).process == Some(process));
@@ -216,16 +219,17 @@ impl Manager {
                 .map(drop)
                 .map_err(|error| Box::new(Refused::because(format_args!("{error}"))));
         }
-        let program = self.programs.iter().find(|program| program.id == process);
-        let program = program.ok_or_else(|| {
+        let because = |error| Box::new(Refused::because(format_args!("{error}")));
+        if let Some(program) = self.programs.iter().find(|program| program.id == process) {
+            return program.job.kill(exit_code).map_err(because);
+        }
+        // Somebody's, who will notice.
+        let found = this_job().process(process).map_err(|_| {
             Box::new(Refused::because(format_args!(
-                "process {process} is no unit's and was not started by `run`"
+                "there is no process {process}; `ps` shows them"
             )))
         })?;
-        program
-            .job
-            .kill(exit_code)
-            .map_err(|error| Box::new(Refused::because(format_args!("{error}"))))
+        found.kill(exit_code).map_err(because)
     }
 }
 

@@ -56,7 +56,7 @@ impl From<Refused> for Full {
     }
 }
 
-const DONE: Full = Full {
+pub const DONE: Full = Full {
     answer: Answer::Done,
     handle: None,
 };

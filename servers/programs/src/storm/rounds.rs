@@ -30,6 +30,8 @@ const TICKETS: u64 = 1 << 32;
 
 /// A server that is killed: its unit, its service.
 const SERVERS: [(&str, &str); 2] = [("test.echo", "echo"), ("test.counter", "counter")];
+/// Units that have the terminals, where the machine has such: what one had comes again for the next.
+const TERMINALS: [&str; 3] = ["shell-serial", "shell-screen", "console"];
 /// The unit that nobody kills, and its service.
 const RESERVED: (&str, &str) = ("test.metronome", "metronome");
 
@@ -46,12 +48,24 @@ pub fn all(world: &Arc<World>, kills: u32) -> Result<(), Failed> {
     for (unit, service) in SERVERS {
         storm.kill_server(unit, service, WARM_UP)?;
     }
+    let all = world.units()?;
+    let is_there = |name: &&str| {
+        let ready = |unit: &UnitRow| &*unit.name == *name && unit.state == UnitState::Ready;
+        all.iter().any(ready)
+    };
+    let terminals: Vec<&str> = TERMINALS.into_iter().filter(is_there).collect();
+    for unit in &terminals {
+        storm.kill_terminal(unit, WARM_UP)?;
+    }
     storm.kill_manager(WARM_UP)?;
     let untouched = world.unit(RESERVED.0)?;
     let before = settled(world)?;
     beats(world)?;
     for (unit, service) in SERVERS {
         storm.kill_server(unit, service, kills)?.report(unit);
+    }
+    for unit in &terminals {
+        storm.kill_terminal(unit, kills)?.report(unit);
     }
     storm.kill_manager(kills)?.report("manager");
     let [met, missed, worst_ns] = beats(world)?;
@@ -112,6 +126,22 @@ impl Storm<'_> {
                 )));
             }
             self.one_of_each()?;
+        }
+        load.stop()?;
+        Ok(times)
+    }
+
+    /// Nobody calls these: they answer when they say that they are ready.
+    fn kill_terminal(&mut self, unit: &str, kills: u32) -> Result<Times, Failed> {
+        let mut times = Times::default();
+        let load = self.load()?;
+        for kill in 0..kills {
+            self.between(&load)?;
+            let row = self.world.in_state(unit, UnitState::Ready)?;
+            let killed_ns = clock::now_ns();
+            self.kill_unit(&row, kill)?;
+            self.world.next_ready(unit, row.generation)?;
+            times.add(clock::now_ns() - killed_ns);
         }
         load.stop()?;
         Ok(times)

@@ -14,13 +14,12 @@ mod system;
 use core::fmt;
 
 use abi::Error;
-use abi::message::WORDS;
 use proto::TerminalInfo;
-use proto::manager::READY;
 use proto::terminal::SCRIPT;
 use rt::sys::env::Missing;
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Endpoint, System};
+use rt::unit::Manager;
 use rt::{ByteChannel, Env};
 use shell::{Config, Mode};
 
@@ -34,7 +33,7 @@ const CANNOT_BEGIN: i32 = 1;
 /// What the shell asks.
 pub struct Host {
     tables: Tables,
-    manager: Endpoint,
+    manager: Manager,
 }
 
 enum CannotBegin {
@@ -89,10 +88,9 @@ fn begin(mut env: Env) -> Result<(Config, ByteChannel, Host), CannotBegin> {
     let tables = tables.map_err(|error| CannotBegin::Step("opening the tables", error))?;
     let manager = env.take::<Endpoint>("manager");
     let manager = manager.map_err(|missing| CannotBegin::Handle("manager", missing))?;
-    let mut words = [0; WORDS];
-    words[0] = READY;
+    let manager = Manager::new(manager);
     manager
-        .call_blocking(abi::FOREVER, &words)
+        .say_ready()
         .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;
     Ok((config, terminal, Host { tables, manager }))
 }

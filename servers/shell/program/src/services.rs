@@ -8,103 +8,26 @@ extern crate alloc;
 use alloc::boxed::Box;
 
 use abi::Error;
-use proto::manager::{Answer, MAX_REQUEST_BYTES, MAX_ROWS_BYTES, Request};
+use proto::manager::{Answer, MAX_ROWS_BYTES, Request};
 use proto::table::Reader;
 use proto::{Action, Cursor, Refused, RunEvent, Running, Services, UnitLogRow, UnitName, UnitRow};
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Job, Object, Owned, Process};
+use rt::unit::{ANSWER_BYTES, AskError};
 use rt::{ByteChannel, ByteSource, Either, Watched, first};
 use serde::de::DeserializeOwned;
 
 use crate::Host;
 
-/// How often a request is sent again when a manager dies over it.
-const TRIES: u32 = 5;
-/// Longest answer without its rows.
-const ANSWER_BYTES: usize = 256;
-
 fn no_answer(error: Error) -> Refused {
-    Refused::because(format_args!("the manager does not answer: {error}"))
+    AskError::Call(error).into()
 }
 
 fn unexpected() -> Refused {
-    Refused::because(format_args!("the manager's answer is none to the question"))
+    AskError::Unexpected.into()
 }
 
 impl Host {
-    /// Asks; the answer, with its rows in `bytes` from the number on that is given.
-    fn ask(
-        &self,
-        request: &Request<'_>,
-        send: &mut Handles,
-        bytes: &mut [u8],
-        receive: &mut Handles,
-    ) -> Result<(Answer, core::ops::Range<usize>), Box<Refused>> {
-        let mut buffer = [0; MAX_REQUEST_BYTES];
-        let request_bytes = request
-            .encode(&mut buffer)
-            .map_err(|bad| Box::new(bad.into()))?;
-        let idempotent = !matches!(
-            request,
-            Request::Run { .. }
-                | Request::Act {
-                    action: Action::Kill | Action::Restart,
-                    ..
-                }
-        );
-        let mut tries = if idempotent { TRIES } else { 1 };
-        let len = loop {
-            let asked =
-                self.manager
-                    .call_long_blocking(abi::FOREVER, request_bytes, send, bytes, receive);
-            tries -= 1;
-            match asked {
-                Ok(lengths) => break lengths.bytes as usize,
-                // It died over the request; the next one hears it. A handle that was with it is gone.
-                Err(bad) if bad.error == Error::PeerClosed && tries > 0 && send.is_empty() => {}
-                Err(bad) => return Err(Box::new(no_answer(bad.error))),
-            }
-        };
-        let answered = bytes.get(..len).unwrap_or_default();
-        let (answer, rows) = Answer::decode(answered).map_err(|bad| Box::new(bad.into()))?;
-        match answer {
-            Answer::Refused(refused) => Err(Box::new(refused)),
-            answer => Ok((answer, len - rows.len()..len)),
-        }
-    }
-
-    /// Asks for something that may take long.
-    async fn ask_and_wait(&self, request: Request<'_>) -> Result<(), Refused> {
-        let (ours, theirs) = Channel::create().map_err(no_answer)?;
-        let later = {
-            let mut send = Handles::new();
-            // The first of sixteen places.
-            let _ = send.push(theirs.into_owned());
-            let mut bytes = [0; ANSWER_BYTES];
-            let (answer, _) = self
-                .ask(&request, &mut send, &mut bytes, &mut Handles::new())
-                .map_err(|refused| *refused)?;
-            answer
-        };
-        match later {
-            Answer::Done => return Ok(()),
-            Answer::Later => {}
-            Answer::Rows { .. } | Answer::Refused(_) => return Err(unexpected()),
-        }
-        let ours = Watched::channel(ours).map_err(no_answer)?;
-        let mut bytes = [0; ANSWER_BYTES];
-        let mut handles = Handles::new();
-        let read = ours.receive(&mut bytes, &mut handles).await;
-        let lengths = read.map_err(|bad| no_answer(bad.error))?;
-        let bytes = bytes.get(..lengths.bytes as usize).unwrap_or_default();
-        match Answer::decode(bytes) {
-            Ok((Answer::Done, _)) => Ok(()),
-            Ok((Answer::Refused(refused), _)) => Err(refused),
-            Ok(_) => Err(unexpected()),
-            Err(bad) => Err(bad.into()),
-        }
-    }
-
     /// Asks for rows, of which as many as the page takes are used. `behind` is the cursor behind a row.
     fn rows<R: DeserializeOwned>(
         &self,
@@ -114,13 +37,10 @@ impl Host {
         behind: impl Fn(&R, Cursor) -> Cursor,
     ) -> Result<usize, Box<Refused>> {
         let mut bytes = alloc::vec![0; ANSWER_BYTES + MAX_ROWS_BYTES];
-        let asked = self.ask(
-            request,
-            &mut Handles::new(),
-            &mut bytes,
-            &mut Handles::new(),
-        );
-        let (answer, rows) = asked?;
+        let asked = self
+            .manager
+            .ask_blocking(request, &mut bytes, &mut Handles::new());
+        let (answer, rows) = asked.map_err(|error| Box::new(error.into()))?;
         if !matches!(answer, Answer::Rows { .. }) {
             return Err(Box::new(unexpected()));
         }
@@ -160,7 +80,8 @@ impl Services for Host {
     }
 
     async fn act(&self, name: &str, action: Action) -> Result<(), Refused> {
-        self.ask_and_wait(Request::Act { name, action }).await
+        let request = Request::Act { name, action };
+        Ok(self.manager.ask(&request, &mut Handles::new()).await?)
     }
 
     async fn unit_log(
@@ -177,19 +98,17 @@ impl Services for Host {
 
     async fn unit_log_grown(&self, name: &str, cursor: Cursor) -> Result<(), Refused> {
         let after = cursor;
-        self.ask_and_wait(Request::LogGrown { name, after }).await
+        let request = Request::LogGrown { name, after };
+        Ok(self.manager.ask(&request, &mut Handles::new()).await?)
     }
 
     async fn kill(&self, process: u64, exit_code: i32) -> Result<(), Refused> {
         let mut bytes = [0; ANSWER_BYTES];
         let request = Request::Kill { process, exit_code };
-        let asked = self.ask(
-            &request,
-            &mut Handles::new(),
-            &mut bytes,
-            &mut Handles::new(),
-        );
-        asked.map(drop).map_err(|refused| *refused)
+        let asked = self
+            .manager
+            .ask_blocking(&request, &mut bytes, &mut Handles::new());
+        Ok(asked.map(drop)?)
     }
 
     async fn programs(&self, cursor: &mut Cursor, page: &mut [UnitName]) -> Result<usize, Refused> {
@@ -203,8 +122,8 @@ impl Services for Host {
         {
             let mut bytes = [0; ANSWER_BYTES];
             let request = Request::Run { command };
-            let asked = self.ask(&request, &mut Handles::new(), &mut bytes, &mut handles);
-            asked.map_err(|refused| *refused)?;
+            self.manager
+                .ask_blocking(&request, &mut bytes, &mut handles)?;
         }
         let (output, process, job) = (
             cast::<Channel>(handles.pop_front()),
