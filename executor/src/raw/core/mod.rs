@@ -250,6 +250,10 @@ impl<P: Platform> Core<P> {
         // SAFETY: as above; nothing is borrowed.
         let start = unsafe { (*cell).now };
         let record = self.slot(slot);
+        if P::STATS {
+            // Wanted when the poll is over.
+            prefetch(self.record(slot));
+        }
         // SAFETY: tasks in queues are alive.
         let head = unsafe { living_block(record) };
         record.set_state(State::Polling);
