@@ -212,7 +212,7 @@ pub fn pixels(job: &Ref<Job>) -> Result<(Ref<VmoObject>, FramebufferInfo), Error
     FramebufferInfo::parse(info.as_bytes(), pages * PAGE_BYTES).map_err(|_| Error::Unsupported)?;
     let first = Frame::from_address(first).ok_or(Error::OutOfRange)?;
     // As the kernel itself maps them, so that no two mappings disagree (Intel SDM vol. 3A, §12.12.4).
-    let vmo = VmoObject::create_physical(Memory, job, first, pages, Cache::WriteCombining)?;
+    let vmo = VmoObject::create_physical(Memory, job, first, pages, Cache::WriteCombining, None)?;
     Ok((vmo, info))
 }
 

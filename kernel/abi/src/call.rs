@@ -134,10 +134,19 @@ calls! {
 
     90 ReservationCreate "reservation_create" ("job, *ReservationArgs") -> "reservation": "processor time, if it fits; rdx says by how many ppm it does not. Right: create";
 
-    96 InterruptWait "interrupt_wait" ("interrupt, deadline_ns") -> "count, tick of the last": "waits for the interrupt. Right: read";
+    92 IoRangeCreate "io_range_create" ("system, first port, count") -> "io-range": "the ports of a device that every PC has, if nobody else drives it. Right: manage";
+    93 InterruptCreate "interrupt_create" ("system, isa line, core") -> "interrupt": "a device's interrupt line, if nobody else has it. Right: manage";
+    94 DeviceOpen "device_open" ("system, pci address") -> "device": "a PCI function, if nobody else drives it. Right: manage";
+    95 DeviceInfo "device_info" ("device, *DeviceInfo") -> "0": "what it is and has. Right: inspect";
+    96 InterruptWait "interrupt_wait" ("interrupt, deadline_ns") -> "count, tick of the last": "waits for the interrupt. It shows the signal interrupt meanwhile. Right: read";
     97 InterruptAck "interrupt_ack" ("interrupt") -> "0": "lets it come again. Right: signal";
     98 IoRead "io_read" ("io-range, offset, width 1 2 4") -> "0, value": "reads a port. Right: read";
     99 IoWrite "io_write" ("io-range, offset, width 1 2 4, value") -> "0": "writes a port. Right: write";
+
+    100 DevicePart "device_part" ("device, base address register") -> "vmo or io-range, bytes": "its registers: memory to be mapped, or ports. Right: read";
+    101 DeviceInterrupt "device_interrupt" ("device, message, core") -> "interrupt": "one of its message interrupts. Right: manage";
+    102 DeviceDma "device_dma" ("device") -> "dma": "lets it read and write memory by itself; without an IOMMU, all of it. Right: manage";
+    103 DmaCreate "dma_create" ("dma, bytes") -> "vmo, device address": "zeroed memory that lies in one piece below 4 GiB and stays the device's until that is closed. Right: map";
 
     112 RandomGet "random_get" ("*bytes, len") -> "0": "random bytes, at most 4096";
     113 LogWrite "log_write" ("log, level 1 error to 5 trace, *text, len") -> "0": "a record in the kernel's log under the process's name. Right: write";

@@ -172,7 +172,11 @@ impl Rights {
             ObjectType::Notification | ObjectType::Timer => Self::SIGNAL.union(Self::READ),
             ObjectType::Port => Self::READ.union(Self::WRITE).union(Self::SIGNAL),
             ObjectType::Interrupt => Self::SIGNAL.union(Self::READ),
-            ObjectType::Device | ObjectType::Dma => Self::READ.union(Self::WRITE).union(Self::MAP),
+            ObjectType::Device => Self::READ
+                .union(Self::WRITE)
+                .union(Self::MAP)
+                .union(Self::MANAGE),
+            ObjectType::Dma => Self::READ.union(Self::WRITE).union(Self::MAP),
             ObjectType::IoRange => Self::READ.union(Self::WRITE),
             ObjectType::Reservation => Self::MANAGE,
             ObjectType::Job => Self::MANAGE.union(Self::KILL).union(Self::CREATE),

@@ -2,6 +2,7 @@
 //!
 //! # Tour
 //! * [`call`]: the system calls, one table ([`call::TABLE`]) from which numbers, names and the printed documentation come.
+//! * [`device`]: what a driver learns of its device.
 //! * [`error`]: what a system call can answer instead of a result.
 //! * [`handle`]: handles, object types, rights and signals.
 //! * [`memory`]: where a process's addresses lie, and how vmos are mapped.
@@ -24,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod device;
 pub mod error;
 pub mod handle;
 pub mod memory;

@@ -10,6 +10,16 @@ use x86_64::instructions::port::Port;
 pub struct PortRange {
     base: u16,
     len: u16,
+    /// Whose they are, if they were [claimed](claim).
+    claimed: Option<LegacyDevice>,
+}
+
+impl Drop for PortRange {
+    fn drop(&mut self) {
+        if let Some(flag) = self.claimed.and_then(|device| CLAIMED.get(device as usize)) {
+            flag.store(false, Ordering::Release);
+        }
+    }
 }
 
 impl PortRange {
@@ -19,12 +29,26 @@ impl PortRange {
     /// The caller decides who owns these ports: reading and writing them must not break anything the
     /// kernel relies on (interrupt controllers, DMA engines), and no one else may drive the same device.
     pub const unsafe fn new(base: u16, len: u16) -> Self {
-        Self { base, len }
+        Self {
+            base,
+            len,
+            claimed: None,
+        }
     }
 
     /// First port of the window.
     pub const fn base(&self) -> u16 {
         self.base
+    }
+
+    /// Ports in the window.
+    pub const fn len(&self) -> u16 {
+        self.len
+    }
+
+    /// Whether it has none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     fn port(&self, offset: u16, size: u16) -> Option<u16> {
@@ -98,16 +122,41 @@ pub enum LegacyDevice {
 
 static CLAIMED: [AtomicBool; 4] = [const { AtomicBool::new(false) }; 4];
 
-/// Hands out a device's ports, once. `None` if a driver has them already.
+impl LegacyDevice {
+    const ALL: [Self; 4] = [
+        Self::Com1,
+        Self::Com2,
+        Self::KeyboardController,
+        Self::DebugConsole,
+    ];
+
+    /// First port, and how many there are.
+    const fn ports(self) -> (u16, u16) {
+        match self {
+            Self::Com1 => (0x3f8, 8),
+            Self::Com2 => (0x2f8, 8),
+            Self::KeyboardController => (0x60, 5),
+            Self::DebugConsole => (0xe9, 1),
+        }
+    }
+
+    /// The device with exactly these ports.
+    pub fn at(first: u16, count: u16) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|device| device.ports() == (first, count))
+    }
+}
+
+/// Hands out a device's ports, to one at a time: until they are dropped. `None` if a driver has them already.
 pub fn claim(device: LegacyDevice) -> Option<PortRange> {
-    let (base, len) = match device {
-        LegacyDevice::Com1 => (0x3f8, 8),
-        LegacyDevice::Com2 => (0x2f8, 8),
-        LegacyDevice::KeyboardController => (0x60, 5),
-        LegacyDevice::DebugConsole => (0xe9, 1),
-    };
+    let (base, len) = device.ports();
     let taken = CLAIMED.get(device as usize)?.swap(true, Ordering::AcqRel);
-    // SAFETY: these ports belong to that device alone on every PC, the device can neither write memory nor mask
-    // interrupts of others, and the flag sees to it that one driver has them.
-    (!taken).then(|| unsafe { PortRange::new(base, len) })
+    (!taken).then(|| {
+        // SAFETY: these ports belong to that device alone on every PC, the device can neither write memory nor mask
+        // interrupts of others, and the flag sees to it that one driver has them.
+        let mut ports = unsafe { PortRange::new(base, len) };
+        ports.claimed = Some(device);
+        ports
+    })
 }

@@ -11,6 +11,7 @@ mod bar;
 pub mod class;
 mod config;
 mod msi;
+mod reset;
 mod scan;
 
 use core::fmt;
@@ -23,7 +24,9 @@ use spin::Mutex;
 pub use bar::{Bar, MAX_BARS};
 pub use msi::MsixTable;
 pub use pci_types::PciAddress;
+pub use reset::{RESET_MS, Resetting};
 
+use crate::io::PortRange;
 use crate::irq::Interrupt;
 use crate::mem::{Cache, MapError, Mmio, map_mmio};
 use config::Config;
@@ -63,7 +66,7 @@ impl fmt::Display for PciError {
         match *self {
             Self::NoSuchDevice => write!(f, "no device answers there"),
             Self::NoBar { index } => {
-                write!(f, "base address register {index} holds no memory window")
+                write!(f, "base address register {index} holds no such window")
             }
             Self::Map(error) => write!(f, "mapping its registers: {error}"),
             Self::NoMessages => write!(f, "the device cannot send such interrupts"),
@@ -214,6 +217,7 @@ pub struct Device {
 
 // Command register (PCI local bus specification 3.0 §6.2.2).
 const COMMAND: u16 = 0x04;
+const COMMAND_PORTS: u32 = 1 << 0;
 const COMMAND_MEMORY: u32 = 1 << 1;
 const COMMAND_BUS_MASTER: u32 = 1 << 2;
 const COMMAND_NO_INTX: u32 = 1 << 10;
@@ -264,6 +268,20 @@ impl Device {
                 let window = map_mmio(address, len, cache).map_err(PciError::Map)?;
                 self.set_memory_decode(true);
                 Ok(window)
+            }
+            _ => Err(PciError::NoBar { index }),
+        }
+    }
+
+    /// The ports of base address register `index`; the function answers there from now on. To be asked for by the one who drives it.
+    pub fn port_bar(&self, index: u8) -> Result<PortRange, PciError> {
+        let bar = self.info.bars.get(usize::from(index)).copied().flatten();
+        match bar.filter(Bar::is_assigned) {
+            Some(Bar::Ports { first, len }) => {
+                let len = u16::try_from(len).map_err(|_| PciError::NoBar { index })?;
+                self.change_command(0, COMMAND_PORTS);
+                // SAFETY: the firmware assigned these ports to this function, which without bus mastering reaches no memory.
+                Ok(unsafe { PortRange::new(first, len) })
             }
             _ => Err(PciError::NoBar { index }),
         }

@@ -25,6 +25,7 @@ pub struct Hardware;
 impl Machine for Hardware {
     type Frames = Memory;
     type Tables = ProcessTables;
+    type Owner = super::device::Owner;
 
     fn checkpoint() -> impl Future<Output = ()> + Send {
         executor::checkpoint::<KernelPlatform>()

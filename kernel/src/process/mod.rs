@@ -11,6 +11,7 @@
 //! - [`ipc`]: calls between processes. On one core the caller's poll enters the server's thread itself: its deadline and its
 //!   budget go along, and no dispatch lies between.
 //! - [`memory`]: frames and page tables under `objects::memory`; user copies that bring pages in.
+//! - [`device`]: what drivers hold.
 //! - [`timers`], [`reaper`]: the kernel's own tasks for timer objects and for what ended processes leave behind.
 //! - [`resident`]: servers that run in ring 0, in memory of their own.
 //! - [`first`]: the first process, and the next one whenever it has ended.
@@ -21,6 +22,7 @@
 mod calls;
 mod clock;
 mod crash;
+mod device;
 mod dispatch;
 mod drive;
 pub mod first;
@@ -49,6 +51,7 @@ pub async fn start() {
     resident::open();
     reaper::start();
     timers::start();
+    device::start();
     let words = crate::options::options().words.text("init");
     let line = match words {
         Some("off") => return terminal::keep(),

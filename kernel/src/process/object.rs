@@ -14,6 +14,7 @@ use objects::refs::{Ref, WeakRef};
 use objects::signals::SignalState;
 use objects::timer::Timer;
 
+use super::device::{DeviceObject, DmaObject, InterruptObject, IoRange};
 use super::job::JobObject;
 use super::memory::{PagerObject, VmoObject};
 use super::process::Process;
@@ -81,6 +82,10 @@ objects! {
     Pager(PagerObject),
     Reservation(ReservationObject),
     Lease(Lease),
+    Interrupt(InterruptObject),
+    Device(DeviceObject),
+    Dma(DmaObject),
+    IoRange(IoRange),
     Simple(Simple),
 }
 
@@ -138,7 +143,13 @@ impl KernelObject for Object {
             Self::Job(object) => &object.signals,
             Self::Lease(object) => object.signals(),
             Self::Pager(object) => object.signals(),
-            Self::Vmo(_) | Self::Reservation(_) | Self::Simple(_) => return None,
+            Self::Interrupt(object) => &object.signals,
+            Self::Vmo(_)
+            | Self::Reservation(_)
+            | Self::Device(_)
+            | Self::Dma(_)
+            | Self::IoRange(_)
+            | Self::Simple(_) => return None,
         })
     }
 
@@ -182,6 +193,7 @@ impl KernelObject for Object {
             Self::Endpoint(endpoint) => endpoint.close(),
             Self::Port(port) => port.close(),
             Self::Pager(pager) => pager.close(),
+            Self::Interrupt(interrupt) => interrupt.close(),
             Self::Timer(timer) => {
                 timer.set(abi::FOREVER);
             }

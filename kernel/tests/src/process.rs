@@ -28,6 +28,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone("qemu.process.crowd", |lab| {
             figures(lab, "programs/crowd 1000", " processes run:")
         }),
+        Scenario::alone("qemu.process.devices", devices),
         Scenario::alone("qemu.process.ring", |lab| {
             figures(lab, "programs/ring 100000", "ring to core")
         }),
@@ -214,6 +215,44 @@ fn figures(lab: &Lab, program: &str, mark: &str) -> Verdict {
         }
         _ => Err(format!("exit code {code}:\n{said}").into()),
     }
+}
+
+/// Devices driven from ring 3: ports, a line, registers, messages and DMA. When the driver is gone its device reaches memory no more.
+fn devices(lab: &Lab) -> Verdict {
+    /// The command register of the function at slot 16 of the first bus, in the q35 machine's window of configuration space.
+    const COMMAND_AT: u64 = 0xb000_0000 + (16 << 15) + 4;
+    const BUS_MASTER: u64 = 1 << 2;
+    let mut machine = machine(lab, "programs/devices");
+    machine.extra.extend(
+        [
+            "-device",
+            "edu,addr=10,dma_mask=0xffffffff",
+            "-serial",
+            "null",
+            "-debugcon",
+            "null",
+        ]
+        .map(String::from),
+    );
+    let mut prompt = Prompt::boot(&machine)?;
+    let line = prompt
+        .vm
+        .serial
+        .wait_line("programs/devices has ended with", SUITE_LIMIT)?;
+    if !line.contains("ended with 0") {
+        let said = String::from_utf8_lossy(&prompt.vm.serial.transcript()).into_owned();
+        return Err(said.into());
+    }
+    let shown = prompt.vm.qmp.monitor(&format!("xp /1hx {COMMAND_AT:#x}"))?;
+    let command = shown
+        .rsplit("0x")
+        .next()
+        .and_then(|word| u64::from_str_radix(word.trim(), 16).ok())
+        .ok_or(format!("no command register in {shown:?}"))?;
+    if command & BUS_MASTER != 0 {
+        return Err(format!("the device may still reach memory: command {command:#x}").into());
+    }
+    Ok("ports, line, registers, messages, DMA, twice".into())
 }
 
 /// The median of a probe's line, in instructions.

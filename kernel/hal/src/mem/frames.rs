@@ -6,10 +6,10 @@
 use core::sync::atomic::Ordering;
 
 use kerncore::boot_info::MemoryKind;
-pub use kerncore::frames::Usage;
 use kerncore::frames::{
-    AllocError, CacheError, Frame, FrameAllocator, FrameCache, Frames, FreeError, Request,
+    AllocError, CacheError, Frame, FrameAllocator, FrameCache, Frames, FreeError,
 };
+pub use kerncore::frames::{Request, Usage};
 use spin::Mutex;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{self, PhysFrame, Size4KiB};

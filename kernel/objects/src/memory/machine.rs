@@ -134,6 +134,8 @@ pub trait Machine: Sized + Send + Sync + 'static {
     type Frames: Frames;
     /// Page tables of a process.
     type Tables: Tables;
+    /// What must not end before a [physical vmo](super::Vmo::create_physical) does.
+    type Owner: Send + Sync + 'static;
 
     /// Lets others run, after a bounded piece of a long operation.
     fn checkpoint() -> impl Future<Output = ()> + Send;

@@ -1,6 +1,7 @@
 //! System calls that may take long, wait, or touch the caller's memory: each an async function of its area.
 
 mod channels;
+mod devices;
 mod endpoints;
 mod handles;
 mod jobs;
@@ -85,11 +86,19 @@ pub async fn long(
         | Call::NotificationTake
         | Call::TimerCreate
         | Call::TimerSet => ports::call(thread, call, arguments).await,
-        Call::InterruptWait
+        Call::IoRangeCreate
+        | Call::InterruptCreate
+        | Call::DeviceOpen
+        | Call::DeviceInfo
+        | Call::DevicePart
+        | Call::DeviceInterrupt
+        | Call::DeviceDma
+        | Call::DmaCreate
+        | Call::InterruptWait
         | Call::InterruptAck
         | Call::IoRead
-        | Call::IoWrite
-        | Call::RandomGet
+        | Call::IoWrite => devices::call(thread, call, arguments).await,
+        Call::RandomGet
         | Call::LogWrite
         | Call::SystemQuery
         | Call::SystemControl

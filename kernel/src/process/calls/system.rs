@@ -98,15 +98,6 @@ pub(super) async fn call(
                 .ok_or(Error::TimedOut)?;
             Ok((0, 0))
         }
-        // Devices are handed out with their drivers.
-        Call::InterruptWait | Call::InterruptAck => {
-            typed(thread, first, ObjectType::Interrupt, Rights::empty())?;
-            Err(Error::Unsupported)
-        }
-        Call::IoRead | Call::IoWrite => {
-            typed(thread, first, ObjectType::IoRange, Rights::empty())?;
-            Err(Error::Unsupported)
-        }
         _ => Err(Error::Unknown),
     }
 }

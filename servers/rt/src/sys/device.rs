@@ -1,16 +1,125 @@
-//! What drivers hold: I/O ports and interrupts. And what belongs to the whole system: its tables, its power switch, randomness.
+//! What drivers hold: devices, I/O ports, interrupts, memory for DMA. And what belongs to the whole system: its tables, its power switch, randomness.
 
+use abi::device::DeviceInfo;
 use abi::system::{Control, MAX_PANIC_BYTES, Table};
 use abi::{Call, Error};
 
 use super::gate;
-use super::object::{Interrupt, IoRange, Object, System};
+use super::object::{Device, Dma, Interrupt, IoRange, Object, Owned, System, Vmo};
 use crate::io::{IoPorts, IrqEvent};
+use zerocopy::{FromZeros, IntoBytes};
 
 /// Most bytes that [`random`] fills at once.
 const MAX_RANDOM_BYTES: usize = 4096;
 
+impl Device {
+    /// The PCI function with this [number](abi::device::pci_address).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is none, [`Error::Occupied`] if it has a driver, or had one until a moment ago and is being
+    /// reset.
+    pub fn open(system: &System, address: u64) -> Result<Self, Error> {
+        // SAFETY: makes an object.
+        let (rax, _) = unsafe { gate::call(Call::DeviceOpen, [system.handle().0, address]) };
+        Owned::from_result(Error::check(rax)?).map(Self::from_owned)
+    }
+
+    /// What it is and has.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn describe(&self) -> Result<DeviceInfo, Error> {
+        let mut info = DeviceInfo::new_zeroed();
+        // SAFETY: the kernel fills `info`, whose layout both sides share.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::DeviceInfo,
+                [self.handle().0, info.as_mut_bytes().as_mut_ptr() as u64],
+            )
+        };
+        Error::check(rax)?;
+        Ok(info)
+    }
+
+    fn part(&self, index: u32) -> Result<Owned, Error> {
+        // SAFETY: makes an object.
+        let (rax, _) = unsafe { gate::call(Call::DevicePart, [self.handle().0, u64::from(index)]) };
+        Owned::from_result(Error::check(rax)?)
+    }
+
+    /// The memory that base address register `index` shows, to be mapped.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::WrongType`] if it shows ports, [`Error::Unsupported`] for less than a page.
+    pub fn memory(&self, index: u32) -> Result<Vmo, Error> {
+        self.part(index)?.cast().map_err(|_| Error::WrongType)
+    }
+
+    /// The ports that base address register `index` shows.
+    ///
+    /// # Errors
+    /// As [`memory`](Device::memory).
+    pub fn ports(&self, index: u32) -> Result<IoRange, Error> {
+        self.part(index)?.cast().map_err(|_| Error::WrongType)
+    }
+
+    /// Its message interrupt `index`, taken by this core.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Occupied`], [`Error::NoRight`].
+    pub fn interrupt(&self, index: u32, core: u32) -> Result<Interrupt, Error> {
+        // SAFETY: makes an object.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::DeviceInterrupt,
+                [self.handle().0, u64::from(index), u64::from(core)],
+            )
+        };
+        Owned::from_result(Error::check(rax)?).map(Interrupt::from_owned)
+    }
+
+    /// Lets it reach memory by itself, and makes memory for that. Without an IOMMU it can then be told to write anywhere.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`].
+    pub fn dma(&self) -> Result<Dma, Error> {
+        // SAFETY: makes an object.
+        let (rax, _) = unsafe { gate::call(Call::DeviceDma, [self.handle().0]) };
+        Owned::from_result(Error::check(rax)?).map(Dma::from_owned)
+    }
+}
+
+impl Dma {
+    /// Zeroed memory, to be mapped, and the address that the device knows it by. It stays until the device is closed.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] beyond 16 MiB, [`Error::LimitReached`] beyond 64 buffers, the job's limits.
+    pub fn memory(&self, bytes: u64) -> Result<(Vmo, u64), Error> {
+        // SAFETY: makes an object.
+        let (rax, rdx) = unsafe { gate::call(Call::DmaCreate, [self.handle().0, bytes]) };
+        Ok((
+            Vmo::from_owned(Owned::from_result(Error::check(rax)?)?),
+            rdx,
+        ))
+    }
+}
+
 impl IoRange {
+    /// The ports of a device that every PC has.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for ports that are no such device's, [`Error::Occupied`] if it has a driver.
+    pub fn legacy(system: &System, first: u16, count: u16) -> Result<Self, Error> {
+        // SAFETY: makes an object.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::IoRangeCreate,
+                [system.handle().0, u64::from(first), u64::from(count)],
+            )
+        };
+        Owned::from_result(Error::check(rax)?).map(Self::from_owned)
+    }
+
     /// Reads a port, `width` 1, 2 or 4 bytes wide.
     ///
     /// # Errors
@@ -59,6 +168,21 @@ impl IoPorts for IoRange {
 }
 
 impl Interrupt {
+    /// The interrupt line that the ISA bus had by this number, taken by this core.
+    ///
+    /// # Errors
+    /// [`Error::Occupied`], [`Error::BadArgument`] if there is none.
+    pub fn line(system: &System, line: u8, core: u32) -> Result<Self, Error> {
+        // SAFETY: makes an object.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::InterruptCreate,
+                [system.handle().0, u64::from(line), u64::from(core)],
+            )
+        };
+        Owned::from_result(Error::check(rax)?).map(Self::from_owned)
+    }
+
     /// Waits, with the whole thread, for the interrupt.
     ///
     /// # Errors

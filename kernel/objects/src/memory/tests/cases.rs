@@ -236,8 +236,9 @@ fn the_largest_vmo_is_sparse() {
 fn a_device_s_memory_is_mapped_as_it_is() {
     let world = World::new();
     let first = Frame::from_address(0xfee0_0000).unwrap();
-    let physical =
-        |pages, cache| Vmo::create_physical(world.ram.clone(), &world.job, first, pages, cache);
+    let physical = |pages, cache| {
+        Vmo::create_physical(world.ram.clone(), &world.job, first, pages, cache, None)
+    };
     assert_eq!(
         physical(u64::MAX, Cache::Uncached).err(),
         Some(Error::OutOfRange)

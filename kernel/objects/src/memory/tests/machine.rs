@@ -24,6 +24,7 @@ pub(in crate::memory) struct Model;
 impl Machine for Model {
     type Frames = Ram;
     type Tables = PageTables;
+    type Owner = std::sync::Arc<()>;
 
     async fn checkpoint() {
         yield_now().await;

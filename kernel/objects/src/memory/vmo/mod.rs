@@ -48,12 +48,14 @@ pub(super) enum Kind<M: Machine> {
     },
     /// A pager.
     Paged(Ref<Pager<M>>),
-    /// Fixed frames that are no memory of ours: registers or framebuffer of a device.
+    /// Fixed frames: registers, framebuffer or buffers of a device.
     Physical {
         /// The first frame.
         first: Frame,
         /// How they are to be cached.
         cache: Cache,
+        /// Whose they are, if they can go.
+        _owner: Option<M::Owner>,
     },
 }
 
@@ -89,7 +91,7 @@ impl<M: Machine> Vmo<M> {
     }
 
     /// A vmo of `pages` frames from `first` on, which belong to a device and stay its: neither counted nor charged nor freed, always
-    /// there. They can be mapped, but not read or written by offset, cloned or resized.
+    /// there. They can be mapped, but not read or written by offset, cloned or resized. `owner` is dropped with the vmo, and not before.
     ///
     /// # Errors
     /// As [`create`](Self::create); [`Error::OutOfRange`] for frames there cannot be.
@@ -99,6 +101,7 @@ impl<M: Machine> Vmo<M> {
         first: Frame,
         pages: u64,
         cache: Cache,
+        owner: Option<M::Owner>,
     ) -> Result<Ref<Self>, Error> {
         let bytes = pages.checked_mul(PAGE_BYTES).ok_or(Error::OutOfRange)?;
         first
@@ -106,7 +109,12 @@ impl<M: Machine> Vmo<M> {
             .checked_add(bytes)
             .and_then(|end| Frame::from_address(end.checked_sub(PAGE_BYTES)?))
             .ok_or(Error::OutOfRange)?;
-        Self::with_kind(frames, job, bytes, Kind::Physical { first, cache })
+        let kind = Kind::Physical {
+            first,
+            cache,
+            _owner: owner,
+        };
+        Self::with_kind(frames, job, bytes, kind)
     }
 
     pub(super) fn with_kind(
