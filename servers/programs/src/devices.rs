@@ -34,7 +34,8 @@ const DMA_TO_MEMORY: u32 = 2;
 const DMA_INTERRUPT: u32 = 4;
 /// Its own memory, as its DMA engine knows it.
 const OWN_MEMORY: u32 = 0x40000;
-const BUFFER_BYTES: usize = 4096;
+/// A part of it: QEMU 7.2 takes a transfer of all 4096 for one beyond its end.
+const BUFFER_BYTES: usize = 2048;
 
 const ROUNDS: u32 = 50;
 const PATIENCE_NS: u64 = 20_000_000_000;
