@@ -6,6 +6,7 @@ extern crate std;
 
 use crate::{
     call::{FAST_COUNT, TABLE},
+    device::DeviceInfo,
     error::Error,
     handle::{Handle, HandleInfo, ObjectType, Rights},
     memory::{MapArgs, USER_BASE, USER_END, VmoInfo},
@@ -37,6 +38,7 @@ fn layouts_are_as_documented() {
         (size_of::<TimePage>(), 64),
         (size_of::<StartBlock>(), 48),
         (size_of::<StartHandle>(), 40),
+        (size_of::<DeviceInfo>(), 120),
     ];
     for (index, (size, documented)) in sizes.into_iter().enumerate() {
         assert_eq!(size, documented, "layout {index}");
