@@ -128,7 +128,7 @@ fn svc(session: &mut Session) -> Verdict {
     Ok(format!("{} units", rows.len()))
 }
 
-/// A unit's process that is killed comes again.
+/// A unit's process that is killed comes again, and so does the manager; any other ends with the exit code that was given.
 fn kill(session: &mut Session) -> Verdict {
     let before = process_of(session, "console")?;
     session.ok(&format!("kill {before}"))?;
@@ -139,6 +139,24 @@ fn kill(session: &mut Session) -> Verdict {
     }
     session.refused("kill 999999")?;
     session.refused("kill nobody")?;
+    let manager = |session: &mut Session| -> Result<u64, Box<dyn Error>> {
+        let rows = session.rows("ps --json")?;
+        let row = rows
+            .iter()
+            .find(|row| row["name"] == "manager" && row["state"] == "running");
+        Ok(json::count(
+            row.ok_or_else(|| format!("no manager: {rows:?}"))?,
+            "process",
+        )?)
+    };
+    let first = manager(session)?;
+    // It answers, and dies; who asks next is answered by the next one.
+    session.run(&format!("kill {first} 5"))?;
+    session.ok("svc status console")?;
+    let next = manager(session)?;
+    if next == first || process_of(session, "console")? != after {
+        return Err(format!("manager {first}, then {next}; the console should run on").into());
+    }
     Ok(String::new())
 }
 
@@ -175,7 +193,21 @@ fn prompt(lab: &Lab) -> Verdict {
     if !text.contains("ready") {
         return Err(format!("the unit's name was not completed: {text:?}").into());
     }
-    Ok(prompt.boot_note())
+    // From a key to its echo: each wakes everything on its way.
+    let mut echoes: Vec<Duration> = Vec::new();
+    for key in ["h", "e", "l", "p", " ", "e", "c", "h", "o"] {
+        let sent = Instant::now();
+        prompt.vm.serial.send(key)?;
+        prompt.vm.serial.wait_for(key, COMMAND_LIMIT)?;
+        echoes.push(sent.elapsed());
+    }
+    echoes.sort();
+    let median = echoes.get(echoes.len() / 2).copied().unwrap_or_default();
+    Ok(format!(
+        "{}; echo after {} us",
+        prompt.boot_note(),
+        median.as_micros()
+    ))
 }
 
 /// Keys reach the screen's shell and its answer the pixels, all of it in ring 3.

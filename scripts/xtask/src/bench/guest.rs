@@ -28,7 +28,7 @@ impl Mode {
     pub fn machine(self, kernel: &Path, phases: &str, append: &str) -> Machine {
         // A kernel that dies must not leave the host waiting.
         let words = format!(
-            "panic=poweroff bench.{} bench.phases={phases} {append}",
+            "panic=poweroff init=off bench.{} bench.phases={phases} {append}",
             self.name()
         );
         let mut machine = Machine::kernel(kernel, words.trim());
