@@ -89,6 +89,7 @@ fn answer(
             return Ok(Outcome::End);
         }
         Call::ThreadExit => return Ok(Outcome::End),
+        Call::ThreadRun => return Ok(Outcome::Drive),
         other => return Ok(Outcome::Long(other)),
     };
     context.set_results(rax, 0);

@@ -1,14 +1,15 @@
 //! Driven threads: threads that run only while somebody runs them, and whose every trap comes out to him.
 //!
-//! A driven thread makes no native system call. Whoever holds its handle with the right to drive awaits [`run`]: the calling poll
+//! A driven thread makes no native system call. Whoever holds its handle with the right to drive awaits a [`Run`]: the calling poll
 //! enters ring 3 as the driven thread and comes back with why it stopped. So a system-call personality is a server like any
 //! other, and this is all the kernel knows of it.
 //!
 //! # Whose task it runs in
-//! The task that awaits [`run`] *is* the driven thread's executor task: it is preempted in ring 3 and yields like any other,
+//! The task that awaits a [`Run`] *is* the driven thread's executor task: it is preempted in ring 3 and yields like any other,
 //! with that task's deadline, budget and core. A server has a task (in ring 3: a thread) for each thread that it drives. A task of the
 //! driven thread's own would cost a wake and a dispatch each way for every foreign system call, and would need a deadline
-//! of its own that follows the driver's. A resident driver awaits [`run`] from its own poll, and so pays for no switch at all.
+//! of its own that follows the driver's. A resident driver awaits a [`Run`] in its own poll, and
+//! so pays for no switch at all; one in ring 3 makes a system call, whose poll enters the driven thread at once ([`run_now`]).
 //!
 //! # What must hold
 //! - [`State::word`] says in one atomic word whether somebody has the thread ([`BUSY`]), and what he must be told. Who has it holds
@@ -26,7 +27,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::task::Poll;
 
 use abi::process::{ExitReason, ExitReport, Registers, RunFlags};
-use abi::{Error, Signals};
+use abi::{Error, Handle, ObjectType, Rights, Signals};
 use executor::TaskId;
 use hal::cpu::percpu;
 use hal::mem::user_tables;
@@ -38,8 +39,10 @@ use objects::refs::Ref;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::memory::AddressSpace;
+use super::object::Object;
+use super::outcome::Results;
 use super::process::Process;
-use super::run::until;
+use super::run::{keep_open, until};
 use super::thread::Thread;
 use super::{clock, crash};
 use crate::exec;
@@ -52,10 +55,12 @@ const KILLED: u32 = 1 << 1;
 const ENDED: u32 = 1 << 2;
 /// It shall stop, and its driver be told.
 const KICKED: u32 = 1 << 3;
+/// It is driven at all.
+const DRIVEN: u32 = 1 << 4;
 
-/// What a driven thread has that others have not.
+/// Who has a driven thread, and where it is. Of a thread that is not driven it says just that.
 pub struct State {
-    /// [`BUSY`], [`KILLED`], [`ENDED`], [`KICKED`].
+    /// [`DRIVEN`], [`BUSY`], [`KILLED`], [`ENDED`], [`KICKED`].
     word: AtomicU32,
     /// The core that ran it last.
     core: AtomicU32,
@@ -65,17 +70,18 @@ pub struct State {
 
 impl State {
     /// Of a thread that nobody has run yet.
-    pub const fn new() -> Self {
+    pub const fn new(driven: bool) -> Self {
         Self {
-            word: AtomicU32::new(0),
+            word: AtomicU32::new(if driven { DRIVEN } else { 0 }),
             core: AtomicU32::new(0),
             task: AtomicU64::new(0),
         }
     }
-}
 
-fn state(thread: &Thread) -> Result<&State, Error> {
-    thread.driven.as_ref().ok_or(Error::BadState)
+    /// Whether the thread is driven.
+    pub fn is_driven(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & DRIVEN != 0
+    }
 }
 
 /// Counts a new driven thread among its process's.
@@ -83,7 +89,7 @@ fn state(thread: &Thread) -> Result<&State, Error> {
 /// # Errors
 /// [`Error::Dying`], [`Error::NoMemory`].
 pub fn start(thread: &Ref<Thread>) -> Result<(), Error> {
-    let state = state(thread)?;
+    let state = &thread.driven;
     thread.signals.set(Signals::STOPPED);
     thread.process.thread_begins(thread).inspect_err(|_| {
         // It never began, so it must not end when its handle goes.
@@ -92,31 +98,28 @@ pub fn start(thread: &Ref<Thread>) -> Result<(), Error> {
 }
 
 /// Ends a driven thread: at once, or as soon as whoever has it lets go of it, which this makes him do.
-pub fn kill(thread: &Thread, state: &State) {
+pub fn kill(thread: &Thread) {
+    let state = &thread.driven;
     let before = state.word.fetch_or(KILLED, Ordering::SeqCst);
     if before & BUSY != 0 {
         interrupt(state);
     } else if before & KILLED == 0 {
-        end(thread, state);
+        end(thread);
     }
 }
 
-fn end(thread: &Thread, state: &State) {
-    if state.word.fetch_or(ENDED, Ordering::SeqCst) & ENDED == 0 {
+fn end(thread: &Thread) {
+    if thread.driven.word.fetch_or(ENDED, Ordering::SeqCst) & ENDED == 0 {
         Process::thread_ended(&thread.process, thread);
     }
 }
 
 /// Makes a driven thread stop: now, or before its next instruction if nobody runs it.
-///
-/// # Errors
-/// [`Error::BadState`] if it is not driven.
-pub fn kick(thread: &Thread) -> Result<(), Error> {
-    let state = state(thread)?;
+pub fn kick(thread: &Thread) {
+    let state = &thread.driven;
     if state.word.fetch_or(KICKED, Ordering::SeqCst) & BUSY != 0 {
         interrupt(state);
     }
-    Ok(())
 }
 
 /// Makes whoever runs the thread look at its word: from ring 3, or while he waits for a page.
@@ -141,35 +144,34 @@ pub fn lease_revoked() {
 }
 
 /// The only one who runs the thread or touches its registers.
-pub struct Claim<'a> {
-    thread: &'a Ref<Thread>,
-    state: &'a State,
-}
+pub struct Claim(Ref<Thread>);
 
-impl<'a> Claim<'a> {
+impl Claim {
     /// Of a thread that nobody has.
     ///
     /// # Errors
     /// [`Error::BadState`] if it is not driven, or somebody has it.
-    pub fn new(thread: &'a Ref<Thread>) -> Result<Self, Error> {
-        let state = state(thread)?;
-        if state.word.fetch_or(BUSY, Ordering::SeqCst) & BUSY != 0 {
+    pub fn new(thread: Ref<Thread>) -> Result<Self, Error> {
+        if !thread.driven.is_driven() {
             return Err(Error::BadState);
         }
-        Ok(Self { thread, state })
+        if thread.driven.word.fetch_or(BUSY, Ordering::SeqCst) & BUSY != 0 {
+            return Err(Error::BadState);
+        }
+        Ok(Self(thread))
     }
 
     /// Calls `look` with its registers.
     pub fn with<T>(&self, look: impl FnOnce(&mut UserContext) -> T) -> T {
-        look(&mut self.thread.context.lock())
+        look(&mut self.0.context.lock())
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for Claim {
     fn drop(&mut self) {
-        let before = self.state.word.fetch_and(!BUSY, Ordering::SeqCst);
+        let before = self.0.driven.word.fetch_and(!BUSY, Ordering::SeqCst);
         if before & KILLED != 0 {
-            end(self.thread, self.state);
+            end(&self.0);
         }
     }
 }
@@ -209,38 +211,6 @@ impl Stop {
     }
 }
 
-/// For whom a thread is run, and until when.
-#[derive(Clone, Copy)]
-pub struct Terms<'a> {
-    /// The thread that waits meanwhile; `None` for a resident driver, which is dropped where it waits.
-    pub driver: Option<&'a Thread>,
-    /// What can revoke the handle it is driven through.
-    pub lease: Option<&'a Lease>,
-    /// In nanoseconds of the monotonic clock.
-    pub deadline_ns: u64,
-}
-
-/// Runs the thread until it stops.
-///
-/// # Errors
-/// [`Error::Revoked`], [`Error::Dying`] if the driver is, [`Error::NoMemory`] for the thread's vector state. The thread stands where it
-/// stood, and can be run again.
-pub async fn run(claim: &Claim<'_>, terms: Terms<'_>) -> Result<Stop, Error> {
-    let run = Run::new(claim, terms);
-    loop {
-        match run.stay() {
-            Stay::Over(over) => return over,
-            Stay::Yield => executor::yield_now().await,
-            Stay::Page(touch, fault) => {
-                if let Err(error) = run.bring(fault.address, touch).await {
-                    let refusal = Some(error);
-                    return Ok(Stop { refusal, ..fault });
-                }
-            }
-        }
-    }
-}
-
 /// What a stay in ring 3 came to.
 enum Stay {
     /// The run is over.
@@ -251,45 +221,83 @@ enum Stay {
     Page(Touch, Stop),
 }
 
-/// A run going on.
-struct Run<'a> {
-    claim: &'a Claim<'a>,
-    terms: Terms<'a>,
+/// What is open while threads of the running task are in ring 3.
+pub type Window = executor::Window<KernelPlatform>;
+
+/// A run going on: `driver` below is the thread that waits meanwhile, `None` for a resident driver, which is dropped where it waits.
+pub struct Run {
+    claim: Claim,
+    /// What can revoke the handle it is driven through.
+    lease: Option<Ref<Lease>>,
+    /// In nanoseconds of the monotonic clock.
+    deadline_ns: u64,
     /// `u64::MAX`: none.
     deadline_ticks: u64,
 }
 
-impl<'a> Run<'a> {
-    fn new(claim: &'a Claim<'a>, terms: Terms<'a>) -> Self {
+impl Run {
+    /// Of a claimed thread, by the current task.
+    pub fn new(claim: Claim, lease: Option<Ref<Lease>>, deadline_ns: u64) -> Self {
         let task = executor::current_task::<KernelPlatform>();
         let bits = task.map_or(0, TaskId::to_bits);
-        claim.state.task.store(bits, Ordering::SeqCst);
-        claim.thread.signals.clear(Signals::STOPPED);
-        let deadline_ticks = match terms.deadline_ns {
+        claim.0.driven.task.store(bits, Ordering::SeqCst);
+        claim.0.signals.clear(Signals::STOPPED);
+        let deadline_ticks = match deadline_ns {
             abi::FOREVER => u64::MAX,
             deadline_ns => clock::ticks_at(deadline_ns),
         };
         Self {
             claim,
-            terms,
+            lease,
+            deadline_ns,
             deadline_ticks,
         }
     }
 
+    /// Runs the thread until it stops.
+    ///
+    /// # Errors
+    /// [`Error::Revoked`], [`Error::Dying`] if the driver is, [`Error::NoMemory`] for the thread's vector state. The thread stands
+    /// where it stood, and can be run again.
+    pub async fn stop(&self, driver: Option<&Thread>) -> Result<Stop, Error> {
+        loop {
+            let stay = self.stay(driver, &mut None);
+            if let Some(over) = self.after(stay).await {
+                return over;
+            }
+        }
+    }
+
+    /// Awaits what a stay came to; `None`: on to the next.
+    async fn after(&self, stay: Stay) -> Option<Result<Stop, Error>> {
+        match stay {
+            Stay::Over(over) => return Some(over),
+            Stay::Yield => executor::yield_now().await,
+            Stay::Page(touch, fault) => {
+                if let Err(error) = self.bring(fault.address, touch).await {
+                    let refusal = Some(error);
+                    return Some(Ok(Stop { refusal, ..fault }));
+                }
+            }
+        }
+        None
+    }
+
     /// What ends the run here, apart from what the thread does.
-    fn over(&self) -> Option<Result<Stop, Error>> {
-        let word = self.claim.state.word.load(Ordering::SeqCst);
+    fn over(&self, driver: Option<&Thread>) -> Option<Result<Stop, Error>> {
+        let state = &self.claim.0.driven;
+        let word = state.word.load(Ordering::SeqCst);
         if word & KILLED != 0 {
             return Some(Ok(Stop::plain(ExitReason::Ended)));
         }
-        if self.terms.driver.is_some_and(Thread::is_killed) {
+        if driver.is_some_and(Thread::is_killed) {
             return Some(Err(Error::Dying));
         }
-        if self.terms.lease.is_some_and(Lease::is_revoked) {
+        if self.lease.as_ref().is_some_and(|lease| lease.is_revoked()) {
             return Some(Err(Error::Revoked));
         }
         if word & KICKED != 0 {
-            self.claim.state.word.fetch_and(!KICKED, Ordering::SeqCst);
+            state.word.fetch_and(!KICKED, Ordering::SeqCst);
             return Some(Ok(Stop::plain(ExitReason::Kicked)));
         }
         if self.deadline_ticks != u64::MAX && hal::time::now_ticks() >= self.deadline_ticks {
@@ -301,31 +309,33 @@ impl<'a> Run<'a> {
     /// Says where the thread is about to be. An interrupt that was sent to the wrong core is made up for by the look after this.
     fn note_core(&self) {
         let here = percpu::core_number();
-        if self.claim.state.core.load(Ordering::Relaxed) != here {
-            self.claim.state.core.swap(here, Ordering::SeqCst);
+        let core = &self.claim.0.driven.core;
+        if core.load(Ordering::Relaxed) != here {
+            core.swap(here, Ordering::SeqCst);
         }
     }
 
     /// Runs the thread until it stops or something must be awaited.
-    fn stay(&self) -> Stay {
-        let thread = self.claim.thread;
-        let _leased = self.terms.lease.map(|_| LeasedStay::new());
+    fn stay(&self, driver: Option<&Thread>, window: &mut Option<Window>) -> Stay {
+        let thread = &self.claim.0;
+        let _leased = self.lease.as_ref().map(|_| LeasedStay::new());
         let mut context = thread.context.lock();
         loop {
             // Before both looks, so that what comes after them ends the stay at once.
             let interrupts_off = InterruptsOff::new();
             self.note_core();
-            if let Some(over) = self.over() {
+            if let Some(over) = self.over(driver) {
                 return Stay::Over(over);
             }
-            let Some(window) = executor::preemptible::<KernelPlatform>() else {
+            let Some(open) = keep_open(window, &interrupts_off) else {
                 return Stay::Yield;
             };
-            let end = window.until().unwrap_or(u64::MAX).min(self.deadline_ticks);
+            let end = open.until().unwrap_or(u64::MAX).min(self.deadline_ticks);
             user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
             let until = (end != u64::MAX).then_some(end);
             match user::enter(interrupts_off, &mut context, until) {
-                Exit::Interrupt => {}
+                // Maybe the timer's: the window's end.
+                Exit::Interrupt => *window = None,
                 Exit::Syscall => {
                     thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
                     return Stay::Over(Ok(Stop::plain(ExitReason::SystemCall)));
@@ -336,6 +346,7 @@ impl<'a> Run<'a> {
                     error_code,
                     address,
                 } => {
+                    *window = None;
                     let stop = Stop {
                         vector,
                         error_code,
@@ -352,11 +363,11 @@ impl<'a> Run<'a> {
 
     /// Brings a page, unless the run ends meanwhile: [`stay`](Self::stay) finds out why.
     async fn bring(&self, address: u64, touch: Touch) -> Result<(), Error> {
-        let space = &self.claim.thread.process.space;
-        let word = &self.claim.state.word;
+        let space = &self.claim.0.process.space;
+        let word = &self.claim.0.driven.word;
         let mut brought = pin!(space.fault_in(address, touch));
         let mut revoked = pin!(async {
-            match self.terms.lease {
+            match &self.lease {
                 Some(lease) => lease.revoked().await,
                 None => pending().await,
             }
@@ -373,18 +384,19 @@ impl<'a> Run<'a> {
             }
             Poll::Pending
         });
-        match until(self.terms.deadline_ns, first).await {
+        match until(self.deadline_ns, first).await {
             Some(brought) => Ok(brought?),
             None => Ok(()),
         }
     }
 }
 
-impl Drop for Run<'_> {
+impl Drop for Run {
     fn drop(&mut self) {
-        self.claim.state.task.store(0, Ordering::Relaxed);
+        let thread = &self.claim.0;
+        thread.driven.task.store(0, Ordering::Relaxed);
         // Before the claim goes: the next one clears it.
-        self.claim.thread.signals.set(Signals::STOPPED);
+        thread.signals.set(Signals::STOPPED);
     }
 }
 
@@ -423,55 +435,130 @@ fn judge(space: &AddressSpace, stop: Stop) -> Option<Stay> {
     }
 }
 
-/// Runs a thread for a driver in ring 3, with its registers from the report first if the flags say so, and writes the report.
-///
-/// # Errors
-/// As for [`run`]; [`Error::BadAddress`] if the registers or the report are not accessible, or the registers hold what is no address.
-pub async fn run_for(
-    driver: &Ref<Thread>,
-    thread: &Ref<Thread>,
-    lease: Option<&Lease>,
+/// A run for a driver in ring 3 that could not be finished at once, or not even begun.
+pub struct Unfinished {
+    request: Request,
+    progress: Option<(Run, Stay)>,
+}
+
+/// What a driver in ring 3 asked for.
+#[derive(Clone, Copy)]
+struct Request {
+    handle: u64,
     report_at: u64,
     deadline_ns: u64,
     flags: RunFlags,
-) -> Result<Stop, Error> {
-    let claim = Claim::new(thread)?;
-    let space = &driver.process.space;
-    if flags.contains(RunFlags::SET_REGISTERS) {
-        let at = report_at.wrapping_add(offset_of!(ExitReport, registers) as u64);
-        // Nothing this large is kept while the page is brought: a thread's future is small.
-        while let Err(fault) = set_from(&claim, space, at)? {
-            space.fault_in(fault, Touch::Read).await?;
+}
+
+impl Request {
+    fn new([handle, report_at, deadline_ns, flags, ..]: [u64; 6]) -> Result<Self, Error> {
+        let flags = u32::try_from(flags)
+            .ok()
+            .and_then(RunFlags::from_bits)
+            .ok_or(Error::BadArgument)?;
+        Ok(Self {
+            handle,
+            report_at,
+            deadline_ns,
+            flags,
+        })
+    }
+
+    fn claim(&self, driver: &Thread) -> Result<(Claim, Option<Ref<Lease>>), Error> {
+        let handle = Handle(self.handle);
+        let handles = &driver.process.handles;
+        let entry = handles.get_typed(handle, ObjectType::Thread, Rights::DRIVE)?;
+        let lease = entry.lease().cloned();
+        match entry.into_object() {
+            Object::Thread(thread) => Ok((Claim::new(thread)?, lease)),
+            _ => Err(Error::WrongType),
         }
     }
-    let terms = Terms {
-        driver: Some(driver),
-        lease,
-        deadline_ns,
+
+    /// Sets the registers from the report, if that is wanted; or says which address is missing.
+    fn set(&self, claim: &Claim, space: &AddressSpace) -> Result<Result<(), u64>, Error> {
+        if !self.flags.contains(RunFlags::SET_REGISTERS) {
+            return Ok(Ok(()));
+        }
+        let at = offset_of!(ExitReport, registers) as u64;
+        let mut registers = Registers::new_zeroed();
+        user_tables::activate(space.tables().hardware());
+        match user::copy_in(registers.as_mut_bytes(), self.report_at.wrapping_add(at)) {
+            Ok(()) => claim
+                .with(|context| set_registers(context, &registers))
+                .map(Ok),
+            Err(fault) => Ok(Err(fault.address)),
+        }
+    }
+
+    /// Writes the report, or says which address is missing.
+    fn report(&self, claim: &Claim, space: &AddressSpace, stop: &Stop) -> Result<(), u64> {
+        let report = claim.with(|context| stop.report(&claim.0, context));
+        user_tables::activate(space.tables().hardware());
+        user::copy_out(self.report_at, report.as_bytes()).map_err(|fault| fault.address)
+    }
+}
+
+/// What a run comes to in the driver's registers.
+fn results(stop: &Stop) -> Results {
+    (stop.reason as u64, stop.refusal.map_or(0, Error::to_raw))
+}
+
+/// Runs a thread for a driver in ring 3 that made the system call in `arguments`: as far as it goes without waiting, in the same window
+/// as the driver. Most foreign system calls need no more than this.
+///
+/// # Errors
+/// As for [`Run::stop`]; [`Error::BadState`] if somebody else has the thread; [`Error::BadAddress`] if the registers hold what is no address.
+pub fn run_now(
+    driver: &Thread,
+    arguments: [u64; 6],
+    window: &mut Option<Window>,
+) -> Result<Result<Results, Unfinished>, Error> {
+    let request = Request::new(arguments)?;
+    let (claim, lease) = request.claim(driver)?;
+    let space = &driver.process.space;
+    if request.set(&claim, space)?.is_err() {
+        let progress = None;
+        return Ok(Err(Unfinished { request, progress }));
+    }
+    let run = Run::new(claim, lease, request.deadline_ns);
+    let stay = run.stay(Some(driver), window);
+    if let Stay::Over(over) = &stay {
+        let stop = (*over)?;
+        if request.report(&run.claim, space, &stop).is_ok() {
+            return Ok(Ok(results(&stop)));
+        }
+    }
+    let progress = Some((run, stay));
+    Ok(Err(Unfinished { request, progress }))
+}
+
+/// Finishes it.
+///
+/// # Errors
+/// As for [`run_now`]; [`Error::BadAddress`] if the registers or the report are not accessible.
+pub async fn finish(driver: &Thread, unfinished: Unfinished) -> Result<Results, Error> {
+    let Unfinished { request, progress } = unfinished;
+    let space = &driver.process.space;
+    let (run, stay) = match progress {
+        Some(progress) => progress,
+        None => {
+            let (claim, lease) = request.claim(driver)?;
+            // Nothing as large as a report is kept while a page is brought: a thread's future is small.
+            while let Err(address) = request.set(&claim, space)? {
+                space.fault_in(address, Touch::Read).await?;
+            }
+            (Run::new(claim, lease, request.deadline_ns), Stay::Yield)
+        }
     };
-    let stop = run(&claim, terms).await?;
-    while let Err(fault) = write_report(&claim, space, &stop, report_at) {
-        space.fault_in(fault, Touch::Write).await?;
+    let stop = match run.after(stay).await {
+        Some(over) => over?,
+        None => run.stop(Some(driver)).await?,
+    };
+    while let Err(address) = request.report(&run.claim, space, &stop) {
+        space.fault_in(address, Touch::Write).await?;
     }
-    Ok(stop)
-}
-
-/// Sets the registers from user memory, or says which address is missing.
-fn set_from(claim: &Claim<'_>, space: &AddressSpace, at: u64) -> Result<Result<(), u64>, Error> {
-    let mut registers = Registers::new_zeroed();
-    user_tables::activate(space.tables().hardware());
-    match user::copy_in(registers.as_mut_bytes(), at) {
-        Ok(()) => claim
-            .with(|context| set_registers(context, &registers))
-            .map(Ok),
-        Err(fault) => Ok(Err(fault.address)),
-    }
-}
-
-fn write_report(claim: &Claim<'_>, space: &AddressSpace, stop: &Stop, at: u64) -> Result<(), u64> {
-    let report = claim.with(|context| stop.report(claim.thread, context));
-    user_tables::activate(space.tables().hardware());
-    user::copy_out(at, report.as_bytes()).map_err(|fault| fault.address)
+    Ok(results(&stop))
 }
 
 /// Sets all registers, or none.

@@ -198,7 +198,7 @@ impl KernelObject for Object {
                 timer.set(abi::FOREVER);
             }
             // Nobody could ever run it again.
-            Self::Thread(thread) if thread.driven.is_some() => thread.kill(),
+            Self::Thread(thread) if thread.driven.is_driven() => thread.kill(),
             // A process or thread runs on without handles, a job counts on, memory stays mapped.
             _ => {}
         }

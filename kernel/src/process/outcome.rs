@@ -14,6 +14,8 @@ pub enum Outcome {
     Set,
     /// The call may take long or wait: `calls` has it.
     Long(Call),
+    /// It drives another thread.
+    Drive,
     /// It waits for the answer to its pending call.
     Answer,
     /// The same, and this thread of its core answers, in the caller's poll.

@@ -15,11 +15,12 @@ use hal::user::{self, Exit, InterruptsOff};
 use objects::memory::Touch;
 use objects::refs::Ref;
 
+use super::drive::{Unfinished, Window};
 use super::outcome::Outcome;
 use super::process::Process;
 use super::reservation::ReservationObject;
 use super::thread::{Place, Resume, Thread};
-use super::{calls, clock, crash, dispatch};
+use super::{calls, clock, crash, dispatch, drive};
 use crate::exec;
 
 /// Most servers that call one another within one caller's poll. One more goes the long way, through its own task.
@@ -66,6 +67,8 @@ enum Next {
     Yield,
     /// A system call that may take long.
     Long(Call),
+    /// The end of another thread's run, which the thread drives.
+    Drive(Unfinished),
     /// The answer to the thread's call.
     Answer,
     /// A call or packet.
@@ -128,6 +131,12 @@ async fn live(mut life: Life) {
                 own.context.lock().set_results(rax, rdx);
                 continue;
             }
+            Next::Drive(unfinished) => {
+                let results = drive::finish(own, unfinished).await;
+                let (rax, rdx) = results.unwrap_or_else(|error: Error| (error.to_raw(), 0));
+                own.context.lock().set_results(rax, rdx);
+                continue;
+            }
             Next::Answer => Resume::Answer,
             Next::Parked => wait_parked(own).await,
         };
@@ -142,7 +151,7 @@ async fn live(mut life: Life) {
 /// Runs the threads of a task until it must wait. `ask`: the own thread's registers hold a system call to be asked first.
 fn run(riders: &mut Riders, mut ask: bool) -> Next {
     // Open for as long as nothing more urgent came: most system calls take less time than opening another.
-    let mut window: Option<executor::Window<KernelPlatform>> = None;
+    let mut window: Option<Window> = None;
     loop {
         let thread = riders.top();
         if thread.is_killed() || riders.own.is_killed() {
@@ -159,17 +168,10 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
         } else {
             // Before the look, so that a wake after it ends the stay in ring 3 at once.
             let interrupts_off = InterruptsOff::new();
-            let until = match window.as_ref().filter(|window| window.holds()) {
-                Some(window) => window.until(),
-                None => {
-                    // The old one first: closing it after the next was opened would close that.
-                    drop(window.take());
-                    let Some(opened) = executor::preemptible::<KernelPlatform>() else {
-                        return Next::Yield;
-                    };
-                    window.insert(opened).until()
-                }
+            let Some(open) = keep_open(&mut window, &interrupts_off) else {
+                return Next::Yield;
             };
+            let until = open.until();
             user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
             user::enter(interrupts_off, &mut context, until)
         };
@@ -235,6 +237,21 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
                 }
                 riders.top().take_pending_call();
             }
+            Outcome::Drive => {
+                // Its own task has its own time for that.
+                if riders.send_all_home(Resume::Ask) {
+                    return Next::Answer;
+                }
+                let own = &riders.own;
+                let arguments = own.context.lock().arguments();
+                let results = match drive::run_now(own, arguments, &mut window) {
+                    Ok(Err(unfinished)) => return Next::Drive(unfinished),
+                    Ok(Ok(results)) => Ok(results),
+                    Err(error) => Err(error),
+                };
+                let (rax, rdx) = results.unwrap_or_else(|error: Error| (error.to_raw(), 0));
+                own.context.lock().set_results(rax, rdx);
+            }
             Outcome::Yield => return Next::Yield,
             Outcome::Answer => {
                 riders.send_all_home(Resume::Answer);
@@ -257,6 +274,17 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
             Outcome::End => riders.top().kill(),
         }
     }
+}
+
+/// The window, opened anew unless it still holds; `None`: something more urgent is ready or due.
+#[inline]
+pub fn keep_open<'a>(window: &'a mut Option<Window>, _: &InterruptsOff) -> Option<&'a Window> {
+    if !window.as_ref().is_some_and(Window::holds) {
+        // The old one first: closing it after the next was opened would close that.
+        drop(window.take());
+        *window = executor::preemptible::<KernelPlatform>();
+    }
+    window.as_ref()
 }
 
 /// Awaits `event`, at most until the deadline in nanoseconds of the monotonic clock; `None` if that came first.

@@ -100,8 +100,8 @@ pub struct Thread {
     place: AtomicU8,
     resume: AtomicU8,
     killed: AtomicBool,
-    /// For a thread that is driven.
-    pub driven: Option<drive::State>,
+    /// Whether it is driven, and who has it then.
+    pub driven: drive::State,
     _charge: Charge,
 }
 
@@ -114,7 +114,7 @@ impl Thread {
         process: &Ref<Process>,
         core: CoreId,
         context: UserContext,
-        driven: Option<drive::State>,
+        driven: bool,
     ) -> Result<Ref<Self>, Error> {
         let charge = process.account().charge_threads(1)?;
         // The registers' vector-state area and the task's future are paid for from the beginning.
@@ -137,7 +137,7 @@ impl Thread {
             place: AtomicU8::new(Place::Home as u8),
             resume: AtomicU8::new(Resume::Enter as u8),
             killed: AtomicBool::new(false),
-            driven,
+            driven: drive::State::new(driven),
             _charge: charge,
         })?)
     }
@@ -180,8 +180,8 @@ impl Thread {
         if self.killed.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Some(state) = &self.driven {
-            drive::kill(self, state);
+        if self.driven.is_driven() {
+            drive::kill(self);
             return;
         }
         if let Some(&task) = self.task.get() {

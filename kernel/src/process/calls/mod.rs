@@ -48,11 +48,9 @@ pub async fn long(
         | Call::JobProcess
         | Call::ReservationCreate => jobs::call(thread, call, arguments).await,
         Call::ResidentStart => resident::start(thread, arguments).await,
-        Call::ThreadCreate
-        | Call::ThreadRun
-        | Call::ThreadRegisters
-        | Call::ThreadKick
-        | Call::ThreadExtended => threads::call(thread, call, arguments).await,
+        Call::ThreadCreate | Call::ThreadRegisters | Call::ThreadKick | Call::ThreadExtended => {
+            threads::call(thread, call, arguments).await
+        }
         Call::VmoCreate
         | Call::VmoInfo
         | Call::VmoRead
@@ -116,7 +114,8 @@ pub async fn long(
         | Call::PortWait
         | Call::PortReplyWait
         | Call::ProcessExit
-        | Call::ThreadExit => Err(Error::Unknown),
+        | Call::ThreadExit
+        | Call::ThreadRun => Err(Error::Unknown),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Threads, and what drivers of threads ask.
 
-use abi::process::{Registers, RunFlags, ThreadArgs, ThreadFlags};
+use abi::process::{Registers, ThreadArgs, ThreadFlags};
 use abi::{Call, Error, ObjectType, Rights};
 use executor::CoreId;
 use hal::user::UserContext;
@@ -33,40 +33,26 @@ pub(super) async fn call(
             }
             let (core, reservation) = home(thread, args.core, args.reservation)?;
             let mut room = thread.process.handles.reserve(1)?;
-            let new = Thread::create(&process, core, context(&args)?, None)?;
+            let new = Thread::create(&process, core, context(&args)?, false)?;
             let capability = Capability::new(Object::Thread(new.clone()))?;
             run::start(&new, reservation.as_deref())?;
             Ok((room.install(capability).0, 0))
-        }
-        Call::ThreadRun => {
-            let entry = typed(thread, first, ObjectType::Thread, Rights::DRIVE)?;
-            let Object::Thread(driven) = entry.object() else {
-                return Err(Error::WrongType);
-            };
-            let flags = u32::try_from(fourth)
-                .ok()
-                .and_then(RunFlags::from_bits)
-                .ok_or(Error::BadArgument)?;
-            let lease = entry.lease().map(|lease| &**lease);
-            let stop = drive::run_for(thread, driven, lease, second, third, flags).await?;
-            let refusal = stop.refusal.map_or(0, Error::to_raw);
-            Ok((stop.reason as u64, refusal))
         }
         Call::ThreadRegisters => {
             let driven = driven(thread, first)?;
             let space = &thread.process.space;
             if is_write(third)? {
                 let registers: Registers = memory::read(space, second).await?;
-                Claim::new(&driven)?.with(|context| drive::set_registers(context, &registers))?;
+                Claim::new(driven)?.with(|context| drive::set_registers(context, &registers))?;
             } else {
-                let registers = Claim::new(&driven)?.with(|context| crash::registers(context));
+                let registers = Claim::new(driven)?.with(|context| crash::registers(context));
                 memory::write(space, second, &registers).await?;
             }
             Ok((0, 0))
         }
         Call::ThreadKick => {
             let driven = driven(thread, first)?;
-            drive::kick(&driven)?;
+            drive::kick(&driven);
             Ok((0, 0))
         }
         Call::ThreadExtended => {
@@ -89,8 +75,7 @@ fn create_driven(
     let mut context = context(args)?;
     context.set_foreign(true);
     let mut room = thread.process.handles.reserve(1)?;
-    let state = Some(drive::State::new());
-    let new = Thread::create(process, thread.core, context, state)?;
+    let new = Thread::create(process, thread.core, context, true)?;
     let capability = Capability::new(Object::Thread(new.clone()))?;
     drive::start(&new)?;
     Ok((room.install(capability).0, 0))
@@ -99,7 +84,7 @@ fn create_driven(
 /// The thread that a handle lets one drive.
 fn driven(thread: &Thread, handle: u64) -> Result<Ref<Thread>, Error> {
     match typed(thread, handle, ObjectType::Thread, Rights::DRIVE)?.into_object() {
-        Object::Thread(driven) if driven.driven.is_some() => Ok(driven),
+        Object::Thread(driven) if driven.driven.is_driven() => Ok(driven),
         Object::Thread(_) => Err(Error::BadState),
         _ => Err(Error::WrongType),
     }
@@ -130,17 +115,19 @@ async fn extended(
         let mut buffer = buffer(thread, size)?;
         memory::copy_in(space, buffer.bytes_mut(), address).await?;
         let set = |context: &mut UserContext| context.set_extended_state(buffer.bytes_mut());
-        Claim::new(driven)?.with(set).map_err(|error| match error {
-            ExtendedError::WrongLength => Error::OutOfRange,
-            ExtendedError::Malformed => Error::BadArgument,
-            ExtendedError::OutOfMemory => Error::NoMemory,
-        })?;
+        Claim::new(driven.clone())?
+            .with(set)
+            .map_err(|error| match error {
+                ExtendedError::WrongLength => Error::OutOfRange,
+                ExtendedError::Malformed => Error::BadArgument,
+                ExtendedError::OutOfMemory => Error::NoMemory,
+            })?;
     } else {
         if len < size {
             return Ok((Error::BufferTooSmall.to_raw(), size));
         }
         let mut buffer = buffer(thread, size)?;
-        Claim::new(driven)?.with(|context| {
+        Claim::new(driven.clone())?.with(|context| {
             // What the initial state leaves out is zeroes, as the buffer is.
             for (to, from) in buffer.bytes_mut().iter_mut().zip(context.extended_state()) {
                 *to = *from;

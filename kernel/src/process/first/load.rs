@@ -128,7 +128,7 @@ pub(super) async fn load(
     let mut context =
         UserContext::new(base + image.entry(), block - 8).map_err(|_| CannotStart::BadProgram)?;
     context.registers.rdi = block;
-    let thread = Thread::create(process, CoreId::FIRST, context, None)?;
+    let thread = Thread::create(process, CoreId::FIRST, context, false)?;
     run::start(&thread, None)?;
     Ok(())
 }

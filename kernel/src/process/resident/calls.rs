@@ -94,7 +94,7 @@ pub fn begin(
     let mut message = Message::new(process.account(), request.len(), 0)?;
     message.bytes_mut().copy_from_slice(request);
     let context = UserContext::new(0, 0).map_err(|_| Error::BadAddress)?;
-    let caller = Thread::create(process, thread.core, context, None)?;
+    let caller = Thread::create(process, thread.core, context, false)?;
     let answer: Ref<Place> = Ref::try_new(Mutex::new(None))?;
     let place = answer.clone();
     let call = async move {

@@ -104,7 +104,11 @@ fn ask_now(thread: &Ref<Thread>, frame: &mut Frame) -> Result<bool, Error> {
             context.set_results(rax, rdx);
         }
         Outcome::End => return Ok(false),
-        Outcome::Answer | Outcome::Enter(_) | Outcome::Parked | Outcome::ParkedBack => {
+        Outcome::Answer
+        | Outcome::Enter(_)
+        | Outcome::Parked
+        | Outcome::ParkedBack
+        | Outcome::Drive => {
             return Err(Error::Unsupported);
         }
     }

@@ -159,7 +159,7 @@ pub fn start(
     })?;
     // Its face to the rest of the kernel: who calls and is called, and whose registers a system call's are.
     let context = UserContext::new(0, 0).map_err(|_| Error::BadAddress)?;
-    let thread = Thread::create(process, core, context, None)?;
+    let thread = Thread::create(process, core, context, false)?;
     process.become_resident(&thread, &resident)?;
     task::begin(&thread, &resident, server, block)?;
     Ok(thread)

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::process::KILLED;
-use abi::{AT_ONCE, Error, FOREVER, ObjectType, Rights, Signals};
+use abi::{AT_ONCE, Call, Error, FOREVER, Handle, ObjectType, Rights, Signals};
 use rt::sys::driven::{DrivenThread, Stop, Why};
 use rt::sys::memory::unmap_in;
 use rt::sys::object::{self, Borrowed, Object, Process, Thread};
@@ -12,7 +12,7 @@ use rt::sys::{clock, thread};
 
 use crate::races::pause;
 use crate::raw_code::{ASK, SPIN, driven};
-use crate::{Attack, Outcome, holds};
+use crate::{Attack, Outcome, call, holds};
 
 /// Kicks in a row.
 const KICKS: u64 = 500;
@@ -26,7 +26,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         let driver = thread::spawn(move || {
             let _ = DrivenThread::from_thread(other).run_blocking(FOREVER);
         })?;
-        until_driven(&thread)?;
+        until_driven(thread.thread().handle())?;
         let refused = thread.run_blocking(FOREVER).map(|_| 0);
         let registers = thread.registers().err() == Some(Error::BadState);
         let state = thread.set_extended(&[0; 512]).err().is_some();
@@ -40,7 +40,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         let driver = thread::spawn(move || {
             let _ = DrivenThread::from_thread(other).run_blocking(FOREVER);
         })?;
-        until_driven(&thread)?;
+        until_driven(thread.thread().handle())?;
         driver.thread().kill()?;
         driver.join_blocking(deadline())?;
         // It stands still, and whoever else holds it can go on with it.
@@ -163,10 +163,12 @@ fn same_fault(seen: Why, expected: Why) -> bool {
 }
 
 /// Waits until somebody else runs it.
-fn until_driven(thread: &DrivenThread) -> Result<(), Error> {
+fn until_driven(thread: Handle) -> Result<(), Error> {
+    let mut registers = [0_u64; 20];
     let end_ns = deadline();
     while clock::now_ns() < end_ns {
-        if thread.registers() == Err(Error::BadState) {
+        let arguments = [thread.0, registers.as_mut_ptr() as u64, 0];
+        if call(Call::ThreadRegisters, arguments) == Err(Error::BadState) {
             return Ok(());
         }
         rt::sys::process::yield_now();
@@ -180,8 +182,8 @@ fn ended_by(end: fn(&Process, &Thread) -> Result<(), Error>) -> Outcome {
     let number = thread.thread().handle();
     let handle = process.duplicate(Rights::of_new(ObjectType::Process))?;
     let killer = thread::spawn(move || {
-        pause();
-        if let Err(error) = end(&handle, &Borrowed::<Thread>::new(number)) {
+        let done = until_driven(number);
+        if let Err(error) = done.and_then(|()| end(&handle, &Borrowed::<Thread>::new(number))) {
             log::error!("it cannot be ended: {error}");
         }
     })?;
