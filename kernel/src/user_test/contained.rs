@@ -1,7 +1,12 @@
 //! Failures that end at `contain`, on every kind of stack they can happen on.
 
+use alloc::vec::Vec;
+use core::hint::black_box;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use hal::mem::arena::Arena;
 use hal::provoke::{Fault, provoke};
-use hal::user::contain::Reason;
+use hal::user::contain::{Reason, contain_in};
 use hal::user::{KernelSection, contain};
 
 use super::Outcome;
@@ -23,7 +28,8 @@ pub fn all() -> Outcome {
     // Sections that were left again do not count.
     drop(KernelSection::new());
     exception(Fault::PageFault, 14)?;
-    nested()
+    nested()?;
+    arena()
 }
 
 fn interrupts_are_on() -> bool {
@@ -83,6 +89,63 @@ fn nested() -> Outcome {
     match outcome.map_err(|abandoned| abandoned.reason) {
         Err(Reason::Exception { vector: 13, .. }) => Ok(()),
         _ => Err("nested containment goes wrong"),
+    }
+}
+
+/// What an arena is paid for.
+const PAID_BYTES: u64 = 256 << 10;
+static PAID: AtomicU64 = AtomicU64::new(0);
+
+fn pay(bytes: u64) -> bool {
+    PAID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| {
+        Some(paid + bytes).filter(|&paid| paid <= PAID_BYTES)
+    })
+    .is_ok()
+}
+
+/// Reserves bytes, and never gives them back.
+fn take(bytes: usize) -> bool {
+    let mut list = Vec::<u8>::new();
+    let taken = list.try_reserve_exact(bytes).is_ok();
+    core::mem::forget(black_box(list));
+    taken
+}
+
+/// Contained work allocates in its arena, as much as is paid for; a refusal can end it; then the arena goes as a whole.
+fn arena() -> Outcome {
+    const TOO_MUCH: usize = 2 * PAID_BYTES as usize;
+    PAID.store(0, Ordering::Relaxed);
+    let arena = Arena::new(pay);
+    if !matches!(contain_in(&arena, || take(1000)), Ok(true)) || arena.bytes() == 0 {
+        return Err("an arena gives nothing out");
+    }
+    if !matches!(contain_in(&arena, || take(TOO_MUCH)), Ok(false)) {
+        return Err("an arena gives out what was not paid for");
+    }
+    let in_section = || {
+        let _section = KernelSection::new();
+        let mut list = Vec::<u8>::new();
+        let reserved = list.try_reserve_exact(TOO_MUCH).is_ok();
+        drop(black_box(list));
+        reserved
+    };
+    if !matches!(contain_in(&arena, in_section), Ok(true)) {
+        return Err("the kernel's own allocations come from the arena");
+    }
+    let outcome = contain_in(&arena, || {
+        black_box(Vec::<u8>::with_capacity(TOO_MUCH));
+    });
+    if outcome.is_ok() {
+        return Err("a refused allocation ends nothing");
+    }
+    if !matches!(contain_in(&arena, || take(100 << 10)), Ok(false)) {
+        return Err("an arena grows after a failure in it");
+    }
+    let paid = PAID.load(Ordering::Relaxed);
+    if arena.reclaim() == paid && arena.bytes() == 0 {
+        Ok(())
+    } else {
+        Err("an arena gives back something else than it took")
     }
 }
 

@@ -274,9 +274,11 @@ fn probes(lab: &Lab) -> Verdict {
     let null = figure("null_system_call")?;
     let clock = figure("clock_read")?;
     let call = figure("call_reply_thread_same_core")?;
+    let resident = figure("call_reply_resident_same_core")?;
     let foreign = figure("foreign_system_call")?;
     let text = format!(
-        "instructions: null call {null}, clock {clock}, call and reply {call}, foreign call {foreign}"
+        "instructions: null call {null}, clock {clock}, call and reply {call}, with a resident server {resident}, \
+         foreign call {foreign}"
     );
     if code == 0 && null <= 80 && clock <= 40 {
         Ok(text)

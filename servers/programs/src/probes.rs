@@ -19,10 +19,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use abi::message::WORDS;
 use abi::{Error, FOREVER, Rights};
 use loader::Archive;
+use proto::contract::to_words;
 use rt::Env;
 use rt::launch::{Code, Launch, Launched, read_all, time_page};
 use rt::sys::endpoint::{Body, Token};
-use rt::sys::object::{Endpoint, Notification, Object, Vmo};
+use rt::sys::object::{Endpoint, Notification, Object, System, Vmo};
 use rt::sys::process::{nop, this_job, yield_now};
 use rt::sys::{clock, provoke, thread};
 use spin::Once;
@@ -31,6 +32,8 @@ rt::entry!(main);
 
 /// Samples of each figure, after as many to warm up as a tenth of them.
 const SAMPLES: usize = 2000;
+/// The method `number` of the contract `trial`.
+const NUMBER: u8 = 0;
 /// The core that everything on one core runs on.
 const CORE: u32 = 0;
 
@@ -96,6 +99,9 @@ fn measure(mut env: Env) -> Result<(), Error> {
             calls_to_a_thread(name, core)?;
             wakes_of_a_thread(name, core)?;
         }
+    }
+    if let Ok(system) = env.take::<System>("system") {
+        calls_of_a_resident(&system)?;
     }
     between_processes(&mut env)
 }
@@ -289,6 +295,45 @@ fn between_processes(env: &mut Env) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// An isolated client and a server in the kernel: a contract's call in words, which is 64 bytes.
+fn calls_of_a_resident(system: &System) -> Result<(), Error> {
+    let endpoint = Endpoint::create()?;
+    let client = endpoint.mint(1, Rights::CALL | Rights::DUPLICATE)?;
+    let started = Launch {
+        name: "resident",
+        code: Code::Resident {
+            server: "servers/echo",
+            system,
+        },
+        arguments: &["echo"],
+        handles: alloc::vec![(
+            "echo",
+            endpoint.into_owned(),
+            Rights::of_new(Endpoint::TYPE)
+        )],
+        time_page: None,
+        generation: 0,
+        core: CORE,
+        reservation: None,
+    }
+    .start(&this_job());
+    let Launched { process, .. } = match started {
+        Ok(launched) => launched,
+        Err(error) => {
+            log::warn!("no resident server: {error}");
+            return Ok(());
+        }
+    };
+    let request = [NUMBER, 7];
+    let words = to_words(&request).ok_or(Error::OutOfRange)?;
+    probe("call_reply_resident_same_core", || {
+        client.call_blocking(FOREVER, &words).map(|words| {
+            black_box(words);
+        })
+    })?;
+    process.kill(0)
 }
 
 /// Two processes that yield to each other: two switches each time.

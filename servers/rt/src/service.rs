@@ -1,8 +1,10 @@
 //! Contracts over endpoints: [`Connection`], a client's way to a server, and [`serve`], a server's loop.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::task::Poll;
 
 use abi::{Error, FOREVER};
 use proto::contract::{Caller, Dispatch, SHORT_BYTES, Status, Transport, from_words, to_words};
@@ -126,7 +128,7 @@ pub async fn say_ready(manager: Endpoint) -> Result<(), Error> {
         .map(drop)
 }
 
-/// Answers calls of a contract for as long as the endpoint lives, each in a task of its own, so that a call that waits holds up
+/// Answers calls of a contract for as long as the endpoint lives. One that must wait goes on in a task of its own, so that it holds up
 /// no other one.
 ///
 /// # Errors
@@ -138,8 +140,13 @@ pub async fn serve<D: Dispatch + 'static>(
     loop {
         let call = endpoint.receive().await?;
         let server = Arc::clone(&server);
-        // Where there is no room for a task the call is dropped, and its caller told so.
-        let _ = crate::tasks::spawn(D::NAME, async move { answer(call, &*server).await });
+        let mut answered = Box::pin(async move { answer(call, &*server).await });
+        // Most are answered at once and need no task.
+        let at_once = poll_fn(|context| Poll::Ready(answered.as_mut().poll(context))).await;
+        if at_once.is_pending() {
+            // Where there is no room for a task the call is dropped, and its caller told so.
+            let _ = crate::tasks::spawn(D::NAME, answered);
+        }
     }
 }
 

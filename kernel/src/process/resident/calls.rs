@@ -32,7 +32,14 @@ enum Answered {
     Message(Box<Message<Object>>),
 }
 
-type Place = Mutex<Option<Result<Answered, Error>>>;
+/// An answer on its way.
+struct Coming {
+    answer: Option<Result<Answered, Error>>,
+    /// Who asked for it last.
+    waiter: TaskId,
+}
+
+type Place = Mutex<Coming>;
 
 struct UnderWay {
     number: u64,
@@ -95,11 +102,18 @@ pub fn begin(
     message.bytes_mut().copy_from_slice(request);
     let context = UserContext::new(0, 0).map_err(|_| Error::BadAddress)?;
     let caller = Thread::create(process, thread.core, context, false)?;
-    let answer: Ref<Place> = Ref::try_new(Mutex::new(None))?;
+    let answer: Ref<Place> = Ref::try_new(Mutex::new(Coming {
+        answer: None,
+        waiter,
+    }))?;
     let place = answer.clone();
     let call = async move {
         let result = exchange(&caller, entry, deadline_ns, message, max_answer_bytes).await;
-        *place.lock() = Some(result);
+        let waiter = {
+            let mut coming = place.lock();
+            coming.answer = Some(result);
+            coming.waiter
+        };
         exec::fleet().wake(waiter);
     };
     let task = executor::Task::<KernelPlatform>::new("resident's call")
@@ -165,7 +179,8 @@ async fn exchange(
 
 /// The answer to a call, put at the front of `to`; its length. Ends the call.
 pub fn answer(number: u64, to: &mut [u8]) -> Poll<Result<usize, Error>> {
-    let Some(thread) = running::thread() else {
+    let running = running::with(|running| (running.thread.clone(), running.task));
+    let Some((thread, task)) = running else {
         return Poll::Ready(Err(Error::Unknown));
     };
     let taken = with_resident(&thread, |resident| {
@@ -173,7 +188,11 @@ pub fn answer(number: u64, to: &mut [u8]) -> Poll<Result<usize, Error>> {
         let Some(index) = calls.find(number) else {
             return Some(Err(Error::BadState));
         };
-        let answer = calls.list.get(index)?.answer.lock().take()?;
+        let answer = {
+            let mut coming = calls.list.get(index)?.answer.lock();
+            coming.waiter = task;
+            coming.answer.take()?
+        };
         calls.list.swap_remove(index);
         Some(answer)
     });
