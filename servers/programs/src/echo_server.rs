@@ -1,6 +1,6 @@
 //! Answers each call on its endpoint `echo` with the same message, and each message on its channel `echo-channel` too.
 //!
-//! As a unit it says that it is ready. With the argument `once`, ends after one call. Short calls get their words back, long ones their bytes and handles.
+//! As a unit, whose endpoint is `test.echo`, it says that it is ready. With the argument `once`, ends after one call. Short calls get their words back, long ones their bytes and handles.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -24,7 +24,10 @@ fn main(mut env: Env) -> i32 {
         log::error!("no thread for the channel: {error}");
         return 1;
     }
-    let endpoint = match env.take::<Endpoint>("echo") {
+    let endpoint = match env
+        .take::<Endpoint>("echo")
+        .or_else(|_| env.take("test.echo"))
+    {
         Ok(endpoint) => endpoint,
         Err(error) => {
             log::error!("echo: {error}");

@@ -39,7 +39,7 @@ impl Load {
             threads: Vec::new(),
         };
         for number in 0..CLIENTS {
-            load.client(world, "echo", number, Echo)?;
+            load.client(world, "test.echo", number, Echo)?;
         }
         load.client(world, "counter", first_ticket, Counting::default())?;
         for number in 1..CLIENTS {

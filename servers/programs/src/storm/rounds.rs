@@ -29,7 +29,7 @@ const KEPT_MEMORY_BYTES: u64 = 128 << 10;
 const TICKETS: u64 = 1 << 32;
 
 /// A server that is killed: its unit, its service.
-const SERVERS: [(&str, &str); 2] = [("test.echo", "echo"), ("test.counter", "counter")];
+const SERVERS: [(&str, &str); 2] = [("test.echo", "test.echo"), ("test.counter", "counter")];
 /// Units that have the terminals, where the machine has such: what one had comes again for the next.
 const TERMINALS: [&str; 3] = ["shell-serial", "shell-screen", "console"];
 /// The unit that nobody kills, and its service.
