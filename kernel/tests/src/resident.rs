@@ -46,7 +46,7 @@ impl Placement {
     /// The server's unit, which is called like the service.
     const fn server(self) -> &'static str {
         match self {
-            Self::Isolated => "echo",
+            Self::Isolated => "echo-isolated",
             Self::Resident => "echo-resident",
         }
     }
