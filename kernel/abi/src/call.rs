@@ -119,6 +119,9 @@ calls! {
     70 ReplyLong "reply_long" ("token, *LongArgs") -> "0": "answers a call at length";
     71 ReplyReceive "reply_receive" ("token, endpoint, words") -> "as receive": "both at once, without a deadline";
     72 MessageRead "message_read" ("token, *BufferArgs") -> "lengths": "fetches a long call's bytes and handles";
+    73 CallStart "call_start" ("endpoint, *StartArgs") -> "id": "calls without waiting: the answer comes as a packet of a port, unless the call is ended before. Right: call";
+    74 CallEnd "call_end" ("id") -> "0": "gives up a call that was started; its answer finds nobody";
+    75 AnswerRead "answer_read" ("id, *BufferArgs") -> "lengths": "fetches a long answer and ends the call; too small a buffer leaves it and says how much in rdx";
 
     76 PortCreate "port_create" ("") -> "port": "a queue of packets";
     77 PortBind "port_bind" ("port, handle, signals, key") -> "0": "a packet whenever one of the signals becomes set; once until it was taken. Rights: write on the port, wait (for an endpoint's calls: receive) on the handle";

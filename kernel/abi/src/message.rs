@@ -18,6 +18,8 @@ pub const MAX_HANDLES: usize = 16;
 pub const MAX_CHANNEL_MESSAGES: usize = 256;
 /// Most packets that wait in a port beside those of bindings, which have their own place.
 pub const MAX_PORT_PACKETS: usize = 256;
+/// Most calls that a process has started and not ended, about.
+pub const MAX_STARTED_CALLS: usize = 1024;
 /// Most calls that wait at an endpoint to be received.
 pub const MAX_WAITING_CALLS: usize = 1024;
 
@@ -44,6 +46,27 @@ pub struct LongArgs {
     pub answer_handles: u64,
     /// How many fit there.
     pub answer_handles_capacity: u64,
+}
+
+/// Arguments of [`call_start`](crate::Call::CallStart): 128 bytes.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct StartArgs {
+    /// By when the answer is wanted, in nanoseconds of the monotonic clock: calls that wait are received in this order. Nothing
+    /// ends the call when it has passed.
+    pub deadline_ns: u64,
+    /// Handle of the port that the answer comes to. Right: signal.
+    pub port: u64,
+    /// Key of the answer's packet.
+    pub key: u64,
+    /// 0: the message is `words`. 1: it is long, as what follows the words says.
+    pub long: u64,
+    /// A short message.
+    pub words: Words,
+    /// A long one: its bytes and handles.
+    pub message: BufferArgs,
 }
 
 /// Arguments of [`channel_write`](crate::Call::ChannelWrite), [`channel_read`](crate::Call::ChannelRead) and
@@ -101,6 +124,11 @@ pub enum Kind {
     Signals = 3,
     /// A packet posted by somebody: `rdi` its key, and the words.
     Posted = 4,
+    /// A call that was [started](crate::Call::CallStart) is over: `rdi` is its key, `rsi` 0 or the error, and the words. Its id means nothing
+    /// any more.
+    Answer = 5,
+    /// The same, with a long answer: word 0 holds its [`Lengths`]; [`answer_read`](crate::Call::AnswerRead) fetches it.
+    LongAnswer = 6,
 }
 
 impl Kind {
@@ -112,6 +140,8 @@ impl Kind {
             2 => Some(Self::LongCall),
             3 => Some(Self::Signals),
             4 => Some(Self::Posted),
+            5 => Some(Self::Answer),
+            6 => Some(Self::LongAnswer),
             _ => None,
         }
     }

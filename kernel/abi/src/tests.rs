@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     handle::{Handle, HandleInfo, ObjectType, Rights},
     memory::{MapArgs, USER_BASE, USER_END, VmoInfo},
-    message::{BufferArgs, Lengths, LongArgs},
+    message::{BufferArgs, Lengths, LongArgs, StartArgs},
     process::{
         ExitReport, JobInfo, JobLimits, ProcessInfo, Registers, ReservationArgs, ResidentArgs,
         ThreadArgs,
@@ -26,6 +26,7 @@ fn layouts_are_as_documented() {
         (size_of::<MapArgs>(), 40),
         (size_of::<VmoInfo>(), 32),
         (size_of::<LongArgs>(), 64),
+        (size_of::<StartArgs>(), 128),
         (size_of::<BufferArgs>(), 32),
         (size_of::<JobLimits>(), 56),
         (size_of::<JobInfo>(), 112),

@@ -170,7 +170,7 @@ fn try_call(
     let mut helper = None;
     let core = thread.core.index() as u32;
     let Started { record, handed } =
-        endpoint.start(Caller(thread.clone()), badge, deadline_ns, core)?;
+        endpoint.start(Caller::Thread(thread.clone()), badge, deadline_ns, core)?;
     let server = handed.and_then(|handed| {
         hand(
             handed,
@@ -236,16 +236,21 @@ fn reply(
     token: u64,
 ) -> Result<bool, Error> {
     let words = context.words();
-    let (Caller(caller), waker) =
-        thread
-            .process
-            .replies
-            .answer(Token(token), |Caller(caller)| {
+    let (caller, waker) = thread
+        .process
+        .replies
+        .answer(Token(token), |caller| match caller {
+            Caller::Thread(caller) => {
                 let mut theirs = caller.context.lock();
                 *theirs.words_mut() = *words;
                 theirs.set_result(0);
-            })?;
-    let mut back = below.is_some_and(|below| below.is(&caller));
+            }
+            Caller::Started(call) => call.put_answer(*words),
+        })?;
+    let mut back = match &caller {
+        Caller::Thread(caller) => below.is_some_and(|below| below.is(caller)),
+        Caller::Started(_) => false,
+    };
     if let Some(waker) = waker {
         waker.wake();
         back = false;
@@ -314,20 +319,18 @@ fn receive(
             Ok(Outcome::Parked)
         }
         Found::There(arrival) => {
-            take_call(context, arrival.delivery, &arrival.caller.0);
+            take_call(context, arrival.delivery, &arrival.caller);
             Ok(Outcome::Set)
         }
     }
 }
 
 /// Puts a call that waited into the registers.
-fn take_call(context: &mut UserContext, delivery: Delivery, caller: &Ref<Thread>) {
-    let words = *caller.context.lock().words();
-    let lengths = caller
-        .message
-        .lock()
-        .as_ref()
-        .map(|message| message.lengths());
+fn take_call(context: &mut UserContext, delivery: Delivery, caller: &Caller) {
+    let words = caller.words();
+    let message = caller.message().lock();
+    let lengths = message.as_ref().map(|message| message.lengths());
+    drop(message);
     match lengths {
         None => deliver(context, Kind::Call, delivery, &words),
         Some(lengths) => {
@@ -371,11 +374,28 @@ fn port_wait(
         Found::There(packet) => packet,
     };
     match packet {
-        Packet::Call(arrival) => take_call(context, arrival.delivery, &arrival.caller.0),
+        Packet::Call(arrival) => take_call(context, arrival.delivery, &arrival.caller),
         Packet::Signals { key, signals } => {
             context.registers.rax = Kind::Signals as u64;
             context.registers.rdi = key;
             context.registers.rsi = u64::from(signals.bits());
+        }
+        Packet::Answer(answer) => {
+            let kind = match answer.lengths {
+                None => {
+                    thread.process.started.answered(&answer);
+                    *context.words_mut() = answer.words;
+                    Kind::Answer
+                }
+                Some(lengths) => {
+                    *context.words_mut() = [0; abi::message::WORDS];
+                    context.registers.rdx = lengths.to_raw();
+                    Kind::LongAnswer
+                }
+            };
+            context.registers.rax = kind as u64;
+            context.registers.rdi = answer.key;
+            context.registers.rsi = answer.outcome.err().map_or(0, Error::to_raw);
         }
         Packet::Posted { key, words } => {
             context.registers.rax = Kind::Posted as u64;

@@ -1,18 +1,21 @@
 //! All kinds of objects that a handle can be for.
 
+use abi::message::Words;
 use abi::{Rights, Signals};
+use alloc::boxed::Box;
 use objects::KernelObject;
 use objects::capability;
-use objects::channel::Channel;
+use objects::channel::{Channel, Message};
 use objects::endpoint::{self, CallSlot, ReplyTable};
 use objects::graveyard::Graveyard;
 use objects::lease::Lease;
 use objects::notification::Notification;
 use objects::object::Header;
-use objects::port::Port;
+use objects::port::{Port, StartedCall};
 use objects::refs::{Ref, WeakRef};
 use objects::signals::SignalState;
 use objects::timer::Timer;
+use spin::Mutex;
 
 use super::device::{DeviceObject, DmaObject, InterruptObject, IoRange};
 use super::job::JobObject;
@@ -89,13 +92,40 @@ objects! {
     Simple(Simple),
 }
 
-/// A thread as one who calls endpoints.
+/// Who calls endpoints.
 #[derive(Clone)]
-pub struct Caller(pub Ref<Thread>);
+pub enum Caller {
+    /// A thread, which waits for the answer.
+    Thread(Ref<Thread>),
+    /// A call that nobody waits for.
+    Started(StartedCall<Object>),
+}
 
 impl endpoint::Caller for Caller {
+    #[inline]
     fn calls(&self) -> &CallSlot {
-        &self.0.calls
+        match self {
+            Self::Thread(thread) => &thread.calls,
+            Self::Started(call) => call.calls(),
+        }
+    }
+}
+
+impl Caller {
+    /// The words of its call.
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Thread(thread) => *thread.context.lock().words(),
+            Self::Started(call) => call.words(),
+        }
+    }
+
+    /// Where the message of its call is, and then that of the answer.
+    pub fn message(&self) -> &Mutex<Option<Box<Message<Object>>>> {
+        match self {
+            Self::Thread(thread) => &thread.message,
+            Self::Started(call) => call.message(),
+        }
     }
 }
 

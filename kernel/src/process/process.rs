@@ -7,6 +7,7 @@ use abi::{Error, ObjectType, Signals};
 use objects::endpoint::ReplyTable;
 use objects::job::Charge;
 use objects::object::Header;
+use objects::port::StartedCalls;
 use objects::refs::Ref;
 use objects::signals::SignalState;
 use spin::{Mutex, Once};
@@ -42,6 +43,8 @@ pub struct Process {
     pub handles: Handles,
     /// Calls it has to answer.
     pub replies: ReplyTable<Caller>,
+    /// Calls it has started and not ended.
+    pub started: StartedCalls<Object>,
     /// Its memory.
     pub space: AddressSpace,
     /// Ended.
@@ -83,6 +86,7 @@ impl Process {
             job: job.downgrade(),
             handles: Handles::new(&account)?,
             replies: ReplyTable::new(&account),
+            started: StartedCalls::new(&account),
             space,
             signals: SignalState::new(Signals::empty()),
             threads: Mutex::new(WeakList::new()),

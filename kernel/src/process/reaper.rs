@@ -40,6 +40,9 @@ fn step(process: &Process) -> bool {
     if process.replies.close_some(STEP) == Progress::More {
         return false;
     }
+    if process.started.close_some(STEP) == Progress::More {
+        return false;
+    }
     if !process.keeps_handles() && process.handles.close_some(STEP) == Progress::More {
         return false;
     }

@@ -23,8 +23,9 @@ use proto::contract::to_words;
 use rt::Env;
 use rt::launch::{Code, Launch, Launched, read_all, time_page};
 use rt::sys::endpoint::{Body, Token};
-use rt::sys::object::{Endpoint, Notification, Object, System, Vmo};
+use rt::sys::object::{Endpoint, Notification, Object, Port, System, Vmo};
 use rt::sys::process::{nop, this_job, yield_now};
+use rt::sys::started::{self, Message};
 use rt::sys::{clock, provoke, thread};
 use spin::Once;
 
@@ -181,6 +182,14 @@ fn calls_to_a_thread(name: &str, core: u32) -> Result<(), Error> {
         if let Err(error) = answer(&endpoint) {
             log::error!("server: {error}");
         }
+    })?;
+    let port = Port::create()?;
+    probe(&alloc::format!("started_call_{name}"), || {
+        let message = Message::Words([1, 2, 3, 4, 5, 6, 7, 8]);
+        started::start(&client, FOREVER, message, port.handle(), 1)?;
+        port.wait_packet_blocking(FOREVER).map(|packet| {
+            black_box(packet);
+        })
     })?;
     calls(&alloc::format!("call_reply_thread_{name}"), &client)?;
     server.join_blocking(FOREVER)

@@ -1,5 +1,5 @@
 //! The process's own executor at work: timers, messages between tasks, calls between tasks and a thread, wakes from a thread,
-//! and a contract's server and clients as tasks of one process.
+//! a contract's server and clients as tasks of one process, many calls under way in one task.
 //! Exits with 0 if all went well, else with the number of the step that did not.
 #![no_std]
 #![no_main]
@@ -8,16 +8,19 @@
 extern crate alloc;
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
-use abi::{FOREVER, Rights};
+use abi::{Error, FOREVER, Rights};
 use proto::contract::Caller;
 use proto::{Text, echo};
 use rt::service::{Connection, Never, serve};
-use rt::sys::endpoint::Body;
+use rt::sys::endpoint::{Body, DROPPED};
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Endpoint, Notification, Object};
+use rt::sys::reactor::StartedCall;
+use rt::sys::started::Message;
 use rt::sys::{clock, thread};
 use rt::{Env, Watched, sleep, spawn};
 
@@ -27,12 +30,13 @@ rt::entry!(async main);
 const ROUNDS: u32 = 100;
 
 async fn main(_: Env) -> i32 {
-    let steps: [(&str, bool); 5] = [
+    let steps: [(&str, bool); 6] = [
         ("timers", timers().await),
         ("messages", messages().await.is_some()),
         ("calls", calls().await.is_some()),
         ("wakes", wakes().await.is_some()),
         ("contracts", contracts().await.is_some()),
+        ("started calls", started().await.is_some()),
     ];
     for (number, (name, good)) in (1..).zip(steps) {
         if !good {
@@ -121,6 +125,51 @@ async fn calls() -> Option<()> {
         call.token.reply(&words.map(|word| word + 1)).ok()?;
     }
     caller.join_blocking(FOREVER).ok()
+}
+
+/// One task has many calls under way and gives up every third; those left are answered last first.
+async fn started() -> Option<()> {
+    const CALLS: u64 = 200;
+    let endpoint = Endpoint::create().ok()?;
+    let client = endpoint.mint(7, Rights::CALL).ok()?;
+    let endpoint = Watched::endpoint(endpoint).ok()?;
+    let mut calls = Vec::new();
+    for number in 0..CALLS {
+        let message = Message::Words([number; 8]);
+        calls.push((number, StartedCall::new(&client, FOREVER, message).ok()?));
+    }
+    let mut received = Vec::new();
+    for number in 0..CALLS {
+        let call = endpoint.receive().await.ok()?;
+        if call.body != Body::Words([number; 8]) || call.badge != 7 {
+            return None;
+        }
+        received.push((number, call.token));
+    }
+    calls.retain(|(number, _)| number % 3 != 0);
+    for (number, token) in received.into_iter().rev() {
+        let answered = token.reply(&[number + 1; 8]);
+        if answered.is_ok() != (number % 3 != 0) {
+            log::error!("answer {number}: {answered:?}");
+            return None;
+        }
+    }
+    for (number, mut call) in calls {
+        if call.answered().await != Ok(Body::Words([number + 1; 8])) {
+            return None;
+        }
+    }
+    // A call that nobody will answer ends; it may have been received or not.
+    let mut one = StartedCall::new(&client, FOREVER, Message::Words([0; 8])).ok()?;
+    let mut other = StartedCall::new(&client, FOREVER, Message::Words([1; 8])).ok()?;
+    drop(endpoint.receive().await.ok()?);
+    drop(endpoint);
+    let dropped = one.answered().await == Ok(Body::Words(DROPPED));
+    let closed = match other.answered().await {
+        Ok(body) => body == Body::Words(DROPPED),
+        Err(error) => error == Error::PeerClosed,
+    };
+    (dropped && closed).then_some(())
 }
 
 /// A thread signals a notification that a task waits for.

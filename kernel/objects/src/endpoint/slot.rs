@@ -21,6 +21,11 @@ use crate::lease::Lease;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallId(u64);
 
+impl CallId {
+    /// Of a slot that is used once.
+    pub(crate) const FIRST: Self = Self(1);
+}
+
 const IDLE: u64 = 0;
 const WAITING: u64 = 1;
 const CLAIMED: u64 = 2;
@@ -101,6 +106,17 @@ impl CallSlot {
         } else {
             Err(Error::from_raw(raw).unwrap_or(Error::Unknown))
         })
+    }
+
+    /// Whom to wake when the call is over; it may be already.
+    pub(crate) fn set_waker(&self, waker: Waker) {
+        let before = self.waker.lock().replace(waker);
+        drop(before);
+    }
+
+    /// Nobody is to be woken.
+    pub(crate) fn take_waker(&self) -> Option<Waker> {
+        self.waker.lock().take()
     }
 
     /// Gives the call up; `false` if it was answered first.

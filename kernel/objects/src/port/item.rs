@@ -1,9 +1,9 @@
-//! What waits in a port's queue: bindings that saw something, and packets that were posted.
+//! What waits in a port's queue: bindings that saw something, packets that were posted, calls that were answered.
 
 use abi::{Error, Signals, message::Words};
 use spin::Mutex;
 
-use super::Port;
+use super::{Port, started::Waiting};
 use crate::{
     job::Charge,
     lease::Lease,
@@ -53,6 +53,7 @@ pub(super) struct Binding<O: KernelObject> {
 pub(super) enum Content<O: KernelObject> {
     Binding(Binding<O>),
     Posted { key: u64, words: Words },
+    Call(Ref<Waiting<O>>),
 }
 
 /// A link of a port's queue.
@@ -74,7 +75,14 @@ impl<O: KernelObject> Item<O> {
     pub(super) fn binding(&self) -> Option<&Binding<O>> {
         match &self.content {
             Content::Binding(binding) => Some(binding),
-            Content::Posted { .. } => None,
+            Content::Posted { .. } | Content::Call(_) => None,
+        }
+    }
+
+    pub(super) fn call(&self) -> Option<&Waiting<O>> {
+        match &self.content {
+            Content::Call(call) => Some(call),
+            Content::Posted { .. } | Content::Binding(_) => None,
         }
     }
 }

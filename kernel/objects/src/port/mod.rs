@@ -2,7 +2,7 @@
 //!
 //! A binding (`Ref<Port>::bind`) brings a packet whenever one of its signals **becomes** set (at once, if one is set when it is made), and not again before that one was
 //! taken: one that has taken a packet must use the object until it would wait. An endpoint that is bound for [`Signals::READABLE`] brings its calls. Packets can
-//! also be [posted](Port::post). First in, first out.
+//! also be [posted](Port::post), and calls be [started](StartedCall) whose answers are packets. First in, first out.
 //!
 //! A binding ends when it is [unbound](Port::unbind), with the port, and with the last handle to the object. Through a handle that is
 //! revoked, it brings [`Signals::REVOKED`] once. Ports cannot be bound to ports: a wake would run down the chain.
@@ -14,6 +14,7 @@
 
 mod bind;
 mod item;
+mod started;
 mod take;
 
 use alloc::boxed::Box;
@@ -36,6 +37,7 @@ use crate::{
 };
 pub(crate) use item::Item;
 use item::{Content, Queue};
+pub use started::{Answer, StartedCall, StartedCalls};
 
 /// Most bindings of a port.
 pub const MAX_BINDINGS: usize = 16384;
@@ -59,6 +61,8 @@ pub enum Packet<C> {
         /// As given.
         words: Words,
     },
+    /// A call that was started is over.
+    Answer(Answer),
 }
 
 /// What waiting did.
@@ -221,6 +225,22 @@ impl<O: KernelObject> Port<O> {
             }
         }
         state.queue.push(item.clone());
+        let raised = self.signals.raise(Signals::READABLE);
+        let parked = state.parked.pop();
+        drop(state);
+        raised.tell();
+        if let Some(parked) = parked {
+            parked.wake();
+        }
+    }
+
+    /// A call is over.
+    fn enqueue_answer(&self, packet: Ref<Item<O>>) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        state.queue.push(packet);
         let raised = self.signals.raise(Signals::READABLE);
         let parked = state.parked.pop();
         drop(state);

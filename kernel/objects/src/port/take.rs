@@ -23,7 +23,9 @@ impl<O: KernelObject> Port<O> {
                 break None;
             };
             let Some(binding) = item.binding() else {
-                state.posted -= 1;
+                if item.call().is_none() {
+                    state.posted -= 1;
+                }
                 break Some((item, Signals::empty()));
             };
             let mut about = binding.state.lock();
@@ -55,6 +57,7 @@ impl<O: KernelObject> Port<O> {
                     words: *words,
                 }));
             }
+            Content::Call(call) => return Ok(call.answer().map(Packet::Answer)),
             Content::Binding(binding) => binding,
         };
         if !binding.calls || seen.contains(Signals::REVOKED) {

@@ -25,7 +25,7 @@ use objects::{
     lease::Lease,
     notification::Notification,
     object::Header,
-    port::Port,
+    port::{Port, StartedCall},
     refs::{Ref, WeakRef},
     signals::SignalState,
     timer::Timer,
@@ -232,18 +232,26 @@ pub struct Registers {
     pub words: Mutex<Words>,
 }
 
+/// It, or a call that was started.
 #[derive(Clone, Debug)]
-pub struct Caller(pub Ref<Registers>);
+pub struct Caller(pub Ref<Registers>, pub Option<StartedCall<Object>>);
 
 impl Caller {
     pub fn new() -> Self {
-        Self(Ref::try_new(Registers::default()).unwrap())
+        Self(Ref::try_new(Registers::default()).unwrap(), None)
+    }
+
+    pub fn started(call: &StartedCall<Object>) -> Self {
+        Self(Self::new().0, Some(call.clone()))
     }
 }
 
 impl endpoint::Caller for Caller {
     fn calls(&self) -> &CallSlot {
-        &self.0.slot
+        match &self.1 {
+            Some(call) => call.calls(),
+            None => &self.0.slot,
+        }
     }
 }
 

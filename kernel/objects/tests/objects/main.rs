@@ -12,3 +12,4 @@ mod leases;
 mod ports;
 mod references;
 mod signals;
+mod started;

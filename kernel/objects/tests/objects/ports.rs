@@ -37,6 +37,7 @@ fn next(port: &Port<Object>, receiver: &Receiver) -> Result<(u64, Signals), Erro
     match port.try_take(&receiver.replies)? {
         Packet::Signals { key, signals } => Ok((key, signals)),
         Packet::Posted { key, .. } => Ok((key, Signals::empty())),
+        Packet::Answer(answer) => Ok((answer.key, Signals::empty())),
         Packet::Call(arrival) => Ok((u64::from(arrival.delivery.key), Signals::all())),
     }
 }

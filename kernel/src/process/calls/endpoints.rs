@@ -1,11 +1,12 @@
 //! Endpoints, and calls that carry bytes and handles.
 
-use abi::message::{BufferArgs, Kind, Lengths, LongArgs, MAX_HANDLES};
+use abi::message::{BufferArgs, Kind, Lengths, LongArgs, MAX_HANDLES, StartArgs};
 use abi::{Call, Error, Handle, ObjectType, Rights};
 use alloc::boxed::Box;
 use objects::channel::Message;
 use objects::endpoint::{Called, Endpoint, Token};
 use objects::handle::Taken;
+use objects::port::StartedCall;
 use objects::refs::Ref;
 use zerocopy::IntoBytes;
 
@@ -38,22 +39,107 @@ pub(super) async fn call(
         Call::MessageRead => {
             let space = &thread.process.space;
             let buffer: BufferArgs = memory::read(space, second).await?;
-            let Caller(caller) = thread.process.replies.caller(Token(first))?;
-            let Some(message) = caller.message.lock().take() else {
-                return Err(Error::BadState);
-            };
-            let lengths = message.lengths();
-            if u64::from(lengths.bytes) > buffer.bytes_len
-                || u64::from(lengths.handles) > buffer.handles_len
-            {
-                *caller.message.lock() = Some(message);
-                return Ok((Error::BufferTooSmall.to_raw(), lengths.to_raw()));
+            let caller = thread.process.replies.caller(Token(first))?;
+            fetch(thread, caller.message(), &buffer).await
+        }
+        Call::CallStart => start(thread, first, second).await,
+        Call::CallEnd => {
+            thread.process.started.end(first)?;
+            Ok((0, 0))
+        }
+        Call::AnswerRead => {
+            let buffer: BufferArgs = memory::read(&thread.process.space, second).await?;
+            let call = thread.process.started.get(first)?;
+            if !call.is_over() {
+                return Err(Error::WouldWait);
             }
-            unpack(thread, message, buffer.bytes, buffer.handles).await?;
-            Ok((lengths.to_raw(), 0))
+            let results = fetch(thread, call.message(), &buffer).await?;
+            if Error::check(results.0).is_ok() {
+                // By another thread meanwhile, or here.
+                let _: Result<(), Error> = thread.process.started.end(first);
+            }
+            Ok(results)
         }
         _ => Err(Error::Unknown),
     }
+}
+
+/// Where somebody's message is.
+type Place = spin::Mutex<Option<Box<Message<Object>>>>;
+
+/// Takes the message that is at `place` into the caller's memory and table; too small a buffer leaves it.
+async fn fetch(thread: &Thread, place: &Place, buffer: &BufferArgs) -> Result<Results, Error> {
+    let Some(message) = place.lock().take() else {
+        return Err(Error::BadState);
+    };
+    let lengths = message.lengths();
+    if u64::from(lengths.bytes) > buffer.bytes_len
+        || u64::from(lengths.handles) > buffer.handles_len
+    {
+        *place.lock() = Some(message);
+        return Ok((Error::BufferTooSmall.to_raw(), lengths.to_raw()));
+    }
+    unpack(thread, message, buffer.bytes, buffer.handles).await?;
+    Ok((lengths.to_raw(), 0))
+}
+
+/// Starts a call whose answer comes to a port.
+async fn start(thread: &Ref<Thread>, handle: u64, args: u64) -> Result<Results, Error> {
+    let handles = &thread.process.handles;
+    let account = thread.process.account();
+    let called = handles.pick(Handle(handle), Rights::CALL, Object::as_endpoint)?;
+    let args: StartArgs = memory::read(&thread.process.space, args).await?;
+    let port = handles.pick(Handle(args.port), Rights::SIGNAL, Object::as_port)?;
+    let long = match args.long {
+        0 => None,
+        1 => {
+            let BufferArgs {
+                bytes,
+                bytes_len,
+                handles,
+                handles_len,
+            } = args.message;
+            let args = LongArgs {
+                bytes,
+                bytes_len,
+                handles,
+                handles_len,
+                ..LongArgs::default()
+            };
+            Some(pack(thread, &args).await?)
+        }
+        _ => return Err(Error::BadArgument),
+    };
+    let call = StartedCall::new(account, &port.object, args.key, args.words, called.lease)?;
+    let id = thread.process.started.put(&call)?;
+    let core = thread.core.index() as u32;
+    let caller = Caller::Started(call.clone());
+    let (endpoint, badge) = (called.object, called.badge);
+    let started = match long {
+        None => call
+            .start(endpoint, caller, badge, args.deadline_ns, core)
+            .map(|handed| (handed, Kind::Call, args.words)),
+        Some((mut message, taken)) => {
+            // As for long calls: whoever receives it waits for the few instructions until the message is there.
+            let mut place = call.message().lock();
+            call.start(endpoint, caller, badge, args.deadline_ns, core)
+                .and_then(|handed| {
+                    message.put_handles(taken)?;
+                    let mut words = [0; abi::message::WORDS];
+                    words[0] = message.lengths().to_raw();
+                    *place = Some(message);
+                    Ok((handed, Kind::LongCall, words))
+                })
+        }
+    };
+    let (handed, kind, words) = started.inspect_err(|_| {
+        // It is in the table still, unless another thread guessed its number.
+        let _: Result<(), Error> = thread.process.started.end(id);
+    })?;
+    if let Some(handed) = handed {
+        dispatch::hand(handed, kind, &words, core, false, &mut None);
+    }
+    Ok((id, 0))
 }
 
 /// A message, and the handles that go into it once it is accepted: until then they are the sender's.
@@ -109,7 +195,7 @@ pub async fn send_and_wait(
     };
     let _clear = Clear(thread);
     let core = thread.core.index() as u32;
-    let caller = Caller(thread.clone());
+    let caller = Caller::Thread(thread.clone());
     let (in_flight, handed, lengths) = {
         // Whoever receives the call looks here, and waits for the few instructions until the message is there.
         let mut place = thread.message.lock();
@@ -194,12 +280,14 @@ async fn reply_long(thread: &Ref<Thread>, token: u64, args: u64) -> Result<Resul
     let claimed = thread.process.replies.take(Token(token))?.claim()?;
     message.put_handles(taken)?;
     let mut before = None;
-    if let Some(Caller(caller)) = claimed.caller() {
+    if let Some(caller) = claimed.caller() {
         let lengths = message.lengths();
-        before = caller.message.lock().replace(message);
-        // For a caller that made a short call: the answer does not fit, and it learns how much it would have been.
-        let mut context = caller.context.lock();
-        context.set_results(Error::BufferTooSmall.to_raw(), lengths.to_raw());
+        before = caller.message().lock().replace(message);
+        if let Caller::Thread(caller) = caller {
+            // For a caller that made a short call: the answer does not fit, and it learns how much it would have been.
+            let mut context = caller.context.lock();
+            context.set_results(Error::BufferTooSmall.to_raw(), lengths.to_raw());
+        }
     }
     if let Some(waker) = claimed.finish(Ok(())) {
         waker.wake();

@@ -75,7 +75,10 @@ pub async fn long(
         | Call::EndpointMint
         | Call::CallLong
         | Call::ReplyLong
-        | Call::MessageRead => endpoints::call(thread, call, arguments).await,
+        | Call::MessageRead
+        | Call::CallStart
+        | Call::CallEnd
+        | Call::AnswerRead => endpoints::call(thread, call, arguments).await,
         Call::PortCreate
         | Call::PortBind
         | Call::PortUnbind

@@ -158,7 +158,7 @@ async fn exchange(
     };
     *caller.context.lock().words_mut() = words;
     let core = caller.core.index() as u32;
-    let from = Caller(caller.clone());
+    let from = Caller::Thread(caller.clone());
     let Called { in_flight, handed } = endpoint.call(&from, entry.badge(), deadline_ns, core)?;
     let mut helper = None;
     if let Some(handed) = handed {

@@ -150,7 +150,9 @@ impl Manager {
     fn packet(&mut self, packet: Packet) {
         let key = match packet {
             Packet::Call(call) => return self.call(call),
-            Packet::Signals { key, .. } | Packet::Posted { key, .. } => key,
+            Packet::Signals { key, .. }
+            | Packet::Posted { key, .. }
+            | Packet::Answer { key, .. } => key,
         };
         match u32::try_from(key) {
             Ok(KEY_RENEWALS) => self.renew(),

@@ -215,6 +215,8 @@ impl World {
             (None, "handle" | "process, thread or job" | "thread or job") => self.handle(None),
             (None, "process") => self.handle(Some(ObjectType::Process)),
             (None, "token") => self.draw.next(),
+            // Of the few calls that were started: place and generation.
+            (None, "id") => self.draw.below(4) << 32 | self.draw.below(16),
             (None, "deadline_ns") => self.deadline(),
             (None, "address") => self.address(),
             (None, "rights" | "signals" | "flags" | "bits") => self.bits(),

@@ -1,6 +1,6 @@
 //! Handles that are none, and rights that would grow.
 
-use abi::message::{LongArgs, WORDS};
+use abi::message::{LongArgs, StartArgs, WORDS};
 use abi::process::JobLimits;
 use abi::{Call, Error, FOREVER, Handle, ObjectType, Rights, Signals};
 use rt::sys::gate::Frame;
@@ -247,6 +247,58 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack::refused("message-read-forged", NO_HANDLE, || {
         call(Call::MessageRead, [77, [0_u64; 4].as_ptr() as u64])
     }),
+    Attack::refused("call-end-forged", NO_HANDLE, || call(Call::CallEnd, [77])),
+    Attack::refused("call-end-twice", NO_HANDLE, || {
+        let (endpoint, port) = (Endpoint::create()?, Port::create()?);
+        let id = start(&endpoint, port.handle(), 0)?;
+        call(Call::CallEnd, [id])?;
+        call(Call::CallEnd, [id])
+    }),
+    Attack::refused("answer-read-forged", NO_HANDLE, || {
+        call(Call::AnswerRead, [77, [0_u64; 4].as_ptr() as u64])
+    }),
+    Attack::refused("answer-read-too-early", &[Error::WouldWait], || {
+        let (endpoint, port) = (Endpoint::create()?, Port::create()?);
+        let id = start(&endpoint, port.handle(), 0)?;
+        call(Call::AnswerRead, [id, [0_u64; 4].as_ptr() as u64])
+    }),
+    Attack::refused("call-start-forged-port", NO_HANDLE, || {
+        start(&Endpoint::create()?, Handle(77), 0)
+    }),
+    Attack::refused("call-start-without-right", NO_RIGHT, || {
+        let endpoint = Endpoint::create()?.duplicate(Rights::RECEIVE)?;
+        start(&endpoint, Port::create()?.handle(), 0)
+    }),
+    Attack::refused("call-start-port-without-right", NO_RIGHT, || {
+        let port = Port::create()?.duplicate(Rights::READ)?;
+        start(&Endpoint::create()?, port.handle(), 0)
+    }),
+    Attack::refused("call-start-unknown-form", &[Error::BadArgument], || {
+        start(&Endpoint::create()?, Port::create()?.handle(), 2)
+    }),
+    Attack::refused("call-start-to-nobody", &[Error::PeerClosed], || {
+        let endpoint = Endpoint::create()?;
+        let client = endpoint.mint(1, Rights::CALL)?;
+        drop(endpoint);
+        start(&client, Port::create()?.handle(), 0)
+    }),
+    Attack::refused(
+        "call-start-flood",
+        &[Error::LimitReached, Error::QueueFull],
+        || {
+            let (endpoint, port) = (Endpoint::create()?, Port::create()?);
+            loop {
+                start(&endpoint, port.handle(), 0)?;
+            }
+        },
+    ),
+    Attack::holds("answers-to-a-closed-port", || {
+        let (endpoint, port) = (Endpoint::create()?, Port::create()?);
+        let id = start(&endpoint, port.handle(), 0)?;
+        drop(port);
+        drop(endpoint);
+        call(Call::CallEnd, [id])
+    }),
     Attack::refused("job-of-another-type", &[Error::WrongType], || {
         let port = Port::create()?.into_owned();
         Process::create(&Job::from_owned(port), "x").map(|_| 0)
@@ -268,6 +320,18 @@ pub(crate) const ATTACKS: &[Attack] = &[
 
 fn close(number: u64) -> Outcome {
     object::close(Handle(number)).map(|()| 0)
+}
+
+/// Starts a call; `long`: the form of its message, in the arguments.
+fn start(endpoint: &Endpoint, port: Handle, long: u64) -> Outcome {
+    let arguments = StartArgs {
+        deadline_ns: FOREVER,
+        port: port.0,
+        long,
+        ..StartArgs::default()
+    };
+    let address = core::ptr::from_ref(&arguments).addr() as u64;
+    call(Call::CallStart, [endpoint.handle().0, address])
 }
 
 fn reply(token: u64) -> Outcome {

@@ -10,6 +10,7 @@
 //! * [`clock`]: the time page. [`log`](mod@log): records in the kernel's log, and panics. [`heap`]: the allocator.
 //! * [`env`](mod@env): what the process was given. [`entry!`](crate::entry) ties it all together in a program.
 //! * [`resident`]: how the kernel starts a server of its image.
+//! * [`started`]: calls whose answer comes to a port.
 //! * [`exec`]: the executor inside a process. [`reactor`]: the port that its tasks wait on.
 //! * [`provoke`]: what no program should do, for tests of the kernel.
 //!
@@ -39,6 +40,7 @@ pub mod process;
 pub mod provoke;
 pub mod reactor;
 pub mod resident;
+pub mod started;
 pub mod thread;
 
 pub use env::Env;

@@ -1,9 +1,9 @@
 //! Ports, notifications and timers: waiting for many things at once.
 
-use abi::message::{Kind, WORDS, Words};
+use abi::message::{Kind, Lengths, WORDS, Words};
 use abi::{Call, Error, Handle, Signals};
 
-use super::endpoint::{Incoming, incoming};
+use super::endpoint::{Body, Incoming, incoming};
 use super::gate::{self, Frame};
 use super::object::{Notification, Object, Owned, Port, Timer};
 
@@ -26,6 +26,13 @@ pub enum Packet {
         /// What it says.
         words: Words,
     },
+    /// A call that was [started](super::started) is over.
+    Answer {
+        /// Its key.
+        key: u64,
+        /// What came of it.
+        outcome: Result<Body, Error>,
+    },
 }
 
 /// Reads the registers after a wait.
@@ -40,6 +47,17 @@ pub(super) fn packet(frame: &Frame) -> Result<Packet, Error> {
             key: frame.rdi,
             words: frame.words,
         }),
+        Some(kind @ (Kind::Answer | Kind::LongAnswer)) => {
+            let [first, ..] = frame.words;
+            let body = match kind {
+                Kind::LongAnswer => Body::Long(Lengths::from_raw(first)),
+                _ => Body::Words(frame.words),
+            };
+            Ok(Packet::Answer {
+                key: frame.rdi,
+                outcome: Error::check(frame.rsi).map(|_| body),
+            })
+        }
         None => Err(Error::Unknown),
     }
 }

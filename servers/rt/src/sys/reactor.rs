@@ -6,6 +6,8 @@
 //!
 //! Calls of a watched endpoint arrive on the port themselves and wait in the watch until a task takes them.
 //!
+//! [`StartedCall`]s have their answers brought by the port, too: a task waits for its own, the others go on.
+//!
 //! In a resident server there is no port: a watch asks the kernel, which wakes the task itself.
 
 use alloc::collections::VecDeque;
@@ -14,15 +16,17 @@ use core::future::poll_fn;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
 
-use abi::message::WORDS;
+use abi::message::{Lengths, WORDS};
 use abi::{Error, Handle, Signals};
 use spin::mutex::SpinMutex;
 
-use super::endpoint::Incoming;
+use super::endpoint::{Body, Incoming};
 use super::gate;
 use super::heap::Yield;
+use super::message::{Handles, ReadError};
 use super::object::{Borrowed, Endpoint, Object, Port};
 use super::port::{self, Packet};
+use super::started::{self, Message};
 
 /// The port's number; 0 before [`start`].
 static PORT: AtomicU64 = AtomicU64::new(0);
@@ -50,6 +54,8 @@ struct Place {
     used: bool,
     seen: Signals,
     calls: VecDeque<Incoming>,
+    /// Of the call that the place is for, if it is for one.
+    answer: Option<Result<Body, Error>>,
     /// One task waits for room to write, another one for everything else.
     wakers: [Option<Waker>; 2],
 }
@@ -82,6 +88,7 @@ impl Table {
                 used: false,
                 seen: Signals::empty(),
                 calls: VecDeque::new(),
+                answer: None,
                 wakers: [None, None],
             });
             self.free.push(index);
@@ -110,6 +117,7 @@ impl Table {
         // A key is used again after 65536 lives of its place; a packet waits for less.
         place.generation = place.generation.wrapping_add(1);
         place.seen = Signals::empty();
+        place.answer = None;
         place.wakers = [None, None];
         let calls = core::mem::take(&mut place.calls);
         self.free.push(key as u16);
@@ -164,6 +172,12 @@ fn deliver(packet: Packet) {
                     wakers = core::mem::take(&mut place.wakers);
                 } else {
                     turned_away = Some(call);
+                }
+            }
+            Packet::Answer { key, outcome } => {
+                if let Some(place) = table.place(key) {
+                    place.answer = Some(outcome);
+                    wakers = core::mem::take(&mut place.wakers);
                 }
             }
             Packet::Posted { .. } => {}
@@ -335,5 +349,86 @@ impl Drop for Watch {
         let _ = Borrowed::<Port>::new(port()).unbind(self.handle);
         let calls = TABLE.lock().free_place(self.key);
         drop(calls);
+    }
+}
+
+/// A call under way. Dropped, it is given up: its answer finds nobody.
+#[derive(Debug)]
+pub struct StartedCall {
+    key: u32,
+    id: u64,
+    /// The kernel knows no such call any more.
+    over: bool,
+}
+
+impl StartedCall {
+    /// Calls. The deadline orders the call among those that wait for the same server; it does not end it.
+    ///
+    /// # Errors
+    /// Those of [`started::start`]; [`Error::BadState`] in a program without an executor.
+    pub fn new(endpoint: &Endpoint, deadline_ns: u64, message: Message<'_>) -> Result<Self, Error> {
+        if port() == Handle::NONE {
+            return Err(Error::BadState);
+        }
+        let key = TABLE.lock().take_place()?;
+        match started::start(endpoint, deadline_ns, message, port(), u64::from(key)) {
+            Ok(id) => Ok(Self {
+                key,
+                id,
+                over: false,
+            }),
+            Err(error) => {
+                drop(TABLE.lock().free_place(key));
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the answer. Cancel-safe; once it has come, there is no other.
+    ///
+    /// # Errors
+    /// [`Error::PeerClosed`] if nobody will answer; [`Error::Revoked`] if the handle was.
+    pub async fn answered(&mut self) -> Result<Body, Error> {
+        let outcome = poll_fn(|context| {
+            let mut old = None;
+            let mut table = TABLE.lock();
+            let Some(place) = table.place(u64::from(self.key)) else {
+                return Poll::Pending;
+            };
+            let answer = match place.answer.take() {
+                Some(answer) => Poll::Ready(answer),
+                None => {
+                    let [waker, _] = &mut place.wakers;
+                    old = waker.replace(context.waker().clone());
+                    Poll::Pending
+                }
+            };
+            drop(table);
+            drop(old);
+            answer
+        })
+        .await;
+        self.over = !matches!(outcome, Ok(Body::Long(_)));
+        outcome
+    }
+
+    /// Fetches a long answer. What was in `handles` is closed first.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`]: the answer stays.
+    pub fn read(&mut self, bytes: &mut [u8], handles: &mut Handles) -> Result<Lengths, ReadError> {
+        let lengths = started::read(self.id, bytes, handles)?;
+        self.over = true;
+        Ok(lengths)
+    }
+}
+
+impl Drop for StartedCall {
+    fn drop(&mut self) {
+        if !self.over {
+            // It may be over by now.
+            let _ = started::end(self.id);
+        }
+        drop(TABLE.lock().free_place(self.key));
     }
 }
