@@ -1,4 +1,11 @@
 //! Notifications: 64 bits that are set and taken.
+//!
+//! Most have one who takes: that one waits in the notification itself, which costs a fraction of a place in the signals' list of waiters.
+
+use core::{
+    future::poll_fn,
+    task::{Poll, Waker},
+};
 
 use abi::{Error, ObjectType, Signals};
 use spin::Mutex;
@@ -10,7 +17,16 @@ use crate::{job::Job, lease::Lease, object::Header, refs::Ref, signals::SignalSt
 pub struct Notification {
     header: Header,
     signals: SignalState,
-    bits: Mutex<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    bits: u64,
+    /// The place for one who waits is taken.
+    has_taker: bool,
+    /// To be woken: set when that one has looked in vain.
+    taker: Option<Waker>,
 }
 
 impl Notification {
@@ -23,7 +39,11 @@ impl Notification {
         Ok(Ref::try_new(Self {
             header,
             signals: SignalState::new(Signals::empty()),
-            bits: Mutex::new(0),
+            state: Mutex::new(State {
+                bits: 0,
+                has_taker: false,
+                taker: None,
+            }),
         })?)
     }
 
@@ -43,12 +63,15 @@ impl Notification {
         if bits == 0 {
             return;
         }
-        let raised = {
-            let mut set = self.bits.lock();
-            *set |= bits;
-            self.signals.raise(Signals::READABLE)
+        let (raised, taker) = {
+            let mut state = self.state.lock();
+            state.bits |= bits;
+            (self.signals.raise(Signals::READABLE), state.taker.take())
         };
         raised.tell();
+        if let Some(taker) = taker {
+            taker.wake();
+        }
     }
 
     /// Takes all bits there are.
@@ -57,12 +80,16 @@ impl Notification {
     /// [`Error::WouldWait`] if there are none.
     #[inline]
     pub fn try_take(&self) -> Result<u64, Error> {
-        let mut set = self.bits.lock();
-        if *set == 0 {
-            return Err(Error::WouldWait);
+        self.take_of(&mut self.state.lock()).ok_or(Error::WouldWait)
+    }
+
+    #[inline]
+    fn take_of(&self, state: &mut State) -> Option<u64> {
+        if state.bits == 0 {
+            return None;
         }
         self.signals.clear(Signals::READABLE);
-        Ok(core::mem::take(&mut *set))
+        Some(core::mem::take(&mut state.bits))
     }
 
     /// Waits for bits and takes all of them.
@@ -70,8 +97,58 @@ impl Notification {
     /// # Errors
     /// [`Error::Revoked`] as soon as the lease is.
     pub async fn take(&self, lease: Option<&Lease>) -> Result<u64, Error> {
+        if lease.is_none()
+            && let Some(place) = Taker::new(self)
+        {
+            return Ok(poll_fn(|context| place.poll(context.waker())).await);
+        }
         self.signals
             .wait_until(lease, || self.try_take().ok().map(Ok))
             .await
+    }
+}
+
+/// The one who waits in the notification itself.
+struct Taker<'a>(&'a Notification);
+
+impl<'a> Taker<'a> {
+    fn new(notification: &'a Notification) -> Option<Self> {
+        let mut state = notification.state.lock();
+        if state.has_taker {
+            return None;
+        }
+        state.has_taker = true;
+        drop(state);
+        Some(Self(notification))
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<u64> {
+        let mut state = self.0.state.lock();
+        if let Some(bits) = self.0.take_of(&mut state) {
+            return Poll::Ready(bits);
+        }
+        let kept = state
+            .taker
+            .as_ref()
+            .is_some_and(|kept| kept.will_wake(waker));
+        let old = if kept {
+            None
+        } else {
+            state.taker.replace(waker.clone())
+        };
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl Drop for Taker<'_> {
+    fn drop(&mut self) {
+        let old = {
+            let mut state = self.0.state.lock();
+            state.has_taker = false;
+            state.taker.take()
+        };
+        drop(old);
     }
 }

@@ -57,13 +57,18 @@ fn answer(
         }
         Call::NotificationSignal => signal(thread, first, second)?,
         Call::NotificationTake => {
-            return match take(thread, first) {
-                Err(Error::WouldWait) => Ok(Outcome::Long(call)),
-                taken => {
-                    context.set_results(0, taken?);
-                    Ok(Outcome::Set)
+            let handles = &thread.process.handles;
+            let picked = handles.pick(Handle(first), Rights::READ, Object::as_notification)?;
+            match picked.object.try_take() {
+                Err(Error::WouldWait) if second != abi::AT_ONCE => {
+                    if second != abi::FOREVER && second <= clock::now_ns() {
+                        return Err(Error::TimedOut);
+                    }
+                    return Ok(Outcome::Take);
                 }
-            };
+                taken => context.set_results(0, taken?),
+            }
+            return Ok(Outcome::Set);
         }
         Call::Yield => {
             context.set_results(0, 0);
@@ -139,13 +144,6 @@ fn signal(thread: &Thread, handle: u64, bits: u64) -> Result<u64, Error> {
     let picked = handles.pick(Handle(handle), Rights::SIGNAL, Object::as_notification)?;
     picked.object.signal(bits);
     Ok(0)
-}
-
-/// The bits of a notification, if there are any now.
-fn take(thread: &Thread, handle: u64) -> Result<u64, Error> {
-    let handles = &thread.process.handles;
-    let picked = handles.pick(Handle(handle), Rights::READ, Object::as_notification)?;
-    picked.object.try_take()
 }
 
 fn call_endpoint(thread: &Ref<Thread>, may_lend: bool, context: &mut UserContext) -> Outcome {

@@ -16,6 +16,8 @@ pub enum Outcome {
     Long(Call),
     /// It drives another thread.
     Drive,
+    /// It waits for the bits of a notification, as its registers say.
+    Take,
     /// It waits for the answer to its pending call.
     Answer,
     /// The same, and this thread of its core answers, in the caller's poll.

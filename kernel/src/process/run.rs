@@ -8,7 +8,7 @@ use core::future::{Future, poll_fn};
 use core::sync::atomic::Ordering;
 use core::task::Poll;
 
-use abi::{Call, Error};
+use abi::{Call, Error, Handle, Rights};
 use hal::mem::user_tables;
 use hal::platform::KernelPlatform;
 use hal::user::{self, Exit, InterruptsOff};
@@ -16,6 +16,7 @@ use objects::memory::Touch;
 use objects::refs::Ref;
 
 use super::drive::{Unfinished, Window};
+use super::object::Object;
 use super::outcome::Outcome;
 use super::process::Process;
 use super::reservation::ReservationObject;
@@ -69,6 +70,8 @@ enum Next {
     Long(Call),
     /// The end of another thread's run, which the thread drives.
     Drive(Unfinished),
+    /// Bits of a notification.
+    Take,
     /// The answer to the thread's call.
     Answer,
     /// A call or packet.
@@ -134,6 +137,14 @@ async fn live(mut life: Life) {
             Next::Drive(unfinished) => {
                 let results = drive::finish(own, unfinished).await;
                 let (rax, rdx) = results.unwrap_or_else(|error: Error| (error.to_raw(), 0));
+                own.context.lock().set_results(rax, rdx);
+                continue;
+            }
+            Next::Take => {
+                let (rax, rdx) = match take_bits(own).await {
+                    Ok(bits) => (0, bits),
+                    Err(error) => (error.to_raw(), 0),
+                };
                 own.context.lock().set_results(rax, rdx);
                 continue;
             }
@@ -265,6 +276,12 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
                 }
                 return Next::Parked;
             }
+            Outcome::Take => {
+                if riders.send_all_home(Resume::Ask) {
+                    return Next::Answer;
+                }
+                return Next::Take;
+            }
             Outcome::Long(call) => {
                 if riders.send_all_home(Resume::Ask) {
                     return Next::Answer;
@@ -296,6 +313,15 @@ pub async fn until<F: Future>(deadline_ns: u64, event: F) -> Option<F::Output> {
         rt::Either::A(output) => Some(output),
         rt::Either::B(()) => None,
     }
+}
+
+/// Waits for the bits of the notification that the registers name, until the deadline there.
+async fn take_bits(thread: &Thread) -> Result<u64, Error> {
+    let [handle, deadline_ns, ..] = thread.context.lock().arguments();
+    let handles = &thread.process.handles;
+    let picked = handles.pick(Handle(handle), Rights::READ, Object::as_notification)?;
+    let taken = picked.object.take(picked.lease.as_deref());
+    until(deadline_ns, taken).await.ok_or(Error::TimedOut)?
 }
 
 /// Waits where a caller may take the thread along; comes back once it is at home again.

@@ -212,7 +212,7 @@ impl<O: KernelObject> Endpoint<O> {
     ///
     /// # Errors
     /// As for [`call`](Self::call).
-    #[inline]
+    #[inline(always)]
     pub fn start(
         &self,
         caller: O::Caller,

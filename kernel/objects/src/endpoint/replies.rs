@@ -97,7 +97,7 @@ impl<C: Caller> ReplyTable<C> {
     ///
     /// # Errors
     /// [`Error::BadHandle`] for a token that is none or was used; [`Error::PeerClosed`] if the caller has given up.
-    #[inline]
+    #[inline(always)]
     pub fn answer(
         &self,
         token: Token,

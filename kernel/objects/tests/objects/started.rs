@@ -289,7 +289,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Start => {
-                    let leased = calls.len() % 3 == 0;
+                    let leased = calls.len().is_multiple_of(3);
                     let id = world.start(calls.len() as u64, leased.then_some(&lease)).unwrap();
                     calls.push((id, Fate::Waiting, leased));
                 }

@@ -84,7 +84,6 @@ pub async fn long(
         | Call::PortUnbind
         | Call::PortPost
         | Call::NotificationCreate
-        | Call::NotificationTake
         | Call::TimerCreate
         | Call::TimerSet => ports::call(thread, call, arguments).await,
         Call::IoRangeCreate
@@ -109,6 +108,7 @@ pub async fn long(
         | Call::ClockGet
         | Call::Yield
         | Call::NotificationSignal
+        | Call::NotificationTake
         | Call::HandleClose
         | Call::Call
         | Call::Reply

@@ -10,9 +10,8 @@ use objects::timer::Timer;
 use super::{Arguments, install, typed};
 use crate::process::object::Object;
 use crate::process::outcome::Results;
-use crate::process::run::until;
 use crate::process::thread::Thread;
-use crate::process::{clock, timers};
+use crate::process::timers;
 
 fn port(thread: &Thread, handle: u64, rights: Rights) -> Result<Ref<Port<Object>>, Error> {
     match typed(thread, handle, ObjectType::Port, rights)?.into_object() {
@@ -63,22 +62,6 @@ pub(super) async fn call(
         Call::NotificationCreate => {
             let notification = Notification::create(account)?;
             Ok((install(thread, Object::Notification(notification))?, 0))
-        }
-        Call::NotificationTake => {
-            let entry = typed(thread, first, ObjectType::Notification, Rights::READ)?;
-            let Object::Notification(notification) = entry.object() else {
-                return Err(Error::WrongType);
-            };
-            match notification.try_take() {
-                Err(Error::WouldWait) if second == abi::AT_ONCE => Err(Error::WouldWait),
-                Err(Error::WouldWait) if second <= clock::now_ns() => Err(Error::TimedOut),
-                Err(Error::WouldWait) => {
-                    let taken = notification.take(entry.lease().map(|lease| &**lease));
-                    let bits = until(second, taken).await.ok_or(Error::TimedOut)??;
-                    Ok((0, bits))
-                }
-                taken => Ok((0, taken?)),
-            }
         }
         Call::TimerCreate => {
             let timer = Timer::create(account)?;

@@ -106,6 +106,7 @@ fn ask_now(thread: &Ref<Thread>, frame: &mut Frame) -> Result<bool, Error> {
         Outcome::End => return Ok(false),
         Outcome::Answer
         | Outcome::Enter(_)
+        | Outcome::Take
         | Outcome::Parked
         | Outcome::ParkedBack
         | Outcome::Drive => {
