@@ -40,12 +40,14 @@ const BUFFER_BYTES: usize = 2048;
 const ROUNDS: u32 = 50;
 const PATIENCE_NS: u64 = 20_000_000_000;
 
+type Step = fn(&System) -> Result<(), Error>;
+
 fn main(mut env: Env) -> i32 {
     let Ok(system) = env.take::<System>("system") else {
         log::error!("devices are given out to who manages the system");
         return 2;
     };
-    let steps: [(&str, fn(&System) -> Result<(), Error>); 5] = [
+    let steps: [(&str, Step); 5] = [
         ("refusals", refusals),
         ("debug port", debug_port),
         ("serial port", serial_port),

@@ -190,7 +190,7 @@ fn processes_come_before_tasks() {
     let lines: Vec<_> = table.lines().collect();
     assert!(lines[0].starts_with("process name"), "{table}");
     assert!(
-        lines[1].starts_with("      0 worker               crashed     -2    -     1"),
+        lines[1].starts_with("      0 worker               isolated crashed     -2    -     1"),
         "{table}"
     );
     assert_eq!(lines[21], "");
