@@ -5,8 +5,8 @@ use pc_keyboard::{
     DecodedKey, EventDecoder, HandleControl, KeyCode, KeyEvent, KeyState, ScancodeSet, ScancodeSet1,
 };
 
-use crate::key::{Key, KeyPress, Modifiers};
 use crate::keymap::Keymap;
+use proto::key::{Key, KeyPress, Modifiers};
 
 /// The state of a keyboard: half-read scan codes, held modifiers, locks.
 pub struct Keyboard {
@@ -24,6 +24,8 @@ struct Held {
     left_control: bool,
     right_control: bool,
     left_alt: bool,
+    left_logo: bool,
+    right_logo: bool,
 }
 
 impl Held {
@@ -35,6 +37,8 @@ impl Held {
             KeyCode::LControl => self.left_control = down,
             KeyCode::RControl => self.right_control = down,
             KeyCode::LAlt => self.left_alt = down,
+            KeyCode::LWin => self.left_logo = down,
+            KeyCode::RWin => self.right_logo = down,
             _ => {}
         }
     }
@@ -44,6 +48,7 @@ impl Held {
             shift: self.left_shift || self.right_shift,
             alt: self.left_alt,
             control: self.left_control || self.right_control,
+            logo: self.left_logo || self.right_logo,
         }
     }
 }

@@ -10,15 +10,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod key;
 mod keyboard;
 mod keymap;
 
 use rt::{ByteSink, ByteSource};
 
-pub use key::{Key, KeyPress, Modifiers, TerminalBytes};
 pub use keyboard::Keyboard;
 pub use keymap::Keymap;
+pub use proto::key::{Key, KeyPress, Modifiers, TerminalBytes};
 
 /// Scan codes read at once: the most a keyboard and its controller buffer.
 const CHUNK_BYTES: usize = 16;

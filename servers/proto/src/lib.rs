@@ -7,6 +7,7 @@
 //! * [`Services`]: what the shell may ask of the manager of units; [`services`]: its rows.
 //! * [`manager`]: the same as bytes, and what a unit says to the manager.
 //! * [`framebuffer`]: what the pixels of a framebuffer vmo are. [`terminal`]: what is at the end of a terminal's channel.
+//! * [`input`]: what happens at keyboards and pointers; [`key`]: a key press. [`window`]: programs and the compositor.
 //! * [`contract`]: services written down once; [`echo`](mod@echo): one for tests.
 //! * [`text`]: [`Text`], a short string stored in place.
 //!
@@ -24,6 +25,8 @@ pub mod contract;
 pub mod echo;
 pub mod framebuffer;
 pub mod info;
+pub mod input;
+pub mod key;
 pub mod manager;
 pub mod process;
 pub mod rows;
@@ -35,6 +38,7 @@ pub mod terminal;
 mod tests;
 pub mod text;
 pub mod trial;
+pub mod window;
 
 pub use framebuffer::FramebufferInfo;
 pub use info::{

@@ -2,8 +2,10 @@
 
 use core::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
 /// The keys that are no characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Key {
     /// A character, with shift, AltGr and control already applied (control-C is U+0003).
     Char(char),
@@ -40,7 +42,7 @@ pub enum Key {
 }
 
 /// Modifier keys that were held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Modifiers {
     /// Either shift key.
     pub shift: bool,
@@ -48,6 +50,8 @@ pub struct Modifiers {
     pub alt: bool,
     /// Either control key.
     pub control: bool,
+    /// Either key with a logo. Terminals know none.
+    pub logo: bool,
 }
 
 impl Modifiers {
@@ -58,7 +62,7 @@ impl Modifiers {
 }
 
 /// A key that was pressed (or repeated).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPress {
     /// Which key.
     pub key: Key,
