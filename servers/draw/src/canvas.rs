@@ -62,7 +62,8 @@ impl<'a> Canvas<'a> {
     }
 
     /// The part of a row from `left` up to `right` that may be drawn.
-    fn row(&mut self, y: i32, left: i32, right: i32) -> &mut [Pixel] {
+    #[must_use]
+    pub fn row_mut(&mut self, y: i32, left: i32, right: i32) -> &mut [Pixel] {
         let clip = &self.clip;
         let (left, right) = (left.max(clip.left), right.min(clip.right));
         if y < clip.top || y >= clip.bottom || left >= right {
@@ -77,7 +78,7 @@ impl<'a> Canvas<'a> {
 
     /// Puts a pixel.
     pub fn put(&mut self, x: i32, y: i32, pixel: Pixel) {
-        if let [place] = self.row(y, x, x.saturating_add(1)) {
+        if let [place] = self.row_mut(y, x, x.saturating_add(1)) {
             *place = blend::over(pixel, *place);
         }
     }
@@ -86,7 +87,7 @@ impl<'a> Canvas<'a> {
     pub fn fill(&mut self, rect: &Rect, pixel: Pixel) {
         let rows = rect.and(&self.clip);
         for y in rows.top..rows.bottom {
-            let row = self.row(y, rect.left, rect.right);
+            let row = self.row_mut(y, rect.left, rect.right);
             match pixel >> 24 {
                 255 => row.fill(pixel),
                 _ => row
@@ -100,7 +101,7 @@ impl<'a> Canvas<'a> {
     pub fn replace(&mut self, rect: &Rect, pixel: Pixel) {
         let rows = rect.and(&self.clip);
         for y in rows.top..rows.bottom {
-            self.row(y, rect.left, rect.right).fill(pixel);
+            self.row_mut(y, rect.left, rect.right).fill(pixel);
         }
     }
 
@@ -148,7 +149,7 @@ impl<'a> Canvas<'a> {
         for y in rows.top..rows.bottom {
             let part = 255 * i64::from(y - rect.top) / last;
             let pixel = blend::mix(lower, upper, part as u32);
-            self.row(y, rect.left, rect.right).fill(pixel);
+            self.row_mut(y, rect.left, rect.right).fill(pixel);
         }
     }
 
@@ -198,7 +199,7 @@ impl<'a> Canvas<'a> {
             };
             let len = i32::try_from(line.len()).unwrap_or(i32::MAX);
             let skipped = self.clip.left.saturating_sub(x).max(0) as usize;
-            let row = self.row(row_y, x, x.saturating_add(len));
+            let row = self.row_mut(row_y, x, x.saturating_add(len));
             let line = line.get(skipped..).unwrap_or_default();
             if alpha {
                 blend::row_over(line, row);
@@ -219,7 +220,7 @@ impl<'a> Canvas<'a> {
             };
             let len = i32::try_from(line.len()).unwrap_or(i32::MAX);
             let skipped = self.clip.left.saturating_sub(x).max(0) as usize;
-            let row = self.row(row_y, x, x.saturating_add(len));
+            let row = self.row_mut(row_y, x, x.saturating_add(len));
             for (below, part) in row.iter_mut().zip(line.get(skipped..).unwrap_or_default()) {
                 *below = match *part {
                     0 => *below,
