@@ -5,10 +5,13 @@ use core::panic::Location;
 
 use crate::{
     CoreId, Fleet, Platform, TaskId,
-    raw::{core::CONTROL, sites::SITES},
+    raw::{
+        core::{CONTROL, Core},
+        sites::SITES,
+    },
     sched::{FAIR, OPEN},
     slot::{State, flag},
-    stats::{CoreStats, SiteRecord},
+    stats::{CoreStats, SiteRecord, TaskRecord},
 };
 
 /// How a task gets its processor time.
@@ -43,7 +46,7 @@ pub struct TaskInfo<'a> {
     pub polls: u64,
     /// How often it was woken.
     pub wakes: u64,
-    /// Processor time used.
+    /// Processor time used, the poll in progress included.
     pub cpu_ticks: u64,
     /// Its longest poll.
     pub longest_poll_ticks: u64,
@@ -67,6 +70,25 @@ pub struct PollInfo {
     pub since: u64,
     /// Its absolute deadline (ticks), `None` for best effort.
     pub deadline: Option<u64>,
+}
+
+impl<P: Platform> Core<P> {
+    /// Processor time of a task of this core, with that of a poll in progress.
+    fn used_by(&self, task: TaskId, record: &TaskRecord) -> u64 {
+        // A poll may end or begin between two of the reads: then nothing fits together, and it is read again.
+        for _ in 0..8 {
+            let past = record.cpu_ticks.acquire();
+            if self.polling.task.acquire() != task.to_bits() {
+                return past;
+            }
+            let since = self.polling.since.acquire();
+            let same = self.polling.task.acquire() == task.to_bits();
+            if same && record.cpu_ticks.acquire() == past {
+                return past + P::now().saturating_sub(since);
+            }
+        }
+        record.cpu_ticks.get()
+    }
 }
 
 impl<P: Platform> Fleet<P> {
@@ -133,7 +155,7 @@ impl<P: Platform> Fleet<P> {
             deadline: has_deadline.then_some(deadline),
             polls: record.map_or(0, |record| record.polls.get()),
             wakes: record.map_or(0, |record| record.wakes.get()),
-            cpu_ticks: record.map_or(0, |record| record.cpu_ticks.get()),
+            cpu_ticks: record.map_or(0, |record| home.used_by(slot.id(), record)),
             longest_poll_ticks: record.map_or(0, |record| record.longest_poll.get()),
             spawned_at: record.map_or(0, |record| record.spawned_at.get()),
             misses: record.map_or(0, |record| record.misses.get()),

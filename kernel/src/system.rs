@@ -203,7 +203,7 @@ fn process_row(process: &Process) -> ProcessRow {
     ProcessRow {
         id: info.id,
         name: Text::from_start(process.name()),
-        job: process.job().map_or(0, |job| job.header().id()),
+        job: process.job().header().id(),
         state: match process.exit_code() {
             Some(exit_code) => ProcessState::Ended { exit_code },
             None if info.threads == 0 => ProcessState::New,

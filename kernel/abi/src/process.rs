@@ -10,7 +10,7 @@ pub const KILLED: i32 = -1;
 /// The exit code of a process that crashed.
 pub const CRASHED: i32 = -2;
 
-/// What a job may use, in all of its processes and the jobs below: 56 bytes. `u64::MAX`: as much as the job above may.
+/// What a job may use, in all of its processes and the jobs below: 64 bytes. `u64::MAX`: as much as the job above may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct JobLimits {
@@ -26,6 +26,10 @@ pub struct JobLimits {
     pub threads: u64,
     /// What may be reserved of a core, summed over cores, in parts per million.
     pub reserved_ppm: u64,
+    /// Processor time of all threads together, in parts per million of one core; may be above a million. Whoever uses it up waits. Counted
+    /// over a tenth of a second, or longer where one step in the kernel takes longer; reserved time counts too. What a server does for a
+    /// caller in its place counts for the caller.
+    pub cpu_ppm: u64,
     /// Weight among best-effort threads, 1 to 2^20; 1024 unless set.
     pub weight: u64,
 }
@@ -39,11 +43,12 @@ impl JobLimits {
         processes: u64::MAX,
         threads: u64::MAX,
         reserved_ppm: u64::MAX,
+        cpu_ppm: u64::MAX,
         weight: 1024,
     };
 }
 
-/// What [`job_info`](crate::Call::JobInfo) writes: limits and use, 112 bytes. The weight stands in both.
+/// What [`job_info`](crate::Call::JobInfo) writes: limits and use, 136 bytes. Weight and `cpu_ppm` stand in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct JobInfo {
@@ -51,6 +56,8 @@ pub struct JobInfo {
     pub limits: JobLimits,
     /// What it uses.
     pub used: JobLimits,
+    /// Processor time of all its threads, also of those that have ended, in nanoseconds.
+    pub cpu_ns: u64,
 }
 
 /// What [`process_info`](crate::Call::ProcessInfo) writes: 112 bytes.
@@ -73,7 +80,8 @@ pub struct ProcessInfo {
     pub mapped_bytes: u64,
     /// Bytes of memory committed through its mappings, page tables included.
     pub resident_bytes: u64,
-    /// Processor time of its threads, in nanoseconds.
+    /// Processor time of its threads, in nanoseconds: in ring 3 and in the kernel. What a server does for a caller in its place, with the
+    /// caller's budget, counts for the caller; a driven thread's time for its driver.
     pub cpu_ns: u64,
     /// System calls made.
     pub system_calls: u64,

@@ -44,7 +44,7 @@ use super::outcome::Results;
 use super::process::Process;
 use super::run::{keep_open, until};
 use super::thread::Thread;
-use super::{clock, crash};
+use super::{clock, cpu, crash};
 use crate::exec;
 
 /// Somebody runs the thread or looks at its registers.
@@ -217,6 +217,8 @@ enum Stay {
     Over(Result<Stop, Error>),
     /// Others first.
     Yield,
+    /// Until then its driver's job has no processor time.
+    Wait(u64),
     /// A page is to be brought; if it cannot be, that is why the thread stopped.
     Page(Touch, Stop),
 }
@@ -261,7 +263,12 @@ impl Run {
     /// where it stood, and can be run again.
     pub async fn stop(&self, driver: Option<&Thread>) -> Result<Stop, Error> {
         loop {
-            let stay = self.stay(driver, &mut None);
+            // The driver's time: a resident one's is looked at when it is polled.
+            let share = driver.map_or(cpu::Share::Until(u64::MAX), cpu::share_of);
+            let stay = match share {
+                cpu::Share::Until(end) => self.stay(driver, &mut None, end),
+                cpu::Share::Wait(until) => Stay::Wait(until),
+            };
             if let Some(over) = self.after(stay).await {
                 return over;
             }
@@ -273,6 +280,7 @@ impl Run {
         match stay {
             Stay::Over(over) => return Some(over),
             Stay::Yield => executor::yield_now().await,
+            Stay::Wait(until) => exec::sleep_until(until.min(self.deadline_ticks)).await,
             Stay::Page(touch, fault) => {
                 if let Err(error) = self.bring(fault.address, touch).await {
                     let refusal = Some(error);
@@ -315,8 +323,8 @@ impl Run {
         }
     }
 
-    /// Runs the thread until it stops or something must be awaited.
-    fn stay(&self, driver: Option<&Thread>, window: &mut Option<Window>) -> Stay {
+    /// Runs the thread until it stops or something must be awaited, at most until the tick `end`.
+    fn stay(&self, driver: Option<&Thread>, window: &mut Option<Window>, end: u64) -> Stay {
         let thread = &self.claim.0;
         let _leased = self.lease.as_ref().map(|_| LeasedStay::new());
         let mut context = thread.context.lock();
@@ -327,12 +335,12 @@ impl Run {
             if let Some(over) = self.over(driver) {
                 return Stay::Over(over);
             }
-            let Some(open) = keep_open(window, &interrupts_off) else {
+            let Some(open) = keep_open(window, end, &interrupts_off) else {
                 return Stay::Yield;
             };
-            let end = open.until().unwrap_or(u64::MAX).min(self.deadline_ticks);
+            let until = open.until().unwrap_or(u64::MAX).min(self.deadline_ticks);
             user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
-            let until = (end != u64::MAX).then_some(end);
+            let until = (until != u64::MAX).then_some(until);
             match user::enter(interrupts_off, &mut context, until) {
                 // Maybe the timer's: the window's end.
                 Exit::Interrupt => *window = None,
@@ -505,7 +513,7 @@ fn results(stop: &Stop) -> Results {
 }
 
 /// Runs a thread for a driver in ring 3 that made the system call in `arguments`: as far as it goes without waiting, in the same window
-/// as the driver. Most foreign system calls need no more than this.
+/// as the driver, which ends at the tick `end`. Most foreign system calls need no more than this.
 ///
 /// # Errors
 /// As for [`Run::stop`]; [`Error::BadState`] if somebody else has the thread; [`Error::BadAddress`] if the registers hold what is no address.
@@ -513,6 +521,7 @@ pub fn run_now(
     driver: &Thread,
     arguments: [u64; 6],
     window: &mut Option<Window>,
+    end: u64,
 ) -> Result<Result<Results, Unfinished>, Error> {
     let request = Request::new(arguments)?;
     let (claim, lease) = request.claim(driver)?;
@@ -522,7 +531,7 @@ pub fn run_now(
         return Ok(Err(Unfinished { request, progress }));
     }
     let run = Run::new(claim, lease, request.deadline_ns);
-    let stay = run.stay(Some(driver), window);
+    let stay = run.stay(Some(driver), window, end);
     if let Stay::Over(over) = &stay {
         let stop = (*over)?;
         if request.report(&run.claim, space, &stop).is_ok() {

@@ -10,6 +10,7 @@
 //! - [`drive`]: threads that a server runs, and whose traps come out to it.
 //!   Calls between processes are there too: on one core the caller's poll enters the server's thread itself: its deadline and its
 //!   budget go along, and no dispatch lies between. [`calls`] has those that are started and answered later by a port's packet.
+//! - [`cpu`]: processor time, and jobs that may use only so much of it.
 //! - [`memory`]: frames and page tables under `objects::memory`; user copies that bring pages in.
 //! - [`device`]: what drivers hold.
 //! - [`timers`], [`reaper`]: the kernel's own tasks for timer objects and for what ended processes leave behind.
@@ -36,6 +37,7 @@
 
 mod calls;
 mod clock;
+mod cpu;
 mod crash;
 mod device;
 mod dispatch;
@@ -43,7 +45,6 @@ mod drive;
 pub mod first;
 mod gate;
 mod job;
-pub mod list;
 pub mod memory;
 pub mod object;
 mod outcome;

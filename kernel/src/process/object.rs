@@ -170,7 +170,7 @@ impl KernelObject for Object {
             Self::Notification(object) => object.signals(),
             Self::Port(object) => object.signals(),
             Self::Timer(object) => object.signals(),
-            Self::Job(object) => &object.signals,
+            Self::Job(object) => object.signals(),
             Self::Lease(object) => object.signals(),
             Self::Pager(object) => object.signals(),
             Self::Interrupt(object) => &object.signals,

@@ -5,15 +5,14 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize
 use abi::process::{MAX_NAME_BYTES, ProcessInfo};
 use abi::{Error, ObjectType, Signals};
 use objects::endpoint::ReplyTable;
-use objects::job::Charge;
+use objects::job::{Charge, Members};
 use objects::object::Header;
 use objects::port::StartedCalls;
 use objects::refs::Ref;
 use objects::signals::SignalState;
 use spin::{Mutex, Once};
 
-use super::job::{JobObject, WeakJob};
-use super::list::WeakList;
+use super::job::JobObject;
 use super::memory::{AddressSpace, ProcessTables};
 use super::object::{Caller, Handles, Object};
 use super::reaper;
@@ -21,7 +20,7 @@ use super::resident::Resident;
 use super::thread::Thread;
 
 /// Every process there is.
-static ALL: Mutex<WeakList<Process>> = Mutex::new(WeakList::new());
+static ALL: Once<Members<Process>> = Once::new();
 
 /// How far a process's life is.
 mod state {
@@ -37,7 +36,8 @@ mod state {
 pub struct Process {
     header: Header,
     name: heapless::String<MAX_NAME_BYTES>,
-    job: WeakJob,
+    /// Kept: who ends a job above finds the process through it.
+    job: Ref<JobObject>,
     account: Ref<objects::job::Job>,
     /// What it holds.
     pub handles: Handles,
@@ -49,15 +49,19 @@ pub struct Process {
     pub space: AddressSpace,
     /// Ended.
     pub signals: SignalState,
-    threads: Mutex<WeakList<Thread>>,
+    threads: Members<Thread>,
+    /// Held while a thread is counted in, and where none may be.
+    births: Mutex<()>,
     running: AtomicUsize,
     state: AtomicU8,
     exit_code: AtomicI32,
     exceptions: Mutex<Option<Object>>,
     /// Its handles are not closed at its end, as the next instance gets them.
     keeps_handles: AtomicBool,
-    /// Processor time of threads that are over, in ticks.
+    /// Processor time of what is over, in ticks.
     past_cpu_ticks: AtomicU64,
+    /// The most that was ever shown.
+    shown_cpu_ticks: AtomicU64,
     /// What it is as a resident server.
     resident: Once<Ref<Resident>>,
     /// System calls made.
@@ -76,33 +80,35 @@ impl Process {
         if name.is_empty() || name.chars().any(char::is_control) {
             return Err(Error::BadArgument);
         }
-        let account = job.account.clone();
+        let account = job.job().clone();
         let member = account.charge_processes(1)?;
         let header = Header::new(ObjectType::Process, &account, Ref::<Self>::BYTES)?;
         let space = super::memory::new_space(&account)?;
         let process = Ref::try_new(Self {
             header,
             name: heapless::String::try_from(name).map_err(|_| Error::BadArgument)?,
-            job: job.downgrade(),
+            job: job.clone(),
             handles: Handles::new(&account)?,
             replies: ReplyTable::new(&account),
             started: StartedCalls::new(&account),
             space,
             signals: SignalState::new(Signals::empty()),
-            threads: Mutex::new(WeakList::new()),
+            threads: Members::new(&account)?,
+            births: Mutex::new(()),
             running: AtomicUsize::new(0),
             state: AtomicU8::new(state::ALIVE),
             exit_code: AtomicI32::new(0),
             exceptions: Mutex::new(None),
             keeps_handles: AtomicBool::new(false),
             past_cpu_ticks: AtomicU64::new(0),
+            shown_cpu_ticks: AtomicU64::new(0),
             resident: Once::new(),
             system_calls: AtomicU64::new(0),
             _member: member,
             account,
         })?;
-        job.adopt(&process)?;
-        ALL.lock().add(&process)?;
+        job.processes().join(process.id(), &process)?;
+        everyone()?.join(process.id(), &process)?;
         Ok(process)
     }
 
@@ -126,9 +132,9 @@ impl Process {
         &self.account
     }
 
-    /// The job it lives under, if that is still known to anybody.
-    pub fn job(&self) -> Option<Ref<JobObject>> {
-        self.job.upgrade()
+    /// The job it lives under.
+    pub fn job(&self) -> &JobObject {
+        &self.job
     }
 
     /// Its page tables.
@@ -151,12 +157,12 @@ impl Process {
         first: &Ref<Thread>,
         resident: &Ref<Resident>,
     ) -> Result<(), Error> {
-        let mut threads = self.threads.lock();
-        let used = threads.next(0).is_some() || self.space.mapped_bytes() != 0;
+        let _births = self.births.lock();
+        let used = self.threads.visit(0).is_some() || self.space.mapped_bytes() != 0;
         if used || self.resident.is_completed() {
             return Err(Error::BadState);
         }
-        self.begin(&mut threads, first)?;
+        self.begin(first)?;
         self.resident.call_once(|| resident.clone());
         self.tables().set_resident();
         Ok(())
@@ -167,18 +173,19 @@ impl Process {
     /// # Errors
     /// [`Error::Dying`] once it is ending; [`Error::NoMemory`]; [`Error::BadState`] for a resident server.
     pub fn thread_begins(&self, thread: &Ref<Thread>) -> Result<(), Error> {
-        let mut threads = self.threads.lock();
+        let _births = self.births.lock();
         if self.resident.is_completed() {
             return Err(Error::BadState);
         }
-        self.begin(&mut threads, thread)
+        self.begin(thread)
     }
 
-    fn begin(&self, threads: &mut WeakList<Thread>, thread: &Ref<Thread>) -> Result<(), Error> {
+    /// With `births`.
+    fn begin(&self, thread: &Ref<Thread>) -> Result<(), Error> {
         if self.state.load(Ordering::Acquire) != state::ALIVE {
             return Err(Error::Dying);
         }
-        threads.add(thread)?;
+        self.threads.join(thread.id(), thread)?;
         self.running.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -191,13 +198,13 @@ impl Process {
 
     /// A thread is over. The last one's end is the process's.
     pub fn thread_ended(this: &Ref<Self>, thread: &Thread) {
-        this.past_cpu_ticks
-            .fetch_add(thread.cpu_ticks.load(Ordering::Relaxed), Ordering::Relaxed);
+        let used = thread.cpu_ticks();
         thread.signals.set(Signals::ENDED);
+        this.add_past_cpu(used);
+        this.threads.leave(thread.id());
         if this.running.fetch_sub(1, Ordering::AcqRel) == 1 {
             {
-                // With the lock, so that no thread begins at the same time.
-                let _threads = this.threads.lock();
+                let _births = this.births.lock();
                 if this.running.load(Ordering::Acquire) != 0 {
                     return;
                 }
@@ -221,12 +228,13 @@ impl Process {
     /// Everything it held is gone: whoever waits for its end learns of it.
     pub fn finish(&self) {
         self.signals.set(Signals::ENDED);
+        self.job.leave(self.id());
     }
 
     /// Ends it with this exit code; the first one counts. Its threads are over as soon as their cores come to it.
     pub fn kill(this: &Ref<Self>, exit_code: i32) {
         {
-            let _threads = this.threads.lock();
+            let _births = this.births.lock();
             let first = this
                 .state
                 .compare_exchange(
@@ -242,11 +250,9 @@ impl Process {
             this.exit_code.store(exit_code, Ordering::Release);
         }
         let mut any = false;
-        let mut place = 0;
-        loop {
-            let next = this.threads.lock().next(place);
-            let Some((after, thread)) = next else { break };
-            place = after;
+        let mut from = 0;
+        while let Some((next, thread)) = this.threads.visit(from) {
+            from = next;
             any = true;
             thread.kill();
         }
@@ -262,7 +268,7 @@ impl Process {
 
     /// The core its first thread lives on.
     pub fn first_core(&self) -> Option<u16> {
-        let first = self.threads.lock().next(0);
+        let first = self.threads.visit(0);
         first.map(|(_, thread)| thread.core.index() as u16)
     }
 
@@ -283,19 +289,39 @@ impl Process {
         drop(before);
     }
 
+    /// Something of it is over that used so much processor time, in ticks.
+    pub fn add_past_cpu(&self, ticks: u64) {
+        self.past_cpu_ticks.fetch_add(ticks, Ordering::Release);
+        self.account.add_past_cpu(ticks);
+    }
+
+    /// Processor time up to now of what is not over, in ticks.
+    pub fn present_cpu_ticks(&self) -> u64 {
+        let mut ticks = self
+            .resident()
+            .map_or(0, |resident| resident.present_cpu_ticks());
+        let mut from = 0;
+        while let Some((next, thread)) = self.threads.visit(from) {
+            from = next;
+            ticks += thread.cpu_ticks();
+        }
+        ticks
+    }
+
+    /// Processor time up to now, in ticks.
+    pub fn cpu_ticks(&self) -> u64 {
+        // In this order, so that what ends meanwhile is not counted twice; and it never falls.
+        let past = self.past_cpu_ticks.load(Ordering::Acquire);
+        let ticks = past + self.present_cpu_ticks();
+        let shown = self.shown_cpu_ticks.fetch_max(ticks, Ordering::Relaxed);
+        ticks.max(shown)
+    }
+
     /// How it is.
     pub fn info(&self) -> ProcessInfo {
         let mut name = [0; 48];
         for (place, byte) in name.iter_mut().zip(self.name.bytes()) {
             *place = byte;
-        }
-        let mut cpu_ticks = self.past_cpu_ticks.load(Ordering::Relaxed);
-        let mut place = 0;
-        loop {
-            let next = self.threads.lock().next(place);
-            let Some((after, thread)) = next else { break };
-            place = after;
-            cpu_ticks += thread.cpu_ticks.load(Ordering::Relaxed);
         }
         let exit_code = self.exit_code();
         let arena_bytes = self.resident().map_or(0, |resident| resident.bytes());
@@ -308,32 +334,42 @@ impl Process {
             handles: self.handles.len() as u64,
             mapped_bytes: self.space.mapped_bytes() + arena_bytes,
             resident_bytes: self.space.resident_bytes() + arena_bytes,
-            cpu_ns: hal::time::ticks_to_ns(cpu_ticks),
+            cpu_ns: hal::time::ticks_to_ns(self.cpu_ticks()),
             system_calls: self.system_calls.load(Ordering::Relaxed),
             name,
         }
     }
 }
 
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may never have run.
+        self.job.leave(self.id());
+        if let Some(all) = ALL.get() {
+            all.leave(self.id());
+        }
+    }
+}
+
+/// All there are.
+fn everyone() -> Result<&'static Members<Process>, Error> {
+    if let Some(all) = ALL.get() {
+        return Ok(all);
+    }
+    let all = Members::new(super::first::root_job()?.job())?;
+    Ok(ALL.call_once(|| all))
+}
+
 /// The process of this number, if it still is there.
 pub fn find(id: u64) -> Option<Ref<Process>> {
-    let mut place = 0;
-    loop {
-        let (after, process) = ALL.lock().next(place)?;
-        if process.id() == id {
-            return Some(process);
-        }
-        place = after;
-    }
+    ALL.get()?.get(id)
 }
 
 /// Calls `visit` with every process, oldest first.
 pub fn for_each(mut visit: impl FnMut(&Ref<Process>)) {
-    let mut place = 0;
-    loop {
-        let next = ALL.lock().next(place);
-        let Some((after, process)) = next else { break };
-        place = after;
+    let mut from = 0;
+    while let Some((next, process)) = ALL.get().and_then(|all| all.visit(from)) {
+        from = next;
         visit(&process);
     }
 }

@@ -35,7 +35,7 @@ impl ReservationObject {
         }
         let ppm = u128::from(args.budget_ns) * 1_000_000 / u128::from(args.period_ns);
         let charge = job
-            .account
+            .job()
             .charge_reserved(u64::try_from(ppm).unwrap_or(u64::MAX))
             .map_err(plain)?;
         let mut reservation = Reservation::new(
@@ -49,8 +49,8 @@ impl ReservationObject {
             reservation = reservation.soft();
         }
         let reserved = Reserved::new(core, reservation).map_err(refused)?;
-        let header = Header::new(ObjectType::Reservation, &job.account, Ref::<Self>::BYTES)
-            .map_err(plain)?;
+        let header =
+            Header::new(ObjectType::Reservation, job.job(), Ref::<Self>::BYTES).map_err(plain)?;
         Ref::try_new(Self {
             header,
             reserved,

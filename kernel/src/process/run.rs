@@ -21,7 +21,7 @@ use super::outcome::Outcome;
 use super::process::Process;
 use super::reservation::ReservationObject;
 use super::thread::{Place, Resume, Thread};
-use super::{calls, clock, crash, dispatch, drive};
+use super::{calls, clock, cpu, crash, dispatch, drive};
 use crate::exec;
 
 /// Most servers that call one another within one caller's poll. One more goes the long way, through its own task.
@@ -66,6 +66,8 @@ impl Riders {
 enum Next {
     /// Others first.
     Yield,
+    /// Its job's processor time.
+    Share(u64),
     /// A system call that may take long.
     Long(Call),
     /// The end of another thread's run, which the thread drives.
@@ -92,6 +94,8 @@ impl Drop for Life {
         let own = &self.0.own;
         own.unpark();
         own.give_call_up();
+        // The last of its time is paid for too.
+        cpu::share_of(own);
         Process::thread_ended(&own.process, own);
     }
 }
@@ -110,12 +114,21 @@ async fn live(mut life: Life) {
     }
     let mut ask = false;
     loop {
-        let next = run(&mut life.0, core::mem::take(&mut ask));
+        let next = match cpu::share_of(&life.0.own) {
+            cpu::Share::Until(end) => run(&mut life.0, core::mem::take(&mut ask), end),
+            // Used up during a call: the server goes on by itself.
+            cpu::Share::Wait(_) if life.0.send_all_home(Resume::Enter) => Next::Answer,
+            cpu::Share::Wait(until) => Next::Share(until),
+        };
         let own = &life.0.own;
         let resume = match next {
             Next::End => break,
             Next::Yield => {
                 executor::yield_now().await;
+                continue;
+            }
+            Next::Share(until) => {
+                exec::sleep_until(until).await;
                 continue;
             }
             Next::Page(address, touch) => {
@@ -159,8 +172,9 @@ async fn live(mut life: Life) {
     }
 }
 
-/// Runs the threads of a task until it must wait. `ask`: the own thread's registers hold a system call to be asked first.
-fn run(riders: &mut Riders, mut ask: bool) -> Next {
+/// Runs the threads of a task until it must wait, in ring 3 at most until the tick `end`. `ask`: the own thread's registers hold a
+/// system call to be asked first.
+fn run(riders: &mut Riders, mut ask: bool, end: u64) -> Next {
     // Open for as long as nothing more urgent came: most system calls take less time than opening another.
     let mut window: Option<Window> = None;
     loop {
@@ -179,7 +193,7 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
         } else {
             // Before the look, so that a wake after it ends the stay in ring 3 at once.
             let interrupts_off = InterruptsOff::new();
-            let Some(open) = keep_open(&mut window, &interrupts_off) else {
+            let Some(open) = keep_open(&mut window, end, &interrupts_off) else {
                 return Next::Yield;
             };
             let until = open.until();
@@ -255,7 +269,7 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
                 }
                 let own = &riders.own;
                 let arguments = own.context.lock().arguments();
-                let results = match drive::run_now(own, arguments, &mut window) {
+                let results = match drive::run_now(own, arguments, &mut window, end) {
                     Ok(Err(unfinished)) => return Next::Drive(unfinished),
                     Ok(Ok(results)) => Ok(results),
                     Err(error) => Err(error),
@@ -293,15 +307,30 @@ fn run(riders: &mut Riders, mut ask: bool) -> Next {
     }
 }
 
-/// The window, opened anew unless it still holds; `None`: something more urgent is ready or due.
+/// The window, opened anew up to the tick `end` unless it still holds; `None`: something more urgent is ready or due, or the end is past.
 #[inline]
-pub fn keep_open<'a>(window: &'a mut Option<Window>, _: &InterruptsOff) -> Option<&'a Window> {
+pub fn keep_open<'a>(
+    window: &'a mut Option<Window>,
+    end: u64,
+    _: &InterruptsOff,
+) -> Option<&'a Window> {
     if !window.as_ref().is_some_and(Window::holds) {
         // The old one first: closing it after the next was opened would close that.
         drop(window.take());
         *window = executor::preemptible::<KernelPlatform>();
+        if end != u64::MAX {
+            close_by(window, end);
+        }
     }
     window.as_ref()
+}
+
+#[cold]
+fn close_by(window: &mut Option<Window>, end: u64) {
+    match window {
+        Some(open) if hal::time::now_ticks() < end => open.end_by(end),
+        _ => *window = None,
+    }
 }
 
 /// Awaits `event`, at most until the deadline in nanoseconds of the monotonic clock; `None` if that came first.

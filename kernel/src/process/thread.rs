@@ -16,6 +16,7 @@ use objects::refs::Ref;
 use objects::signals::SignalState;
 use spin::{Mutex, Once};
 
+use super::cpu::{self, Metered};
 use super::drive;
 use super::object::Object;
 use super::process::Process;
@@ -92,14 +93,16 @@ pub struct Thread {
     pub calls: CallSlot,
     /// The bytes and handles of its call, and then of the answer, where they do not fit registers.
     pub message: Mutex<Option<Box<Message<Object>>>>,
-    /// Processor time in ticks.
-    pub cpu_ticks: AtomicU64,
+    /// See [`Metered`].
+    metered: AtomicU64,
     parking: Mutex<Option<Parking>>,
     pending_call: Mutex<Option<PendingCall>>,
     task: Once<TaskId>,
     place: AtomicU8,
     resume: AtomicU8,
     killed: AtomicBool,
+    /// Its home task is over, though it is not.
+    home_is_over: AtomicBool,
     /// Whether it is driven, and who has it then.
     pub driven: drive::State,
     _charge: Charge,
@@ -130,13 +133,14 @@ impl Thread {
             signals: SignalState::new(Signals::empty()),
             calls: CallSlot::new(),
             message: Mutex::new(None),
-            cpu_ticks: AtomicU64::new(0),
+            metered: AtomicU64::new(Metered::new().to_word()),
             parking: Mutex::new(None),
             pending_call: Mutex::new(None),
             task: Once::new(),
             place: AtomicU8::new(Place::Home as u8),
             resume: AtomicU8::new(Resume::Enter as u8),
             killed: AtomicBool::new(false),
+            home_is_over: AtomicBool::new(false),
             driven: drive::State::new(driven),
             _charge: charge,
         })?)
@@ -160,6 +164,30 @@ impl Thread {
     /// Its home task, once there is one.
     pub fn task(&self) -> Option<TaskId> {
         self.task.get().copied()
+    }
+
+    /// Processor time in ticks, up to now; 0 once it is over, as its process then has it.
+    pub fn cpu_ticks(&self) -> u64 {
+        let over = self.home_is_over.load(Ordering::Acquire);
+        if over || self.signals.get().contains(Signals::ENDED) {
+            return 0;
+        }
+        self.task().map_or(0, cpu::ticks_of)
+    }
+
+    /// A resident server's main task is over; others of its tasks may go on.
+    pub fn home_is_over(&self) {
+        self.home_is_over.store(true, Ordering::Release);
+    }
+
+    /// What its job's limits know of its time.
+    pub fn metered(&self) -> Metered {
+        Metered::from_word(self.metered.load(Ordering::Relaxed))
+    }
+
+    /// Its own task's to say.
+    pub fn set_metered(&self, metered: Metered) {
+        self.metered.store(metered.to_word(), Ordering::Relaxed);
     }
 
     /// Wakes its home task.

@@ -163,10 +163,10 @@ async fn give_pixels() -> Result<(), Error> {
     use abi::Rights;
     let passed_on =
         Rights::READ | Rights::MAP | Rights::INSPECT | Rights::DUPLICATE | Rights::TRANSFER;
-    let (pixels, info) = crate::screen::pixels(&first::root_job()?.account)?;
+    let (pixels, info) = crate::screen::pixels(first::root_job()?.job())?;
     let description = crate::process::memory::VmoObject::create(
         crate::process::memory::Memory,
-        &first::root_job()?.account,
+        first::root_job()?.job(),
         PAGE_BYTES,
     )?;
     description.write(0, info.as_bytes()).await?;

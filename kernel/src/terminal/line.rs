@@ -3,12 +3,12 @@
 use abi::message::{Lengths, MAX_BYTES, MAX_HANDLES};
 use abi::{Error, Rights, Signals};
 use objects::channel::{Channel, Message, ReadError};
+use objects::job::Members;
 use objects::refs::Ref;
-use spin::Mutex;
+use spin::Once;
 
 use crate::exec;
 use crate::process::first;
-use crate::process::list::WeakList;
 use crate::process::object::{Capability, Handles, Object};
 
 /// What the holder may do: no second handle, so that there is one holder.
@@ -20,7 +20,7 @@ const RIGHTS: Rights = Rights::READ
 /// Until memory is tried for again.
 const RETRY: core::time::Duration = core::time::Duration::from_millis(20);
 
-static ALL: Mutex<WeakList<Channel<Object>>> = Mutex::new(WeakList::new());
+static ALL: Once<Members<Channel<Object>>> = Once::new();
 
 /// The kernel's end.
 pub struct Line {
@@ -37,9 +37,10 @@ impl Line {
     /// # Errors
     /// [`Error::NoMemory`].
     pub fn new() -> Result<(Self, Capability), Error> {
-        let account = &first::root_job()?.account;
+        let account = first::root_job()?.job();
         let (ours, theirs) = Channel::create(account)?;
-        ALL.lock().add(&ours)?;
+        let members = Members::new(account)?;
+        ALL.call_once(|| members).join(ours.header().id(), &ours)?;
         let line = Self {
             _open: Capability::new(Object::Channel(ours.clone()))?,
             channel: ours,
@@ -67,7 +68,7 @@ impl Line {
     }
 
     fn try_send(&self, bytes: &[u8]) -> Result<(), Error> {
-        let mut message = Message::new(&first::root_job()?.account, bytes.len(), 0)?;
+        let mut message = Message::new(first::root_job()?.job(), bytes.len(), 0)?;
         message.bytes_mut().copy_from_slice(bytes);
         self.channel.write(message, self.handles.take(&[])?)
     }
@@ -113,17 +114,22 @@ impl Line {
     }
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(all) = ALL.get() {
+            all.leave(self.channel.header().id());
+        }
+    }
+}
+
 /// Whether nothing waits for the kernel in any of them.
 pub fn is_drained() -> bool {
-    let mut place = 0;
-    loop {
-        let next = ALL.lock().next(place);
-        let Some((after, channel)) = next else {
-            return true;
-        };
+    let mut from = 0;
+    while let Some((next, channel)) = ALL.get().and_then(|all| all.visit(from)) {
         if channel.received().waiting > 0 {
             return false;
         }
-        place = after;
+        from = next;
     }
+    true
 }

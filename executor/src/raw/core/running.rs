@@ -36,6 +36,14 @@ impl<P: Platform> Window<P> {
         self.until
     }
 
+    /// Ends it at this tick, if that is earlier.
+    #[inline]
+    pub fn end_by(&mut self, ticks: u64) {
+        if self.until.unwrap_or(u64::MAX) > ticks {
+            self.until = Some(ticks);
+        }
+    }
+
     /// Whether no task has become ready since the window was opened: then what it says still holds, and ring 3 may be entered again.
     /// Else drop it and open another. Interrupts are off, as for [`crate::preemptible`]; the clock is not looked at, so the
     /// timer must still be armed for [`until`](Self::until) or be armed for it again.

@@ -1,125 +1,21 @@
 //! The job as an object: its processes and the jobs below it, which are ended with it.
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use abi::{Error, ObjectType, Signals, process::JobLimits};
-use spin::{Mutex, Once};
 
-use super::{Charge, Job, MAX_DEPTH};
-use crate::{
-    object::Header,
-    refs::{Ref, WeakRef},
-    signals::SignalState,
-};
-
-/// A place among members, to leave by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member(u64);
-
-struct List<T> {
-    /// Ids rise.
-    members: Vec<(u64, WeakRef<T>)>,
-    next: u64,
-    closed: bool,
-    charge: Charge,
-}
-
-/// Known, but not kept, until they leave or are gone.
-pub struct Members<T>(Mutex<List<T>>);
-
-impl<T> Members<T> {
-    fn new(job: &Ref<Job>) -> Result<Self, Error> {
-        Ok(Self(Mutex::new(List {
-            members: Vec::new(),
-            next: 0,
-            closed: false,
-            charge: job.charge_kernel(0)?,
-        })))
-    }
-
-    /// One more.
-    ///
-    /// # Errors
-    /// [`Error::Dying`] once the job is being ended, [`Error::NoMemory`].
-    pub fn join(&self, member: &Ref<T>) -> Result<Member, Error> {
-        let mut list = self.0.lock();
-        if list.closed {
-            return Err(Error::Dying);
-        }
-        if list.members.len() == list.members.capacity() {
-            let more = list.members.len().max(4);
-            let bytes = (more * size_of::<(u64, WeakRef<T>)>()) as u64;
-            list.charge.grow(bytes)?;
-            if list.members.try_reserve_exact(more).is_err() {
-                list.charge.shrink(bytes);
-                return Err(Error::NoMemory);
-            }
-        }
-        let id = list.next;
-        list.next += 1;
-        list.members.push((id, member.downgrade()));
-        Ok(Member(id))
-    }
-
-    /// It has ended, or was never begun.
-    fn leave(&self, member: Member) {
-        let mut list = self.0.lock();
-        let Ok(place) = list.members.binary_search_by_key(&member.0, |(id, _)| *id) else {
-            return;
-        };
-        let gone = list.members.remove(place);
-        drop(list);
-        drop(gone);
-    }
-
-    /// Whether nobody is there and nobody can come.
-    fn is_over(&self) -> bool {
-        let list = self.0.lock();
-        list.closed && list.members.is_empty()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.lock().members.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Nobody joins any more.
-    fn close(&self) {
-        self.0.lock().closed = true;
-    }
-
-    /// The first at or after a number, and the number to go on from: visits all, one lock each, that do not leave meanwhile.
-    pub fn visit(&self, from: u64) -> Option<(u64, Ref<T>)> {
-        let list = self.0.lock();
-        let start = list.members.partition_point(|(id, _)| *id < from);
-        list.members[start..]
-            .iter()
-            .find_map(|(id, member)| Some((id + 1, member.upgrade()?)))
-    }
-}
-
-impl<T> fmt::Debug for Members<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members").field("len", &self.len()).finish()
-    }
-}
+use super::{Job, MAX_DEPTH, Members};
+use crate::{object::Header, refs::Ref, signals::SignalState};
 
 /// A job, its processes `P` and the jobs below.
 ///
-/// `Ref<Group>::end` says what to end. Processes [leave](Group::leave) when they have ended, jobs by themselves.
+/// `Ref<Group>::end` says what to end. Processes keep it and [leave](Group::leave) when they have ended, jobs leave by themselves: so
+/// whoever ends a job finds all that is below it, also where nobody holds the jobs in between.
 pub struct Group<P> {
     header: Header,
     signals: SignalState,
     job: Ref<Job>,
     above: Option<Ref<Group<P>>>,
-    /// Among the jobs of the one above.
-    place: Once<Member>,
     processes: Members<P>,
     jobs: Members<Group<P>>,
 }
@@ -145,7 +41,6 @@ impl<P> Group<P> {
             jobs: Members::new(&job)?,
             job,
             above,
-            place: Once::new(),
         })?)
     }
 
@@ -174,9 +69,9 @@ impl<P> Group<P> {
         &self.jobs
     }
 
-    /// A process has ended.
-    pub fn leave(&self, process: Member) {
-        self.processes.leave(process);
+    /// The process of this number has ended.
+    pub fn leave(&self, number: u64) {
+        self.processes.leave(number);
         self.settle();
     }
 
@@ -194,9 +89,21 @@ impl<P> Group<P> {
     }
 
     fn leave_above(&self) {
-        if let (Some(above), Some(&place)) = (&self.above, self.place.get()) {
-            above.jobs.leave(place);
+        if let Some(above) = &self.above {
+            above.jobs.leave(self.header.id());
         }
+    }
+
+    /// Whether this account is its own or that of a job below it.
+    pub fn is_above(&self, account: &Ref<Job>) -> bool {
+        let mut next = Some(account);
+        while let Some(account) = next {
+            if account.is(&self.job) {
+                return true;
+            }
+            next = account.parent();
+        }
+        false
     }
 }
 
@@ -208,8 +115,7 @@ impl<P> Ref<Group<P>> {
     pub fn child(&self, limits: &JobLimits) -> Result<Self, Error> {
         let header = Header::new(ObjectType::Job, &self.job, Group::<P>::BYTES)?;
         let child = Group::with(header, self.job.child(limits)?, Some(self.clone()))?;
-        let place = self.jobs.join(&child)?;
-        child.place.call_once(|| place);
+        self.jobs.join(child.header.id(), &child)?;
         Ok(child)
     }
 

@@ -2,14 +2,16 @@
 //!
 //! A [`Job`] is the account. Everything that costs is charged to one **before** it is allocated, as a [`Charge`] that gives back
 //! when it is dropped; a charge counts in the job and in all above it, or nowhere. [`Group`] is the job *object*: the account, with
-//! its processes and the jobs below, which are ended with it.
+//! its processes and the jobs below, which are ended with it. [`cpu`]: processor time, which is not given back.
 //!
 //! What must hold: `used <= limit` in every job at every moment, however many cores charge (lowering a limit takes nothing away,
 //! so what was above it before can only shrink). A charge that fails has, for a moment, counted in the jobs below the one that refused:
 //! another one racing it may be refused too, but none is ever let through that does not fit.
 
 mod charge;
+pub mod cpu;
 mod group;
+mod members;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,9 +21,11 @@ use abi::{
 };
 
 pub use charge::Charge;
-pub use group::{Ending, Group, Member, Members};
+pub use group::{Ending, Group};
+pub use members::Members;
 
 use crate::refs::Ref;
+use cpu::{Allowance, CpuLimit};
 
 /// Most jobs above one another: charging walks them all.
 pub const MAX_DEPTH: u32 = 16;
@@ -80,6 +84,9 @@ pub struct Job {
     depth: u32,
     meters: [Meter; Resource::ALL.len()],
     weight: AtomicU64,
+    cpu: CpuLimit,
+    /// Processor time of what is over, in ticks.
+    past_cpu_ticks: AtomicU64,
 }
 
 /// Weights a job may have (`abi`).
@@ -114,6 +121,8 @@ impl Job {
                 limit: AtomicU64::new(limits_of[resource as usize]),
             }),
             weight: AtomicU64::new(limits.weight),
+            cpu: CpuLimit::new(limits.cpu_ppm),
+            past_cpu_ticks: AtomicU64::new(0),
         };
         Ref::try_new(job).map_err(Error::from)
     }
@@ -150,7 +159,7 @@ impl Job {
         self.weight.load(Ordering::Relaxed)
     }
 
-    /// Limits and use.
+    /// Limits and use, without processor time.
     #[must_use]
     pub fn info(&self) -> JobInfo {
         let read = |get: &dyn Fn(Resource) -> u64| JobLimits {
@@ -160,12 +169,55 @@ impl Job {
             processes: get(Resource::Processes),
             threads: get(Resource::Threads),
             reserved_ppm: get(Resource::ReservedPpm),
+            cpu_ppm: self.cpu.ppm(),
             weight: self.weight(),
         };
         JobInfo {
             limits: read(&|resource| self.limit(resource)),
             used: read(&|resource| self.used(resource)),
+            cpu_ns: 0,
         }
+    }
+
+    /// Something below has ended that used so much processor time, in ticks.
+    pub fn add_past_cpu(&self, ticks: u64) {
+        let mut next = Some(self);
+        while let Some(job) = next {
+            job.past_cpu_ticks.fetch_add(ticks, Ordering::Release);
+            next = job.parent.as_deref();
+        }
+    }
+
+    /// Processor time of what has ended, here and below, in ticks.
+    #[must_use]
+    pub fn past_cpu_ticks(&self) -> u64 {
+        self.past_cpu_ticks.load(Ordering::Acquire)
+    }
+
+    /// Charges `used` ticks of processor time up to `now` against the limits here and above, and says what they allow after that.
+    /// `window` (ticks): whose share may be used at a stretch.
+    pub fn charge_cpu(&self, used: u64, now: u64, window: u64) -> Allowance {
+        let mut allowance = Allowance::Unlimited;
+        let mut next = Some(self);
+        while let Some(job) = next {
+            job.cpu.charge(used, now, window);
+            allowance = allowance.and(job.cpu.allowance(now, window));
+            next = job.parent.as_deref();
+        }
+        allowance
+    }
+
+    /// Whether it or a job above has a limit on processor time.
+    #[must_use]
+    pub fn is_cpu_limited(&self) -> bool {
+        let mut next = Some(self);
+        while let Some(job) = next {
+            if job.cpu.ppm() != u64::MAX {
+                return true;
+            }
+            next = job.parent.as_deref();
+        }
+        false
     }
 
     /// Other limits; what is over them stays but cannot grow.
@@ -180,6 +232,7 @@ impl Job {
             meter.limit.store(limit, Ordering::Relaxed);
         }
         self.weight.store(limits.weight, Ordering::Relaxed);
+        self.cpu.set(limits.cpu_ppm);
         Ok(())
     }
 

@@ -300,6 +300,7 @@ pub const LIMITS: JobLimits = JobLimits {
     processes: 64,
     threads: 64,
     reserved_ppm: 1_000_000,
+    cpu_ppm: u64::MAX,
     weight: 1024,
 };
 

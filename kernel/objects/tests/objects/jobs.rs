@@ -7,7 +7,7 @@ use std::{
 
 use abi::{Error, Signals, process::JobLimits};
 use objects::{
-    job::{Charge, Group, Job, MAX_DEPTH, Resource},
+    job::{Charge, Group, Job, MAX_DEPTH, Members, Resource},
     refs::Ref,
 };
 use proptest::prelude::*;
@@ -207,8 +207,10 @@ fn ending_a_job_visits_everything_below_it() {
     let mut processes = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         for number in 0..5 {
-            let process = Ref::try_new(10 * at as u32 + number).unwrap();
-            let place = group.processes().join(&process).unwrap();
+            let number = 10 * at as u32 + number;
+            let process = Ref::try_new(number).unwrap();
+            let place = u64::from(number);
+            group.processes().join(place, &process).unwrap();
             processes.push((at, process, place));
         }
     }
@@ -222,7 +224,7 @@ fn ending_a_job_visits_everything_below_it() {
     assert_eq!(ended, [10, 11, 12, 13, 14, 20, 21, 22, 23, 24]);
     assert_eq!(
         left.processes()
-            .join(&Ref::try_new(99).unwrap())
+            .join(99, &Ref::try_new(99).unwrap())
             .unwrap_err(),
         Error::Dying
     );
@@ -252,6 +254,38 @@ fn ending_a_job_visits_everything_below_it() {
         groups[at].leave(place);
     }
     assert!(ended(&root) && ended(&right));
+}
+
+#[test]
+fn members_are_found_by_their_numbers() {
+    let root = job();
+    let members = Members::new(&root).unwrap();
+    let some: Vec<Ref<u64>> = [5, 2, 9, 7]
+        .map(|number| Ref::try_new(number).unwrap())
+        .into();
+    for member in &some {
+        members.join(**member, member).unwrap();
+    }
+    let walk = || {
+        let mut from = 0;
+        core::iter::from_fn(|| {
+            let (next, member) = members.visit(from)?;
+            from = next;
+            Some(*member)
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(walk(), [2, 5, 7, 9]);
+    assert_eq!(members.get(7).map(|member| *member), Some(7));
+    assert!(members.get(8).is_none());
+    members.leave(5);
+    members.leave(5);
+    assert_eq!(walk(), [2, 7, 9]);
+    drop(some);
+    assert_eq!((walk(), members.len()), (vec![], 3), "known, but not kept");
+    assert!(root.used(Resource::Kernel) > 0);
+    drop(members);
+    assert_unused(&root);
 }
 
 #[test]

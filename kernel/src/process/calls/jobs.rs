@@ -5,7 +5,7 @@ use abi::{Call, Error, Handle, ObjectType, Rights};
 use objects::refs::Ref;
 
 use super::{Arguments, install, process, text, typed};
-use crate::process::job::JobObject;
+use crate::process::job::{self, JobObject};
 use crate::process::memory;
 use crate::process::object::Object;
 use crate::process::outcome::Results;
@@ -13,7 +13,7 @@ use crate::process::process::{Process, find};
 use crate::process::reservation::ReservationObject;
 use crate::process::thread::Thread;
 
-fn job(thread: &Thread, handle: u64, rights: Rights) -> Result<Ref<JobObject>, Error> {
+fn job_of(thread: &Thread, handle: u64, rights: Rights) -> Result<Ref<JobObject>, Error> {
     match typed(thread, handle, ObjectType::Job, rights)?.into_object() {
         Object::Job(job) => Ok(job),
         _ => Err(Error::WrongType),
@@ -28,20 +28,20 @@ pub(super) async fn call(
     let space = &thread.process.space;
     match call {
         Call::JobCreate => {
-            let above = job(thread, first, Rights::CREATE)?;
+            let above = job_of(thread, first, Rights::CREATE)?;
             let limits: JobLimits = memory::read(space, second).await?;
             let below = above.child(&limits)?;
             Ok((install(thread, Object::Job(below))?, 0))
         }
         Call::JobInfo => {
-            let job = job(thread, first, Rights::INSPECT)?;
-            memory::write(space, second, &job.account.info()).await?;
+            let job = job_of(thread, first, Rights::INSPECT)?;
+            memory::write(space, second, &job::info(&job)).await?;
             Ok((0, 0))
         }
         Call::JobSetLimits => {
-            let job = job(thread, first, Rights::MANAGE)?;
+            let job = job_of(thread, first, Rights::MANAGE)?;
             let limits: JobLimits = memory::read(space, second).await?;
-            job.account.set_limits(&limits)?;
+            job.job().set_limits(&limits)?;
             Ok((0, 0))
         }
         Call::Kill => {
@@ -49,13 +49,13 @@ pub(super) async fn call(
             match entry.object() {
                 Object::Process(process) => Process::kill(process, second as i32),
                 Object::Thread(thread) => thread.kill(),
-                Object::Job(job) => job.kill(second as i32),
+                Object::Job(job) => job::kill(job, second as i32),
                 _ => return Err(Error::WrongType),
             }
             Ok((0, 0))
         }
         Call::ProcessCreate => {
-            let job = job(thread, first, Rights::CREATE)?;
+            let job = job_of(thread, first, Rights::CREATE)?;
             let name = text::<MAX_NAME_BYTES>(thread, second, third).await?;
             let process = Process::create(&job, &name)?;
             Ok((install(thread, Object::Process(process))?, 0))
@@ -79,7 +79,7 @@ pub(super) async fn call(
         }
         Call::ProcessFork => {
             let from = process(thread, first, Rights::MANAGE)?;
-            let job = job(thread, second, Rights::CREATE)?;
+            let job = job_of(thread, second, Rights::CREATE)?;
             let name = text::<MAX_NAME_BYTES>(thread, third, fourth).await?;
             let child = Process::create(&job, &name)?;
             from.space.fork_into(&child.space, child.account()).await?;
@@ -97,7 +97,7 @@ pub(super) async fn call(
             Ok((thread.process.handles.insert(found)?.0, 0))
         }
         Call::ReservationCreate => {
-            let job = job(thread, first, Rights::CREATE)?;
+            let job = job_of(thread, first, Rights::CREATE)?;
             let args: ReservationArgs = memory::read(space, second).await?;
             match ReservationObject::create(&job, &args) {
                 Ok(reservation) => Ok((install(thread, Object::Reservation(reservation))?, 0)),

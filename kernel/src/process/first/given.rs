@@ -36,13 +36,13 @@ const TABLE: &[Row] = &[
     ("system", |given| simple(given, ObjectType::System)),
     // All programs and manifests.
     ("archive", |given| {
-        let vmo = VmoObject::create(Memory, &given.job.account, ARCHIVE.len() as u64)?;
+        let vmo = VmoObject::create(Memory, given.job.job(), ARCHIVE.len() as u64)?;
         loader::Memory::write(&mut load::Into(&vmo), 0, ARCHIVE)?;
         Capability::new(Object::Vmo(vmo))
     }),
     // What an instance writes down for the next one.
     ("state", |given| {
-        let vmo = VmoObject::create(Memory, &given.job.account, STATE_BYTES)?;
+        let vmo = VmoObject::create(Memory, given.job.job(), STATE_BYTES)?;
         Capability::new(Object::Vmo(vmo))
     }),
     // It says by bit 0 that it has taken over.
@@ -86,15 +86,15 @@ impl Given {
     /// [`Error::NoMemory`].
     pub fn new() -> Result<Self, Error> {
         let job = root_job()?;
-        let (ours, theirs) = Channel::create(&job.account)?;
+        let (ours, theirs) = Channel::create(job.job())?;
         let renewals = Renewals {
             _end: Capability::new(Object::Channel(ours.clone()))?,
             channel: ours,
-            handles: Handles::new(&job.account)?,
+            handles: Handles::new(job.job())?,
         };
         RENEWALS.call_once(|| renewals);
         Ok(Self {
-            ready: Notification::create(&job.account)?,
+            ready: Notification::create(job.job())?,
             job: job.clone(),
             theirs,
         })
@@ -117,7 +117,7 @@ impl Given {
 }
 
 fn simple(given: &Given, object: ObjectType) -> Result<Capability, Error> {
-    let object = Simple::create(object, &given.job.account)?;
+    let object = Simple::create(object, given.job.job())?;
     Capability::new(Object::Simple(object))
 }
 
@@ -138,7 +138,7 @@ pub async fn renew(name: &str, capability: Capability) -> Result<(), Error> {
 
 async fn send(renewals: &Renewals, name: &str, handle: Handle) -> Result<(), Error> {
     loop {
-        let mut message = Message::new(&root_job()?.account, name.len(), 1)?;
+        let mut message = Message::new(root_job()?.job(), name.len(), 1)?;
         message.bytes_mut().copy_from_slice(name.as_bytes());
         let taken = renewals.handles.take(&[handle])?;
         match renewals.channel.write(message, taken) {

@@ -28,7 +28,7 @@ async fn time_page() -> Result<Ref<VmoObject>, Error> {
     if let Some(page) = TIME_PAGE.get() {
         return Ok(page.clone());
     }
-    let vmo = VmoObject::create(Memory, &root_job()?.account, PAGE_BYTES)?;
+    let vmo = VmoObject::create(Memory, root_job()?.job(), PAGE_BYTES)?;
     vmo.write(0, zerocopy::IntoBytes::as_bytes(&clock::page()))
         .await?;
     Ok(TIME_PAGE.call_once(|| vmo).clone())
@@ -86,7 +86,7 @@ pub(super) async fn load(
     arguments: &[&str],
     generation: u32,
 ) -> Result<(), CannotStart> {
-    let account = &root_job()?.account;
+    let account = root_job()?.job();
     let space = &process.space;
     let program = VmoObject::create(Memory, account, image.span_bytes())?;
     let base = space.find_place(image.span_bytes(), random::word())?;

@@ -52,6 +52,7 @@ use rt::sys::gate::Own;
 use spin::{Mutex, Once};
 use zerocopy::IntoBytes;
 
+use super::cpu;
 use super::process::Process;
 use super::reservation::ReservationObject;
 use super::thread::Thread;
@@ -86,6 +87,18 @@ impl Resident {
     /// Memory of its arena.
     pub fn bytes(&self) -> u64 {
         self.arena.bytes()
+    }
+
+    /// Processor time of its tasks but the main one, in ticks; that of tasks that are over its process has.
+    pub fn present_cpu_ticks(&self) -> u64 {
+        let mut ticks = 0;
+        let mut index = 0;
+        loop {
+            let next = self.tasks.lock().get(index).copied();
+            let Some(task) = next else { return ticks };
+            ticks += cpu::ticks_of(task);
+            index += 1;
+        }
     }
 
     /// Ends its tasks, and the calls it makes, where they wait.

@@ -20,6 +20,7 @@ use super::running::{self, Running};
 use super::waits::Waits;
 use super::{Counted, MOST_TASKS, Resident, Server, speech};
 use crate::exec;
+use crate::process::cpu::{self, Metered, Share};
 use crate::process::crash;
 use crate::process::process::Process;
 use crate::process::thread::Thread;
@@ -44,6 +45,7 @@ struct ResidentTask {
     /// Once it was polled.
     id: Option<TaskId>,
     waits: Waits,
+    metered: Metered,
     /// The one timer of the task, set to the first tick that it asked for.
     sleep: Option<Sleep<KernelPlatform>>,
 }
@@ -51,10 +53,21 @@ struct ResidentTask {
 impl Drop for ResidentTask {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            let mut tasks = self.counted.resident.tasks.lock();
-            if let Some(place) = tasks.iter().position(|&task| task == id) {
-                tasks.swap_remove(place);
+            let used = cpu::ticks_of(id);
+            let Counted { thread, resident } = &self.counted;
+            // The last of its time is paid for too.
+            cpu::share(&thread.process, &mut self.metered);
+            let mut tasks = resident.tasks.lock();
+            let place = tasks.iter().position(|&task| task == id);
+            match place {
+                Some(place) => {
+                    tasks.swap_remove(place);
+                }
+                // The main one: nobody asks for it any more.
+                None => thread.home_is_over(),
             }
+            drop(tasks);
+            thread.process.add_past_cpu(used);
         }
         if let Work::New(future) = core::mem::replace(&mut self.work, Work::Done) {
             // Within the poll of who wanted it; else it was killed before it began.
@@ -81,6 +94,10 @@ impl Future for ResidentTask {
             thread.set_task(task);
         }
         this.id = Some(task);
+        if let Share::Wait(until) = cpu::share(&thread.process, &mut this.metered) {
+            sleep(&mut this.sleep, until, context);
+            return Poll::Pending;
+        }
         running::begin(Running {
             thread: thread.clone(),
             task,
@@ -114,6 +131,7 @@ impl ResidentTask {
             work,
             id: None,
             waits: Waits::default(),
+            metered: Metered::new(),
             sleep: None,
         }
     }

@@ -37,6 +37,7 @@
 //! processes = 1
 //! threads = 16
 //! reserved-ppm = 100000
+//! cpu-ppm = 500000                   # processor time of all its threads: half a core
 //! weight = 1024
 //!
 //! [state]                            # vmos that outlive its instances: name = size

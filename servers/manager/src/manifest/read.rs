@@ -322,6 +322,7 @@ fn limits(manifest: &mut Manifest, entry: &Entry<'_>) -> Read<()> {
         "processes" => limits.processes = entry.number(1, MOST)?,
         "threads" => limits.threads = entry.number(1, MOST)?,
         "reserved-ppm" => limits.reserved_ppm = entry.number(0, 1_000_000 * 64)?,
+        "cpu-ppm" => limits.cpu_ppm = entry.number(1, 1_000_000 * 64)?,
         "weight" => limits.weight = entry.number(1, 1 << 20)?,
         _ => return entry.fail(Problem::UnknownKey),
     }

@@ -47,6 +47,7 @@ impl World {
             processes: 64,
             threads: 64,
             reserved_ppm: 10_000,
+            cpu_ppm: u64::MAX,
             weight: 1,
         })?;
         let scratch = Vmo::create(SCRATCH_BYTES)?.map(

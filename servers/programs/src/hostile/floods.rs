@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use abi::memory::{MapFlags, PAGE_BYTES, VmoOp};
 use abi::message::WORDS;
-use abi::process::JobLimits;
-use abi::{Call, Error, Rights};
+use abi::process::{JobLimits, ReservationArgs};
+use abi::{Call, Error, Rights, Signals};
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Job, Notification, Object, Port, Process, Vmo};
 use rt::sys::process::{this_job, this_process};
@@ -150,6 +150,67 @@ pub(crate) const ATTACKS: &[Attack] = &[
         );
         Ok(1)
     }),
+    Attack::refused("reservation-bomb", FULL, || {
+        let job = this_job().create(&JobLimits {
+            reserved_ppm: 10_000,
+            ..JobLimits::NONE
+        })?;
+        let mut kept = Vec::new();
+        until_refused(|| {
+            let reservation = job.reserve(&ReservationArgs {
+                budget_ns: 10_000,
+                period_ns: 10_000_000,
+                ..ReservationArgs::default()
+            });
+            keep(&mut kept, reservation.map_err(|(error, _)| error)?)
+        })
+    }),
+    Attack::holds("cpu-bomb", || {
+        holds_to_its_share(|end_ns| {
+            for _ in 0..6 {
+                thread::spawn(move || while clock::now_ns() < end_ns {})?;
+            }
+            while clock::now_ns() < end_ns {}
+            Ok(())
+        })
+    }),
+    Attack::holds("cpu-in-short-lives", || {
+        // Each is over before anybody looks at what it used.
+        holds_to_its_share(|end_ns| {
+            while clock::now_ns() < end_ns {
+                let mut some = Vec::new();
+                for _ in 0..8 {
+                    let body = || {
+                        let stop_ns = clock::now_ns() + 2_000_000;
+                        while clock::now_ns() < stop_ns {}
+                    };
+                    keep(&mut some, thread::spawn(body)?)?;
+                }
+                for thread in some {
+                    thread.join_blocking(abi::FOREVER)?;
+                }
+            }
+            Ok(())
+        })
+    }),
+    Attack::holds("cpu-in-system-calls", || {
+        holds_to_its_share(|end_ns| {
+            let vmo = Vmo::create(64 * PAGE_BYTES)?;
+            while clock::now_ns() < end_ns {
+                vmo.operate(VmoOp::Commit, 0, 64 * PAGE_BYTES)?;
+                vmo.operate(VmoOp::Decommit, 0, 64 * PAGE_BYTES)?;
+            }
+            Ok(())
+        })
+    }),
+    Attack::holds("job-let-go-of", || {
+        // What runs in a job that nobody holds ends with the one above.
+        let above = this_job().create(&JobLimits::NONE)?;
+        let child = Process::create(&above.create(&JobLimits::NONE)?, "left")?;
+        above.kill(7)?;
+        child.wait_blocking(Signals::ENDED, clock::now_ns() + 5_000_000_000)?;
+        holds(child.status()?.exit_code == 7)
+    }),
     Attack::refused("thread-bomb", FULL, || {
         let mut kept = Vec::new();
         let notification = Notification::create()?;
@@ -202,6 +263,29 @@ pub(crate) const ATTACKS: &[Attack] = &[
     }),
 ];
 
+/// Has `work` go on in a job that may use a twentieth of a core, and sees whether it stays at that.
+fn holds_to_its_share(work: fn(u64) -> Result<(), Error>) -> Outcome {
+    const SHARE_PPM: u64 = 50_000;
+    const LAST_NS: u64 = 1_000_000_000;
+    let job = this_job();
+    let unlimited = job.usage()?.limits;
+    job.set_limits(&JobLimits {
+        cpu_ppm: SHARE_PPM,
+        ..unlimited
+    })?;
+    let (before_ns, start_ns) = (job.usage()?.cpu_ns, clock::now_ns());
+    work(start_ns + LAST_NS)?;
+    job.set_limits(&unlimited)?;
+    let shown_ns = this_process().status()?.cpu_ns;
+    let used_ns = job.usage()?.cpu_ns - before_ns;
+    let elapsed_ns = clock::now_ns() - start_ns;
+    let share_ns = elapsed_ns / 1_000_000 * SHARE_PPM;
+    log::info!("used {used_ns} of {share_ns} ns");
+    // It is all the process's; and where there are several cores each may run over at first.
+    let is_shown = shown_ns > used_ns / 2 && shown_ns < elapsed_ns;
+    holds(is_shown && used_ns > share_ns / 4 && used_ns < share_ns * 2)
+}
+
 /// Leaves the processor to others for a millisecond.
 fn pause() -> Result<(), Error> {
     match Notification::create()?.take_blocking(clock::now_ns() + 1_000_000) {
@@ -236,6 +320,7 @@ fn small_job() -> Result<Job, Error> {
         processes: 32,
         threads: 32,
         reserved_ppm: 0,
+        cpu_ppm: u64::MAX,
         weight: 1024,
     })
 }

@@ -24,6 +24,7 @@ const LIMITS: JobLimits = JobLimits {
     processes: 64,
     threads: 64,
     reserved_ppm: 0,
+    cpu_ppm: u64::MAX,
     weight: 1024,
 };
 
