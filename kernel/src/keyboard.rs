@@ -16,23 +16,35 @@ static SCANCODES: Pipe<256> = Pipe::new();
 /// What is typed, as a terminal would send it.
 static TYPED: Pipe<1024> = Pipe::new();
 
-/// Starts the keyboard's tasks, and makes it and the screen a terminal of so many columns and rows, whose shell writes to `output`.
-pub fn start(keymap: Keymap, terminal_size: (usize, usize), output: PipeWriter<'static>) {
-    let Ok((typed_in, typed)) = TYPED.split() else {
-        return ::log::error!("started twice");
-    };
-    let (columns, rows) = terminal_size;
-    terminal::add(Terminal {
-        name: "terminal.screen",
-        typed,
-        output,
-        config: shell::Config {
-            mode: shell::Mode::Interactive,
-            columns,
-            rows,
-        },
-    });
-    start_device(keymap, typed_in);
+/// Keyboard and screen: what a person with a shell sits at.
+pub struct Seat {
+    /// The keyboard's layout.
+    pub keymap: Keymap,
+    /// Columns and rows of the screen's console.
+    pub terminal_size: (usize, usize),
+    /// What the shell writes to.
+    pub output: PipeWriter<'static>,
+}
+
+impl Seat {
+    /// Starts the keyboard's tasks, and makes it and the screen a terminal.
+    pub fn start(self) {
+        let Ok((typed_in, typed)) = TYPED.split() else {
+            return ::log::error!("started twice");
+        };
+        let (columns, rows) = self.terminal_size;
+        terminal::add(Terminal {
+            name: "terminal.screen",
+            typed,
+            output: self.output,
+            config: shell::Config {
+                mode: shell::Mode::Interactive,
+                columns,
+                rows,
+            },
+        });
+        start_device(self.keymap, typed_in);
+    }
 }
 
 fn start_device(keymap: Keymap, typed: PipeWriter<'static>) {

@@ -29,6 +29,8 @@ pub struct Options {
     pub serial_shell: SerialShell,
     /// The keyboard's layout.
     pub keymap: Keymap,
+    /// Whether the screen, the keyboard and the mouse are for windows.
+    pub desktop: bool,
     /// ACPI root pointer to try first.
     pub acpi_rsdp: Option<u64>,
     /// Most cores to use.
@@ -69,6 +71,7 @@ impl Options {
                 .text("keymap")
                 .and_then(Keymap::from_word)
                 .unwrap_or_default(),
+            desktop: words.text("screen") == Some("desktop"),
             acpi_rsdp: number("acpi_rsdp"),
             most_cores: number("smp").map(|count| u32::try_from(count).unwrap_or(u32::MAX).max(1)),
             x2apic: flag("x2apic"),

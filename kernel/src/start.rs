@@ -12,7 +12,7 @@ use kerncore::kaslr::Base;
 
 use crate::exec::{self, CoreId};
 use crate::options::options;
-use crate::{bench, keyboard, log, machine, monitor, screen, selftest, serial};
+use crate::{bench, keyboard, log, machine, monitor, screen, selftest, serial, terminal};
 
 /// Steps that are timed.
 const MOST_STEPS: usize = 16;
@@ -128,7 +128,16 @@ async fn start_services() {
     log::end_start_up();
     serial::start(options().serial_shell);
     if let Some((terminal_size, output)) = screen::start_tasks() {
-        keyboard::start(options().keymap, terminal_size, output);
+        let seat = keyboard::Seat {
+            keymap: options().keymap,
+            terminal_size,
+            output,
+        };
+        if options().desktop {
+            terminal::add_desktop(seat);
+        } else {
+            seat.start();
+        }
     }
     monitor::start();
     bench::start();

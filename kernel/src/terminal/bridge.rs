@@ -2,6 +2,7 @@
 
 use abi::Error;
 use abi::memory::PAGE_BYTES;
+use objects::notification::Notification;
 use proto::TerminalInfo;
 use proto::terminal::SCRIPT;
 use rt::{ByteSink, ByteSource, Either, PipeReader, PipeWriter, first as first_of};
@@ -10,6 +11,7 @@ use zerocopy::IntoBytes;
 use super::line::Line;
 use super::{Display, Tail, Terminal};
 use crate::exec::{self, CoreId};
+use crate::keyboard::Seat;
 use crate::process::first;
 use crate::process::object::{Capability, Object};
 
@@ -122,7 +124,7 @@ pub fn start_display(display: Display) {
         CoreId::FIRST,
         exec::CONSOLE_DEADLINE,
         async move {
-            if let Err(error) = give_pixels().await {
+            if let Err(error) = give_pixels(["framebuffer", "framebuffer.info"]).await {
                 ::log::error!(target: "screen", "the framebuffer cannot be given away: {error}; the kernel shows the console itself");
                 return super::resident::start_display(display);
             }
@@ -158,8 +160,37 @@ async fn replay(line: &Line, tail: &Tail) -> Result<(), Error> {
     }
 }
 
+/// Gives the pixels away for windows, and leaves keyboard and pointer to a server. If that cannot be, the screen shows a shell.
+pub fn start_desktop(display: Display, seat: Seat) {
+    exec::spawn(
+        "desktop",
+        CoreId::FIRST,
+        exec::CONSOLE_DEADLINE,
+        async move {
+            let given = match give_pixels(["desktop.framebuffer", "desktop.framebuffer.info"]).await
+            {
+                Ok(()) => give_input().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = given {
+                ::log::error!(target: "screen", "the screen cannot be given to a desktop: {error}; it shows a shell");
+                super::add_display(display);
+                seat.start();
+                super::keep();
+            }
+        },
+    );
+}
+
+/// Says to the input server that keyboard and pointer are its.
+async fn give_input() -> Result<(), Error> {
+    let notification = Notification::create(&first::root_job()?.account)?;
+    let capability = Capability::new(Object::Notification(notification))?;
+    first::renew(super::DESKTOP_INPUT, capability).await
+}
+
 /// Gives the pixels to the manager: to be passed on by duplicates, so that they come back by themselves.
-async fn give_pixels() -> Result<(), Error> {
+async fn give_pixels([name, info_name]: [&str; 2]) -> Result<(), Error> {
     use abi::Rights;
     let passed_on =
         Rights::READ | Rights::MAP | Rights::INSPECT | Rights::DUPLICATE | Rights::TRANSFER;
@@ -171,7 +202,7 @@ async fn give_pixels() -> Result<(), Error> {
     )?;
     description.write(0, info.as_bytes()).await?;
     let pixels = Capability::with_rights(Object::Vmo(pixels), passed_on | Rights::WRITE)?;
-    first::renew("framebuffer", pixels).await?;
+    first::renew(name, pixels).await?;
     let description = Capability::with_rights(Object::Vmo(description), passed_on)?;
-    first::renew("framebuffer.info", description).await
+    first::renew(info_name, description).await
 }

@@ -8,6 +8,8 @@
 //!   (`terminal.serial`, `terminal.screen`, `terminal.display`), which hands it to a unit. When that unit ends the channel closes, and
 //!   the next one is given. With the display go `framebuffer`, the pixels as a vmo, and `framebuffer.info`; from then on the kernel draws
 //!   only a panic's report.
+//!   With `screen=desktop` there is no `terminal.screen` and no `terminal.display`: the pixels are given as `desktop.framebuffer` and
+//!   `desktop.framebuffer.info`, the keyboard is left to a server ([`DESKTOP_INPUT`]), and windows are a compositor's.
 //! * **The kernel itself**, without a first process that is the manager (`init=`, or a kernel that carries no programs):
 //!   [`resident`], the shell to rescue a system with.
 //!
@@ -22,6 +24,7 @@ mod tail;
 use rt::{PipeReader, PipeWriter};
 use spin::Mutex;
 
+use crate::keyboard::Seat;
 use crate::screen::TextConsole;
 pub use tail::Tail;
 
@@ -51,7 +54,12 @@ pub struct Display {
 struct Waiting {
     terminals: heapless::Vec<Terminal, MOST>,
     display: Option<Display>,
+    /// What is wanted there is a desktop; this is for when there is none after all.
+    desktop: Option<Seat>,
 }
+
+/// The handle that says: keyboard and pointer are yours to drive.
+pub const DESKTOP_INPUT: &str = "desktop.input";
 
 /// The serial port's and the screen's.
 const MOST: usize = 2;
@@ -59,6 +67,7 @@ const MOST: usize = 2;
 static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
     terminals: heapless::Vec::new(),
     display: None,
+    desktop: None,
 });
 
 /// Notes a terminal, before it is decided who answers there.
@@ -73,10 +82,16 @@ pub fn add_display(display: Display) {
     WAITING.lock().display = Some(display);
 }
 
+/// Notes that the display is to be a desktop.
+pub fn add_desktop(seat: Seat) {
+    WAITING.lock().desktop = Some(seat);
+}
+
 fn take_all() -> Waiting {
     let nobody = Waiting {
         terminals: heapless::Vec::new(),
         display: None,
+        desktop: None,
     };
     core::mem::replace(&mut *WAITING.lock(), nobody)
 }
@@ -87,13 +102,19 @@ pub fn give_to_processes() {
     for terminal in all.terminals {
         bridge::start(terminal);
     }
-    if let Some(display) = all.display {
-        bridge::start_display(display);
+    match (all.display, all.desktop) {
+        (Some(display), Some(seat)) => bridge::start_desktop(display, seat),
+        (Some(display), None) => bridge::start_display(display),
+        (None, _) => {}
     }
 }
 
 /// There will be no manager: the kernel's own shells and console get them.
 pub fn keep() {
+    let seat = WAITING.lock().desktop.take();
+    if let Some(seat) = seat {
+        seat.start();
+    }
     let all = take_all();
     for terminal in all.terminals {
         resident::start(terminal);

@@ -132,6 +132,12 @@ pub const OPTIONS: &[KnownOption] = {
         ),
         option("selftest", Text, Repeated, "run the named test after boot"),
         option(
+            "screen",
+            OneOf(&["desktop", "text"]),
+            Once,
+            "what the screen shows: windows, or the shell alone (the default)",
+        ),
+        option(
             "shell.serial",
             OneOf(SERIAL_SHELLS),
             Once,
