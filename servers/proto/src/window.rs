@@ -44,7 +44,7 @@ pub const MAX_SIDE: u16 = 8192;
 pub const MAX_WINDOWS: usize = 256;
 /// Most bytes of all a program's pictures.
 pub const MAX_PICTURE_BYTES: u64 = 160 << 20;
-/// Messages that wait for a program before it is taken for dead.
+/// Messages that wait for a program, beside those in its channel, before it is taken for dead.
 pub const MOST_UNREAD: usize = 64;
 
 /// A window's number, which its program chose; in [`Event::Listed`] the compositor did.

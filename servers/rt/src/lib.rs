@@ -14,6 +14,7 @@
 //! * [`watched`]: objects that tasks wait for. [`tasks`]: tasks and time, wherever a server is placed.
 //! * [`ring`](mod@ring): records through shared memory, for bulk data.
 //! * [`service`]: contracts over endpoints. [`calls`]: how a task calls and only itself waits.
+//! * [`framebuffer`]: the screen's pixels, for who is given them.
 //! * [`unit`]: what a unit says to the manager and asks of it.
 //! * [`launch`]: starting a program. [`start`]: the start block it finds. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
 //!
@@ -28,6 +29,7 @@ extern crate alloc;
 
 pub mod calls;
 pub mod clock;
+pub mod framebuffer;
 pub mod io;
 pub mod launch;
 pub mod pipe;

@@ -14,12 +14,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use abi::Error;
-use abi::memory::{MapFlags, PAGE_BYTES};
 use console::{Cell, Console, ConsoleError, cells_needed};
-use proto::FramebufferInfo;
-use proto::framebuffer::BadFramebuffer;
+use rt::framebuffer::{Framebuffer, NoFramebuffer};
 use rt::sys::env::Missing;
-use rt::sys::object::{Channel, Endpoint, Object, Vmo};
+use rt::sys::object::{Channel, Endpoint, Object};
 use rt::unit::Manager;
 use rt::{ByteChannel, Env};
 
@@ -33,7 +31,7 @@ const CANNOT_BEGIN: i32 = 1;
 enum CannotBegin {
     Handle(&'static str, Missing),
     Step(&'static str, Error),
-    Framebuffer(BadFramebuffer),
+    Framebuffer(NoFramebuffer),
     Console(ConsoleError),
 }
 
@@ -67,7 +65,8 @@ fn take<T: Object>(env: &mut Env, name: &'static str) -> Result<T, CannotBegin> 
 async fn show(env: &mut Env) -> Result<(), CannotBegin> {
     let source = ByteChannel::new(take::<Channel>(env, "terminal.display")?)
         .map_err(|error| CannotBegin::Step("opening the stream", error))?;
-    let pixels = pixels(env)?;
+    let pixels = Framebuffer::take(env, "framebuffer", "framebuffer.info");
+    let pixels = Pixels(pixels.map_err(CannotBegin::Framebuffer)?);
     let (width, height) = console::Framebuffer::size(&pixels);
     let count = cells_needed(width, height);
     let mut cells: Vec<Cell> = Vec::new();
@@ -82,24 +81,4 @@ async fn show(env: &mut Env) -> Result<(), CannotBegin> {
         .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;
     console::run(&mut console, &source).await;
     Ok(())
-}
-
-/// Maps the framebuffer.
-fn pixels(env: &mut Env) -> Result<Pixels, CannotBegin> {
-    let vmo: Vmo = take(env, "framebuffer")?;
-    let description: Vmo = take(env, "framebuffer.info")?;
-    let mut block = [0; size_of::<FramebufferInfo>()];
-    description
-        .read(0, &mut block)
-        .map_err(|error| CannotBegin::Step("reading framebuffer.info", error))?;
-    let sizes = vmo.sizes();
-    let bytes = sizes
-        .map_err(|error| CannotBegin::Step("measuring the framebuffer", error))?
-        .size_bytes;
-    let info = FramebufferInfo::parse(&block, bytes).map_err(CannotBegin::Framebuffer)?;
-    let len = bytes.next_multiple_of(PAGE_BYTES);
-    let mapping = vmo
-        .map(0, len, MapFlags::WRITE)
-        .map_err(|error| CannotBegin::Step("mapping the framebuffer", error))?;
-    Ok(Pixels::new(info, mapping))
 }

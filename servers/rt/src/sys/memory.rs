@@ -368,3 +368,9 @@ pub fn copy_out_of(mapping: &Mapping, offset: usize, to: &mut [u8]) -> bool {
     unsafe { copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
     true
 }
+
+/// The same for pixels, or other words of 32 bits.
+#[must_use]
+pub fn copy_pixels_out_of(mapping: &Mapping, offset: usize, to: &mut [u32]) -> bool {
+    copy_out_of(mapping, offset, to.as_mut_bytes())
+}
