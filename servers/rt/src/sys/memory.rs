@@ -369,8 +369,14 @@ pub fn copy_out_of(mapping: &Mapping, offset: usize, to: &mut [u8]) -> bool {
     true
 }
 
-/// The same for pixels, or other words of 32 bits.
+/// [`copy_out_of`] for pixels, or other words of 32 bits.
 #[must_use]
 pub fn copy_pixels_out_of(mapping: &Mapping, offset: usize, to: &mut [u32]) -> bool {
     copy_out_of(mapping, offset, to.as_mut_bytes())
+}
+
+/// [`copy_into`] for pixels, or other words of 32 bits.
+#[must_use]
+pub fn copy_pixels_into(mapping: &Mapping, offset: usize, from: &[u32]) -> bool {
+    copy_into(mapping, offset, from.as_bytes())
 }
