@@ -59,8 +59,11 @@ fn start_device(keymap: Keymap, typed: PipeWriter<'static>) {
         return ::log::error!("started twice");
     };
     exec::spawn("i8042", CoreId::FIRST, exec::DRIVER_DEADLINE, async move {
-        match i8042::Controller::start(Ports::new(ports), Line::new(interrupt), &KernelClock).await
-        {
+        let lines = i8042::Lines {
+            keyboard: Line::new(interrupt),
+            mouse: None,
+        };
+        match i8042::Controller::start(Ports::new(ports), lines, &KernelClock).await {
             Ok(controller) => {
                 match controller.keyboard() {
                     i8042::Keyboard::Answered => ::log::info!("found at the i8042 controller"),
@@ -68,7 +71,7 @@ fn start_device(keymap: Keymap, typed: PipeWriter<'static>) {
                         ::log::warn!("the i8042 controller works, but no keyboard answers yet")
                     }
                 }
-                let end = controller.run(&scancodes_in).await;
+                let end = controller.run(&i8042::KeyboardStream(scancodes_in)).await;
                 ::log::error!("the driver ended: {end:?}");
             }
             Err(error) => ::log::warn!("{error}"),

@@ -1,4 +1,4 @@
-//! From scan codes to key presses.
+//! From scan codes to keys, and from keys to what they mean.
 
 use pc_keyboard::layouts::AnyLayout;
 use pc_keyboard::{
@@ -8,12 +8,99 @@ use pc_keyboard::{
 use crate::keymap::Keymap;
 use proto::key::{Key, KeyPress, Modifiers};
 
-/// The state of a keyboard: half-read scan codes, held modifiers, locks.
+/// A keyboard whose key presses go to a terminal, repetitions as it sends them itself.
 pub struct Keyboard {
-    scancodes: ScancodeSet1,
+    scancodes: Scancodes,
+    meaning: Meaning,
+}
+
+impl Keyboard {
+    /// A keyboard with nothing pressed.
+    #[must_use]
+    pub fn new(keymap: Keymap) -> Self {
+        Self {
+            scancodes: Scancodes::new(),
+            meaning: Meaning::new(keymap),
+        }
+    }
+
+    /// Scan codes that meant nothing, so far.
+    #[must_use]
+    pub const fn unknown(&self) -> u64 {
+        self.scancodes.unknown
+    }
+
+    /// Takes the next byte from the keyboard; a key press if that completes one.
+    pub fn decode(&mut self, scancode: u8) -> Option<KeyPress> {
+        let (code, change) = self.scancodes.decode(scancode)?;
+        self.meaning.change(code, change)
+    }
+}
+
+/// Scan codes of set 1, half-read ones too.
+pub(crate) struct Scancodes {
+    set: ScancodeSet1,
+    /// The key that sends "Num Lock behind a right control key that no keyboard has" is Pause.
+    pause: bool,
+    unknown: u64,
+}
+
+impl Scancodes {
+    pub(crate) const fn new() -> Self {
+        Self {
+            set: ScancodeSet1::new(),
+            pause: false,
+            unknown: 0,
+        }
+    }
+
+    /// Takes the next byte; a key that was pressed (again and again, while it is held) or released, if that completes one.
+    pub(crate) fn decode(&mut self, scancode: u8) -> Option<(KeyCode, KeyState)> {
+        let event = match self.set.advance_state(scancode) {
+            Ok(event) => event?,
+            Err(_) => {
+                self.unknown += 1;
+                // Starts over, so that a damaged prefix cannot garble the next key.
+                self.set = ScancodeSet1::new();
+                return None;
+            }
+        };
+        match event.code {
+            KeyCode::RControl2 => {
+                self.pause |= event.state == KeyState::Down;
+                None
+            }
+            // Around Print Screen and others, for keyboards of 1981.
+            KeyCode::RAlt2 => None,
+            KeyCode::NumpadLock if self.pause => {
+                self.pause = event.state == KeyState::Down;
+                Some((KeyCode::PauseBreak, event.state))
+            }
+            code => Some((code, event.state)),
+        }
+    }
+}
+
+/// What keys mean in a layout, with the modifiers and locks at the time.
+pub(crate) struct Meaning {
     events: EventDecoder<AnyLayout>,
     held: Held,
-    unknown: u64,
+    locks: Locks,
+}
+
+/// Locks that are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Locks {
+    pub(crate) caps: bool,
+    pub(crate) number: bool,
+}
+
+impl Locks {
+    /// As the decoder begins.
+    pub(crate) const AT_START: Self = Self {
+        caps: false,
+        number: true,
+    };
 }
 
 /// The modifier keys that are down, each side by itself.
@@ -53,38 +140,47 @@ impl Held {
     }
 }
 
-impl Keyboard {
-    /// A keyboard with nothing pressed.
-    #[must_use]
-    pub fn new(keymap: Keymap) -> Self {
+impl Meaning {
+    pub(crate) fn new(keymap: Keymap) -> Self {
         Self {
-            scancodes: ScancodeSet1::new(),
             events: EventDecoder::new(keymap.layout(), HandleControl::MapLettersToUnicode),
             held: Held::default(),
-            unknown: 0,
+            locks: Locks::AT_START,
         }
     }
 
-    /// Scan codes that meant nothing, so far.
-    #[must_use]
-    pub const fn unknown(&self) -> u64 {
-        self.unknown
+    pub(crate) fn set_keymap(&mut self, keymap: Keymap) {
+        self.events.change_layout(keymap.layout());
     }
 
-    /// Takes the next byte from the keyboard; a key press if that completes one.
-    pub fn decode(&mut self, scancode: u8) -> Option<KeyPress> {
-        let event = match self.scancodes.advance_state(scancode) {
-            Ok(event) => event?,
-            Err(_) => {
-                self.unknown += 1;
-                // Starts over, so that a damaged prefix cannot garble the next key.
-                self.scancodes = ScancodeSet1::new();
-                return None;
-            }
-        };
+    pub(crate) fn modifiers(&self) -> Modifiers {
+        self.held.modifiers()
+    }
+
+    pub(crate) const fn locks(&self) -> Locks {
+        self.locks
+    }
+
+    /// Presses the lock keys whose locks are not as they shall be.
+    pub(crate) fn set_locks(&mut self, locks: Locks) {
+        if locks.caps != self.locks.caps {
+            self.change(KeyCode::CapsLock, KeyState::Down);
+        }
+        if locks.number != self.locks.number {
+            self.change(KeyCode::NumpadLock, KeyState::Down);
+        }
+    }
+
+    /// Notes the change of a key; a key press if it is one that means something by itself.
+    pub(crate) fn change(&mut self, code: KeyCode, state: KeyState) -> Option<KeyPress> {
+        let is_press = state == KeyState::Down;
+        match code {
+            KeyCode::CapsLock => self.locks.caps ^= is_press,
+            KeyCode::NumpadLock => self.locks.number ^= is_press,
+            _ => {}
+        }
+        let event = KeyEvent { code, state };
         self.held.update(&event);
-        let code = event.code;
-        let is_press = event.state == KeyState::Down;
         let decoded = self.events.process_keyevent(event)?;
         if !is_press {
             return None;

@@ -1,4 +1,4 @@
-//! Registers and commands of the controller, and the one keyboard command used.
+//! Registers and commands of the controller, and the commands to keyboard and mouse.
 
 /// Offset of the data port.
 pub const DATA: u16 = 0;
@@ -41,6 +41,10 @@ pub mod command {
     pub const WRITE_CONFIG: u8 = 0x60;
     /// Hold the second port.
     pub const SECOND_OFF: u8 = 0xa7;
+    /// Release the second port.
+    pub const SECOND_ON: u8 = 0xa8;
+    /// Test of the second port's lines; answers 0.
+    pub const SECOND_TEST: u8 = 0xa9;
     /// Controller self test; answers `0x55`.
     pub const SELF_TEST: u8 = 0xaa;
     /// Test of the first port's lines; answers 0.
@@ -49,11 +53,31 @@ pub mod command {
     pub const FIRST_OFF: u8 = 0xad;
     /// Release the first port.
     pub const FIRST_ON: u8 = 0xae;
+    /// The next data byte goes to the second port's device.
+    pub const TO_SECOND: u8 = 0xd4;
+}
+
+/// Mouse commands (IBM PS/2 Hardware Interface Technical Reference, "Mouse"), each acknowledged by [`ACK`].
+pub mod mouse {
+    /// One count for one unit of way.
+    pub const SCALE_1_TO_1: u8 = 0xe6;
+    /// Resolution; the next byte is 0 to 3 for 1, 2, 4, 8 counts in a millimetre.
+    pub const SET_RESOLUTION: u8 = 0xe8;
+    /// Asks what it is: see [`Mouse`](crate::Mouse).
+    pub const READ_ID: u8 = 0xf2;
+    /// Sample rate; the next byte is it, in Hz.
+    pub const SET_RATE: u8 = 0xf3;
+    /// Start reporting.
+    pub const REPORT: u8 = 0xf4;
+    /// Reset: the acknowledgement, [`PASSED`], and the number 0.
+    pub const RESET: u8 = 0xff;
+    /// Its self test was passed.
+    pub const PASSED: u8 = 0xaa;
 }
 
 /// Keyboard command: start scanning.
 pub const KEYBOARD_SCAN: u8 = 0xf4;
-/// The keyboard's acknowledgement.
-pub const KEYBOARD_ACK: u8 = 0xfa;
+/// A device's acknowledgement.
+pub const ACK: u8 = 0xfa;
 /// What [`command::SELF_TEST`] answers when all is well.
 pub const SELF_TEST_PASSED: u8 = 0x55;

@@ -3,52 +3,46 @@
 use rt::{Clock, Interrupt, IoPorts};
 
 use crate::registers::{
-    DATA, KEYBOARD_ACK, KEYBOARD_SCAN, SELF_TEST_PASSED, STATUS_COMMAND, command, config, status,
+    ACK, DATA, KEYBOARD_SCAN, SELF_TEST_PASSED, STATUS_COMMAND, command, config, status,
 };
-use crate::{Controller, Fault, Keyboard, Live, StartError};
+use crate::{Controller, Fault, Keyboard, Lines, Mouse, StartError};
 
 /// Pause between two looks at the status.
 const LOOK_EVERY_NS: u64 = 100_000;
 /// How long the controller may take to accept or answer a byte: real ones need under a millisecond,
 /// firmware emulations of a USB keyboard some tens.
-const ANSWER_NS: u64 = 100_000_000;
+pub(crate) const ANSWER_NS: u64 = 100_000_000;
 /// How long a self test or the keyboard itself may take.
-const SLOW_ANSWER_NS: u64 = 1_000_000_000;
+pub(crate) const SLOW_ANSWER_NS: u64 = 1_000_000_000;
 /// More stale bytes than any controller and keyboard can hold between them.
-const MOST_STALE_BYTES: u32 = 64;
+pub(crate) const MOST_STALE_BYTES: u32 = 64;
 
 impl<P: IoPorts, I: Interrupt> Controller<P, I> {
-    /// Brings the controller behind `ports` up, with the keyboard scanning and its interrupt on.
-    /// Takes at most some seconds on the worst hardware and about a millisecond on good one, asleep
-    /// for nearly all of it.
+    /// Brings the controller behind `ports` up, with the keyboard scanning, a mouse reporting if its line is there, and their
+    /// interrupts on. Takes at most some seconds on the worst hardware and some milliseconds on good one, asleep for nearly all of it.
     ///
     /// # Errors
     /// [`StartError`] if there is no controller, or a faulty one.
-    pub async fn start<C: Clock>(ports: P, irq: I, clock: &C) -> Result<Self, StartError> {
+    pub async fn start<C: Clock>(ports: P, lines: Lines<I>, clock: &C) -> Result<Self, StartError> {
         let wires = Wires {
             ports: &ports,
             clock,
         };
-        let keyboard = wires
-            .bring_up()
+        let (keyboard, mouse) = wires
+            .bring_up(lines.mouse.is_some())
             .await
             .map_err(|fault| StartError { fault })?;
-        Ok(Self {
-            ports,
-            irq,
-            counters: Live::default(),
-            keyboard,
-        })
+        Ok(Self::new(ports, lines, keyboard, mouse))
     }
 }
 
-struct Wires<'a, P, C> {
-    ports: &'a P,
+pub(crate) struct Wires<'a, P, C> {
+    pub(crate) ports: &'a P,
     clock: &'a C,
 }
 
 impl<P: IoPorts, C: Clock> Wires<'_, P, C> {
-    async fn bring_up(&self) -> Result<Keyboard, Fault> {
+    async fn bring_up(&self, wants_mouse: bool) -> Result<(Keyboard, Option<Mouse>), Fault> {
         if self.ports.read_u8(STATUS_COMMAND) == u8::MAX {
             return Err(Fault::NothingThere);
         }
@@ -71,12 +65,24 @@ impl<P: IoPorts, C: Clock> Wires<'_, P, C> {
         if answer != 0 {
             return Err(Fault::PortTest { answer });
         }
+        // One port after the other, so that each one's answers come alone.
+        let mouse = if wants_mouse {
+            let found = self.start_mouse().await;
+            self.command(command::SECOND_OFF).await?;
+            self.flush()?;
+            found.unwrap_or(None)
+        } else {
+            None
+        };
         self.command(command::FIRST_ON).await?;
         let keyboard = self.start_scanning().await?;
         // Last, so that no interrupt comes for the answers above.
-        let running = quiet & !config::FIRST_OFF | config::FIRST_IRQ | config::TRANSLATE;
+        let mut running = quiet & !config::FIRST_OFF | config::FIRST_IRQ | config::TRANSLATE;
+        if mouse.is_some() {
+            running = running & !config::SECOND_OFF | config::SECOND_IRQ;
+        }
         self.write_config(running).await?;
-        Ok(keyboard)
+        Ok((keyboard, mouse))
     }
 
     /// Switches the keyboard's scanning on. Keys pressed meanwhile may come before its answer.
@@ -85,7 +91,7 @@ impl<P: IoPorts, C: Clock> Wires<'_, P, C> {
         self.ports.write_u8(DATA, KEYBOARD_SCAN);
         for _ in 0..MOST_STALE_BYTES {
             match self.answer(KEYBOARD_SCAN, SLOW_ANSWER_NS).await {
-                Ok(KEYBOARD_ACK) => return Ok(Keyboard::Answered),
+                Ok(ACK) => return Ok(Keyboard::Answered),
                 Ok(_) => {}
                 Err(_) => break,
             }
@@ -100,18 +106,18 @@ impl<P: IoPorts, C: Clock> Wires<'_, P, C> {
         Ok(())
     }
 
-    async fn ask(&self, command: u8, patience_ns: u64) -> Result<u8, Fault> {
+    pub(crate) async fn ask(&self, command: u8, patience_ns: u64) -> Result<u8, Fault> {
         self.command(command).await?;
         self.answer(command, patience_ns).await
     }
 
-    async fn command(&self, command: u8) -> Result<(), Fault> {
+    pub(crate) async fn command(&self, command: u8) -> Result<(), Fault> {
         self.accept(command).await?;
         self.ports.write_u8(STATUS_COMMAND, command);
         Ok(())
     }
 
-    async fn accept(&self, command: u8) -> Result<(), Fault> {
+    pub(crate) async fn accept(&self, command: u8) -> Result<(), Fault> {
         if self
             .status_within(ANSWER_NS, |bits| bits & status::INPUT_FULL == 0)
             .await
@@ -122,7 +128,7 @@ impl<P: IoPorts, C: Clock> Wires<'_, P, C> {
         }
     }
 
-    async fn answer(&self, command: u8, patience_ns: u64) -> Result<u8, Fault> {
+    pub(crate) async fn answer(&self, command: u8, patience_ns: u64) -> Result<u8, Fault> {
         if self
             .status_within(patience_ns, |bits| bits & status::OUTPUT_FULL != 0)
             .await
@@ -146,7 +152,11 @@ impl<P: IoPorts, C: Clock> Wires<'_, P, C> {
 
     /// Looks at the status until `wanted` holds; false if it does not within `patience_ns`. The
     /// time limit is in looks too, so that a clock that stands still cannot make it endless.
-    async fn status_within(&self, patience_ns: u64, wanted: impl Fn(u8) -> bool + Send) -> bool {
+    pub(crate) async fn status_within(
+        &self,
+        patience_ns: u64,
+        wanted: impl Fn(u8) -> bool + Send,
+    ) -> bool {
         let until = self
             .clock
             .now_ticks()

@@ -4,9 +4,12 @@ mod model;
 
 use std::sync::{Arc, Mutex};
 
-use i8042::{Controller, Counters, Fault, Keyboard, RunEnd, StartError};
-use model::{Defect, Model};
-use rt::{ByteSource, Clock, Pipe, PipeReader};
+use i8042::{
+    Controller, Counters, Fault, Keyboard, KeyboardStream, Lines, Mouse, Port, Receiver, RunEnd,
+    StartError,
+};
+use model::{Defect, Line, Model};
+use rt::{ByteSource, Clock, Closed, Pipe, PipeReader};
 use testkit::Sim;
 
 const SECOND: u64 = 1_000_000_000;
@@ -17,7 +20,7 @@ struct Machine {
     sim: Sim,
     model: Model,
     started: Shared<Result<Keyboard, StartError>>,
-    controller: Shared<Arc<Controller<Model, Model>>>,
+    controller: Shared<Arc<Controller<Model, Line>>>,
     end: Shared<RunEnd>,
     scancodes: Option<PipeReader<'static>>,
 }
@@ -36,13 +39,18 @@ fn boot_with_pipe<const CAPACITY: usize>(defect: Defect, prepare: impl FnOnce(&M
     let (a, b, c) = (started.clone(), controller.clone(), end.clone());
     let (ports, clock) = (model.clone(), sim.clock());
     sim.spawn("i8042", async move {
-        match Controller::start(ports.clone(), ports, &clock).await {
+        let [keyboard, _] = ports.lines();
+        let lines = Lines {
+            keyboard,
+            mouse: None,
+        };
+        match Controller::start(ports, lines, &clock).await {
             Err(error) => *a.lock().expect("free") = Some(Err(error)),
             Ok(controller) => {
                 *a.lock().expect("free") = Some(Ok(controller.keyboard()));
                 let controller = Arc::new(controller);
                 *b.lock().expect("free") = Some(controller.clone());
-                let why = controller.run(&sink).await;
+                let why = controller.run(&KeyboardStream(sink)).await;
                 *c.lock().expect("free") = Some(why);
             }
         }
@@ -257,4 +265,108 @@ fn a_controller_that_vanishes_or_a_closed_stream_ends_the_task() {
         *machine.end.lock().expect("free"),
         Some(RunEnd::StreamClosed)
     );
+}
+
+/// Bytes with their ports and stamps, and how many more there is room for.
+#[derive(Clone, Default)]
+struct Taken(Arc<Mutex<Vec<(Port, u8, u64)>>>);
+
+impl Receiver for Taken {
+    fn try_take(&self, port: Port, byte: u8, stamp_ticks: u64) -> bool {
+        self.0.lock().expect("free").push((port, byte, stamp_ticks));
+        true
+    }
+
+    async fn room(&self) -> Result<(), Closed> {
+        Ok(())
+    }
+}
+
+fn boot_with_mouse(defect: Defect) -> (Sim, Model, Taken, Shared<Option<Mouse>>) {
+    let mut sim = Sim::new();
+    let model = Model::new(sim.clock(), defect);
+    model.state().slowness_ticks = 100_000;
+    let (taken, found) = (Taken::default(), Shared::default());
+    let (ports, clock) = (model.clone(), sim.clock());
+    let (receiver, out) = (taken.clone(), found.clone());
+    sim.spawn("i8042", async move {
+        let [keyboard, mouse] = ports.lines();
+        let lines = Lines {
+            keyboard,
+            mouse: Some(mouse),
+        };
+        let controller = Controller::start(ports, lines, &clock).await.expect("good");
+        assert_eq!(controller.keyboard(), Keyboard::Answered);
+        *out.lock().expect("free") = Some(controller.mouse());
+        controller.run(&receiver).await;
+    });
+    sim.run();
+    (sim, model, taken, found)
+}
+
+#[test]
+fn each_kind_of_mouse_is_found_and_a_bad_one_leaves_the_keyboard() {
+    let cases = [
+        (Defect::None, Some(Mouse::FiveButtons)),
+        (Defect::WheelMouse, Some(Mouse::Wheel)),
+        (Defect::OldMouse, Some(Mouse::Plain)),
+        (Defect::NoMouse, None),
+        (Defect::NoSecondPort, None),
+        (Defect::DeafMouse, None),
+    ];
+    for (defect, mouse) in cases {
+        let (mut sim, model, taken, found) = boot_with_mouse(defect);
+        assert_eq!(*found.lock().expect("free"), Some(mouse), "{defect:?}");
+        let state = model.state();
+        assert_eq!(state.mouse_reports, mouse.is_some());
+        let config = if mouse.is_some() {
+            0b0100_0011
+        } else {
+            0b0110_0001
+        };
+        assert_eq!((state.config, state.keyboard_scans), (config, true));
+        drop(state);
+        model.arrive(0x1e, 0);
+        sim.run();
+        let got: Vec<u8> = taken
+            .0
+            .lock()
+            .expect("free")
+            .iter()
+            .map(|got| got.1)
+            .collect();
+        assert_eq!(got, [0x1e]);
+    }
+}
+
+#[test]
+fn bytes_of_both_ports_come_in_order_with_the_ticks_of_their_interrupts() {
+    let (mut sim, model, taken, _) = boot_with_mouse(Defect::None);
+    let mut sent = Vec::new();
+    for round in 0..40_u8 {
+        for (port, flags) in [(Port::Second, 0x20), (Port::First, 0), (Port::Second, 0x20)] {
+            sim.clock().advance(1000);
+            model.arrive(round, flags);
+            sent.push((port, round, sim.clock().now_ticks()));
+            if round % 3 == 0 {
+                sim.run();
+            }
+        }
+        sim.run();
+    }
+    let taken = taken.0.lock().expect("free");
+    let bytes = |all: &[(Port, u8, u64)]| all.iter().map(|got| (got.0, got.1)).collect::<Vec<_>>();
+    assert_eq!(bytes(&taken), bytes(&sent));
+    for ((_, byte, sent), (_, _, stamp)) in sent.iter().zip(taken.iter()) {
+        // The bytes of a burst have the tick of one of its interrupts.
+        let exact = byte % 3 == 0;
+        assert!(
+            !exact || stamp == sent,
+            "{byte}: sent at {sent}, stamped {stamp}"
+        );
+        assert!(
+            stamp + 3000 > *sent,
+            "{byte}: sent at {sent}, stamped {stamp}"
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! A model of the controller with a keyboard, on an edge-triggered line masked until acknowledged.
+//! A model of the controller with a keyboard and a mouse, on edge-triggered lines masked until acknowledged.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -20,6 +20,11 @@ pub enum Defect {
     FailsSelfTest,
     FailsPortTest,
     NoKeyboard,
+    NoMouse,
+    NoSecondPort,
+    DeafMouse,
+    OldMouse,
+    WheelMouse,
     ForgetsConfigInSelfTest,
 }
 
@@ -31,15 +36,33 @@ pub struct State {
     busy_until: u64,
     answers: VecDeque<(u64, u8, u8)>,
     waiting_for_config: bool,
+    for_mouse: bool,
     pub keyboard_scans: bool,
-    level: bool,
-    pending: u32,
-    unacked: bool,
-    waker: Option<Waker>,
+    pub mouse_reports: bool,
+    /// A mouse command whose argument comes next.
+    mouse_command: Option<u8>,
+    pub mouse_rates: Vec<u8>,
+    wires: [Wire; 2],
     pub gone: bool,
     /// Bytes that arrive right before the access with this count.
     pub script: VecDeque<(usize, u8)>,
     pub accesses: usize,
+}
+
+#[derive(Default)]
+struct Wire {
+    level: bool,
+    pending: u32,
+    stamp_ticks: u64,
+    unacked: bool,
+    waker: Option<Waker>,
+}
+
+/// One of the two interrupt lines.
+#[derive(Clone)]
+pub struct Line {
+    model: Model,
+    index: usize,
 }
 
 #[derive(Clone)]
@@ -58,11 +81,12 @@ impl Model {
             busy_until: 0,
             answers: VecDeque::new(),
             waiting_for_config: false,
+            for_mouse: false,
             keyboard_scans: false,
-            level: false,
-            pending: 0,
-            unacked: false,
-            waker: None,
+            mouse_reports: false,
+            mouse_command: None,
+            mouse_rates: Vec::new(),
+            wires: Default::default(),
             gone: false,
             script: VecDeque::new(),
             accesses: 0,
@@ -77,6 +101,14 @@ impl Model {
         self.state
             .lock()
             .expect("no test panics with the model locked")
+    }
+
+    /// Its interrupt lines: the keyboard's and the mouse's.
+    pub fn lines(&self) -> [Line; 2] {
+        [0, 1].map(|index| Line {
+            model: self.clone(),
+            index,
+        })
     }
 
     /// A byte from a device; `flags` are further status bits.
@@ -117,15 +149,59 @@ impl State {
     }
 
     fn update_line(&mut self, now: u64) {
-        let enabled = self.config & 1 != 0;
-        let level = enabled && self.ready(now).is_some_and(|(_, flags)| flags & 0x20 == 0);
-        if level && !self.level && !self.unacked {
-            self.pending += 1;
-            if let Some(waker) = self.waker.take() {
-                waker.wake();
+        let ready = self.ready(now);
+        let config = self.config;
+        for (index, wire) in self.wires.iter_mut().enumerate() {
+            let enabled = config & (1 << index) != 0;
+            let level =
+                enabled && ready.is_some_and(|(_, flags)| flags & 0x20 == (index as u8) << 5);
+            if level && !wire.level && !wire.unacked {
+                wire.pending += 1;
+                wire.stamp_ticks = now;
+                if let Some(waker) = wire.waker.take() {
+                    waker.wake();
+                }
             }
+            wire.level = level;
         }
-        self.level = level;
+    }
+
+    fn mouse_answer(&mut self, now: u64, byte: u8) {
+        self.answers
+            .push_back((now + self.slowness_ticks, byte, 0x20));
+    }
+
+    /// A byte to the mouse: one with five buttons unless the defect says otherwise.
+    fn mouse(&mut self, now: u64, byte: u8) {
+        assert_eq!(self.config & 0x20, 0, "the mouse's clock is held");
+        match self.defect {
+            Defect::NoMouse | Defect::NoSecondPort => return,
+            Defect::DeafMouse => return self.mouse_answer(now, 0xfe),
+            _ => self.mouse_answer(now, 0xfa),
+        }
+        match (self.mouse_command.take(), byte) {
+            (Some(0xf3), rate) => self.mouse_rates.push(rate),
+            (Some(_), _) => {}
+            (None, 0xff) => {
+                self.mouse_answer(now, 0xaa);
+                self.mouse_answer(now, 0);
+            }
+            (None, 0xf2) => {
+                let asked = |rates: &[u8]| self.mouse_rates.ends_with(rates);
+                let id = match self.defect {
+                    Defect::OldMouse => 0,
+                    _ if asked(&[200, 100, 80]) => 3,
+                    Defect::WheelMouse => 3,
+                    _ if asked(&[200, 100, 80, 200, 200, 80]) => 4,
+                    _ => 0,
+                };
+                self.mouse_answer(now, id);
+            }
+            (None, 0xf4) => self.mouse_reports = true,
+            (None, 0xe6) => {}
+            (None, 0xe8 | 0xf3) => self.mouse_command = Some(byte),
+            (None, other) => panic!("the driver sent the mouse {other:#x}"),
+        }
     }
 
     fn answer(&mut self, now: u64, byte: u8) {
@@ -139,6 +215,10 @@ impl State {
             0x20 => self.answer(now, self.config),
             0x60 => self.waiting_for_config = true,
             0xa7 => self.config |= 0x20,
+            0xa8 => self.config &= !0x20,
+            0xa9 if self.defect == Defect::NoSecondPort => {}
+            0xa9 => self.answer(now, 0),
+            0xd4 => self.for_mouse = true,
             0xad => self.config |= 0x10,
             0xae => self.config &= !0x10,
             0xaa => {
@@ -162,6 +242,8 @@ impl State {
     fn data(&mut self, now: u64, byte: u8) {
         if std::mem::take(&mut self.waiting_for_config) {
             self.config = byte;
+        } else if std::mem::take(&mut self.for_mouse) {
+            self.mouse(now, byte);
         } else if byte == 0xf4 && self.defect != Defect::NoKeyboard {
             assert_eq!(self.config & 0x10, 0, "the keyboard's clock is held");
             self.keyboard_scans = true;
@@ -184,7 +266,9 @@ impl IoPorts for Model {
                 if state.ready(now).is_some() {
                     state.answers.pop_front();
                     // The output buffer is empty for a moment between two bytes.
-                    state.level = false;
+                    for wire in &mut state.wires {
+                        wire.level = false;
+                    }
                 }
                 byte
             }
@@ -220,31 +304,33 @@ impl IoPorts for Model {
     }
 }
 
-impl Interrupt for Model {
+impl Interrupt for Line {
     fn wait(&self) -> impl Future<Output = IrqEvent> + Send {
         poll_fn(|cx| {
-            let mut state = self.state();
-            if state.unacked || state.pending == 0 {
-                state.waker = Some(cx.waker().clone());
+            let mut state = self.model.state();
+            let wire = &mut state.wires[self.index];
+            if wire.unacked || wire.pending == 0 {
+                wire.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            state.unacked = true;
-            let count = std::mem::take(&mut state.pending);
+            wire.unacked = true;
+            let count = std::mem::take(&mut wire.pending);
             Poll::Ready(IrqEvent {
-                stamp_ticks: 0,
+                stamp_ticks: wire.stamp_ticks,
                 count,
             })
         })
     }
 
     fn ack(&self) {
-        let now = self.clock.now_ticks();
-        let mut state = self.state();
+        let now = self.model.clock.now_ticks();
+        let mut state = self.model.state();
         state.step(now);
         state.update_line(now);
-        state.unacked = false;
-        if state.pending > 0
-            && let Some(waker) = state.waker.take()
+        let wire = &mut state.wires[self.index];
+        wire.unacked = false;
+        if wire.pending > 0
+            && let Some(waker) = wire.waker.take()
         {
             waker.wake();
         }
