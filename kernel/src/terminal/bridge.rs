@@ -184,7 +184,7 @@ pub fn start_desktop(display: Display, seat: Seat) {
 
 /// Says to the input server that keyboard and pointer are its.
 async fn give_input() -> Result<(), Error> {
-    let notification = Notification::create(&first::root_job()?.account)?;
+    let notification = Notification::create(first::root_job()?.job())?;
     let capability = Capability::new(Object::Notification(notification))?;
     first::renew(super::DESKTOP_INPUT, capability).await
 }

@@ -1,5 +1,6 @@
 //! Labels, buttons and lists, drawn anew at each event.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use draw::text::{Face, Font};
@@ -169,6 +170,14 @@ impl<'pixels> Page<'_, '_, 'pixels> {
             .fonts
             .as_mut()
             .map_or(0, |(font, _)| font.width_px(text))
+    }
+
+    /// The start of a text that is at most so wide.
+    pub fn fitting(&mut self, text: &str, width: i32) -> String {
+        match &mut self.ui.fonts {
+            Some((font, _)) => font.fitting(text, width).into(),
+            None => String::new(),
+        }
     }
 
     /// Draws text anywhere.

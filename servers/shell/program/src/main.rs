@@ -1,16 +1,14 @@
 //! The shell as a process: on a terminal it was given, with the system's tables and the manager to ask.
 //!
-//! * `system`: [`proto::System`] by system calls. `services`: [`proto::Services`] by calls of the manager.
-//!
 //! Handles: `terminal.*` (a channel of bytes, both ways, whose first message says what is there: [`proto::terminal`]), `system`, and
 //! `manager`. Arguments, if that message is not right: `--script` for a program at the other end, `--columns N` and `--rows N`.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-mod services;
-mod system;
+extern crate alloc;
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use abi::Error;
@@ -22,19 +20,12 @@ use rt::sys::object::{Channel, Endpoint, System};
 use rt::unit::Manager;
 use rt::{ByteChannel, Env};
 use shell::{Config, Mode};
-
-use system::Tables;
+use shell_host::Host;
 
 rt::entry!(async main);
 
 /// Exit code of a shell that lacks something.
 const CANNOT_BEGIN: i32 = 1;
-
-/// What the shell asks.
-pub struct Host {
-    tables: Tables,
-    manager: Manager,
-}
 
 enum CannotBegin {
     Handle(&'static str, Missing),
@@ -84,15 +75,15 @@ fn begin(mut env: Env) -> Result<(Config, ByteChannel, Host), CannotBegin> {
     let terminal = terminal.map_err(|error| CannotBegin::Step("opening the terminal", error))?;
     let system = env.take::<System>("system");
     let system = system.map_err(|missing| CannotBegin::Handle("system", missing))?;
-    let tables = Tables::new(system);
-    let tables = tables.map_err(|error| CannotBegin::Step("opening the tables", error))?;
     let manager = env.take::<Endpoint>("manager");
     let manager = manager.map_err(|missing| CannotBegin::Handle("manager", missing))?;
     let manager = Manager::new(manager);
     manager
         .say_ready()
         .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;
-    Ok((config, terminal, Host { tables, manager }))
+    let host = Host::new(system, Arc::new(manager));
+    let host = host.map_err(|error| CannotBegin::Step("opening the tables", error))?;
+    Ok((config, terminal, host))
 }
 
 /// What the terminal's first message says. A channel without one is a terminal of the usual size.

@@ -3,8 +3,6 @@
 //! The manager answers at once, or says that the answer comes later through a channel that went with the request: so a request
 //! that takes long keeps nobody from typing Ctrl-C.
 
-extern crate alloc;
-
 use alloc::boxed::Box;
 
 use abi::Error;

@@ -1,7 +1,5 @@
 //! The system's tables, by system calls.
 
-extern crate alloc;
-
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
