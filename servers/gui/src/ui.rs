@@ -236,6 +236,13 @@ impl<'pixels> Page<'_, '_, 'pixels> {
         self.button_at(&rect, text, false)
     }
 
+    /// A button of which one among several is on; whether it was pressed.
+    pub fn tab(&mut self, text: &str, is_on: bool) -> bool {
+        let width = self.text_width(text) + 28;
+        let rect = self.place(width, BUTTON_PX);
+        self.button_at(&rect, text, is_on)
+    }
+
     /// A button anywhere; `is_on`: drawn as chosen. Whether it was pressed.
     pub fn button_at(&mut self, rect: &Rect, text: &str, is_on: bool) -> bool {
         let is_in = |point: Option<(i32, i32)>| point.is_some_and(|(x, y)| rect.has(x, y));

@@ -15,6 +15,7 @@
 //! * [`ring`](mod@ring): records through shared memory, for bulk data.
 //! * [`service`]: contracts over endpoints. [`calls`]: how a task calls and only itself waits.
 //! * [`framebuffer`]: the screen's pixels, for who is given them.
+//! * [`tables`]: the system's figures.
 //! * [`unit`]: what a unit says to the manager and asks of it.
 //! * [`launch`]: starting a program. [`start`]: the start block it finds. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
 //!
@@ -39,6 +40,7 @@ pub mod service;
 pub mod start;
 pub mod stream;
 pub mod sys;
+pub mod tables;
 pub mod tasks;
 pub mod unit;
 pub mod watched;

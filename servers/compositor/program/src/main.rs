@@ -1,10 +1,11 @@
 //! The compositor as a process.
 //!
 //! Handles: `desktop.framebuffer` and `desktop.framebuffer.info` (see [`proto::framebuffer`]); `input`, a connection to the input server; `window` and
-//! `desktop`, the endpoints of its services ([`proto::window`]); `windows`, what the compositor before left; `manager`.
+//! `desktop`, the endpoints of its services ([`proto::window`]); `windows`, what the compositor before left; `system`, for the
+//! overlay's figures; `manager`.
 //!
 //! Tasks, all on this process's executor: one for each endpoint takes connections; one for each program reads what it asks ([`clients`]);
-//! one listens to the input server ([`listen`]); one makes the frames ([`frames`]). They share a [`State`] behind a lock that nobody holds while waiting.
+//! one listens to the input server ([`listen`]); one makes the frames ([`frames`]), one the overlay's figures ([`overlay`]). They share a [`State`] behind a lock that nobody holds while waiting.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ extern crate alloc;
 mod clients;
 mod frames;
 mod listen;
+mod overlay;
 mod pictures;
 mod state;
 
@@ -91,6 +93,9 @@ async fn start(env: &mut Env) -> Result<(), CannotBegin> {
     let input: Endpoint = take(env, "input")?;
     let listener = listen::Listener::new(input, Arc::clone(&manager), Arc::clone(&shared));
     rt::spawn("input", listener.run()).map_err(|_| CannotBegin::NoTask)?;
+    let system = take(env, "system")?;
+    rt::spawn("overlay", overlay::run(Arc::clone(&shared), system))
+        .map_err(|_| CannotBegin::NoTask)?;
     let frames = frames::Frames::new(framebuffer, windows, Arc::clone(&shared))
         .ok_or(CannotBegin::NoMemory)?;
     manager

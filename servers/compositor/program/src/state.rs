@@ -32,6 +32,8 @@ pub struct Shared {
     pub frame: Notify,
     /// The input server is to be told something.
     pub settings: Notify,
+    /// The overlay is shown.
+    pub overlay: Notify,
 }
 
 /// What is behind the lock.
@@ -108,6 +110,7 @@ impl Shared {
             }),
             frame: Notify::new(),
             settings: Notify::new(),
+            overlay: Notify::new(),
         })
     }
 
@@ -122,7 +125,11 @@ impl Shared {
         let result = change(&mut state);
         let settings = state.carry_out();
         let wants_frame = state.desk.wanted_ns().is_some();
+        let has_overlay = state.desk.has_overlay();
         drop(state);
+        if has_overlay {
+            self.overlay.notify_one();
+        }
         if wants_frame {
             self.frame.notify_one();
         }

@@ -11,11 +11,15 @@ use rt::sys::object::System;
 /// Its size.
 pub const SIZE: Size = Size {
     width: 300,
-    height: 388,
+    height: 432,
 };
 
 /// Programs: what they are called, and their units.
-const PROGRAMS: [(&str, &str); 1] = [("Terminal", "terminal")];
+const PROGRAMS: [(&str, &str); 3] = [
+    ("Terminal", "terminal"),
+    ("System monitor", "monitor"),
+    ("Bricks", "bricks"),
+];
 const THEMES: [(&str, Theme); 3] = [
     ("Light", Theme::Light),
     ("Dark", Theme::Dark),
@@ -107,12 +111,12 @@ pub async fn carry_out(choice: Choice, gui: &mut Gui, system: &System) {
         Choice::Start(unit) => {
             let manager = gui.manager().clone();
             let start = async move {
-                let request = ManagerRequest::Act {
-                    name: unit,
-                    action: Action::Start,
-                };
-                if let Err(error) = manager.ask(&request, &mut Handles::new()).await {
-                    log::error!("{unit}: {error}");
+                // It may run from now on; and it runs again if it had ended.
+                for action in [Action::Enable, Action::Start] {
+                    let request = ManagerRequest::Act { name: unit, action };
+                    if let Err(error) = manager.ask(&request, &mut Handles::new()).await {
+                        log::error!("{unit}: {error}");
+                    }
                 }
             };
             if rt::spawn("start", start).is_err() {
