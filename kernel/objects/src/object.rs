@@ -24,6 +24,8 @@ pub trait KernelObject: Clone + Send + Sync + 'static {
     type Caller: crate::endpoint::Caller;
     /// Who waits at endpoints and ports: a thread.
     type Receiver: crate::endpoint::Receiver<Caller = Self::Caller>;
+    /// What may answer calls of an endpoint where they are made, if its server has put it there. Cloning is cheap.
+    type Handler: Clone + Send + Sync + 'static;
 
     /// What every object has.
     fn header(&self) -> &Header;

@@ -10,9 +10,11 @@ use objects::port::{Packet, Wait};
 use objects::refs::Ref;
 
 use super::clock;
+use super::context::Context;
 use super::object::{Caller, Object, Receiver};
 use super::outcome::Outcome;
 use super::process::Process;
+use super::resident::handler;
 use super::thread::{ParkedAt, PendingCall, Place, Resume, Thread};
 
 /// Answers the system call in `context`, which is `thread`'s. `below`: the thread that lends it its poll. `may_lend`: whether a
@@ -22,7 +24,7 @@ pub fn ask(
     thread: &Ref<Thread>,
     below: Option<&Ref<Thread>>,
     may_lend: bool,
-    context: &mut UserContext,
+    context: &mut Context,
 ) -> Outcome {
     match context.call_number() {
         CALL => call_endpoint(thread, may_lend, context),
@@ -146,16 +148,12 @@ fn signal(thread: &Thread, handle: u64, bits: u64) -> Result<u64, Error> {
     Ok(0)
 }
 
-fn call_endpoint(thread: &Ref<Thread>, may_lend: bool, context: &mut UserContext) -> Outcome {
+fn call_endpoint(thread: &Ref<Thread>, may_lend: bool, context: &mut Context) -> Outcome {
     try_call(thread, may_lend, context).unwrap_or_else(|error| refuse(context, error))
 }
 
 #[inline]
-fn try_call(
-    thread: &Ref<Thread>,
-    may_lend: bool,
-    context: &mut UserContext,
-) -> Result<Outcome, Error> {
+fn try_call(thread: &Ref<Thread>, may_lend: bool, context: &mut Context) -> Result<Outcome, Error> {
     let [handle, deadline_ns, ..] = context.arguments();
     let Picked {
         object: endpoint,
@@ -165,6 +163,9 @@ fn try_call(
         .process
         .handles
         .pick(Handle(handle), Rights::CALL, Object::as_endpoint)?;
+    if endpoint.has_handler() && handler::call(thread, context)? {
+        return Ok(Outcome::Set);
+    }
     let mut helper = None;
     let core = thread.core.index() as u32;
     let Started { record, handed } =

@@ -341,9 +341,10 @@ impl Run {
             let until = open.until().unwrap_or(u64::MAX).min(self.deadline_ticks);
             user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
             let until = (until != u64::MAX).then_some(until);
-            match user::enter(interrupts_off, &mut context, until) {
+            match user::enter(interrupts_off, &mut context, until, &mut user::Nobody) {
                 // Maybe the timer's: the window's end.
-                Exit::Interrupt => *window = None,
+                // The latter two do not come to driven threads.
+                Exit::Interrupt | Exit::Answered | Exit::Abandoned => *window = None,
                 Exit::Syscall => {
                     thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
                     return Stay::Over(Ok(Stop::plain(ExitReason::SystemCall)));

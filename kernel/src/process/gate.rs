@@ -21,6 +21,7 @@ static TABLE: [FastFn; user::FAST_COUNT] = {
 };
 
 const _: () = assert!(user::FAST_COUNT as u64 == abi::call::FAST_COUNT);
+const _: () = assert!(user::CALL_NUMBER == Call::Call as u64);
 const _: () = assert!(user::USER_END == abi::memory::USER_END);
 
 /// Opens the gate.

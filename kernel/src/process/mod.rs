@@ -37,6 +37,7 @@
 
 mod calls;
 mod clock;
+mod context;
 mod cpu;
 mod crash;
 mod device;

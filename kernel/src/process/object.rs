@@ -22,6 +22,7 @@ use super::job::JobObject;
 use super::memory::{PagerObject, VmoObject};
 use super::process::Process;
 use super::reservation::ReservationObject;
+use super::resident::handler::Handler;
 use super::simple::Simple;
 use super::thread::{Place, Resume, Thread};
 
@@ -156,6 +157,7 @@ impl KernelObject for Object {
     type Weak = WeakObject;
     type Caller = Caller;
     type Receiver = Receiver;
+    type Handler = Ref<Handler>;
 
     fn header(&self) -> &Header {
         self.get_header()

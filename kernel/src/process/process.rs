@@ -266,10 +266,14 @@ impl Process {
         }
     }
 
+    /// The oldest of its threads that are not over.
+    pub fn first_thread(&self) -> Option<Ref<Thread>> {
+        self.threads.visit(0).map(|(_, thread)| thread)
+    }
+
     /// The core its first thread lives on.
     pub fn first_core(&self) -> Option<u16> {
-        let first = self.threads.visit(0);
-        first.map(|(_, thread)| thread.core.index() as u16)
+        self.first_thread().map(|thread| thread.core.index() as u16)
     }
 
     /// What it ended with, once it has ended.

@@ -47,6 +47,9 @@ fn step(process: &Process) -> bool {
         return false;
     }
     if let Some(resident) = process.resident() {
+        if !resident.close_handlers() {
+            return false;
+        }
         resident.reclaim();
     }
     process.space.teardown_step()

@@ -15,11 +15,13 @@ use hal::user::{self, Exit, InterruptsOff};
 use objects::memory::Touch;
 use objects::refs::Ref;
 
+use super::context::Context;
 use super::drive::{Unfinished, Window};
 use super::object::Object;
 use super::outcome::Outcome;
 use super::process::Process;
 use super::reservation::ReservationObject;
+use super::resident::handler::{self, InGate};
 use super::thread::{Place, Resume, Thread};
 use super::{calls, clock, cpu, crash, dispatch, drive};
 use crate::exec;
@@ -198,12 +200,22 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64) -> Next {
             };
             let until = open.until();
             user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
-            user::enter(interrupts_off, &mut context, until)
+            let Context { user, known } = &mut *context;
+            let mut in_gate = InGate { thread, known };
+            user::enter(interrupts_off, user, until, &mut in_gate)
         };
         let outcome = match exit {
             // Maybe the timer's: the window's end.
-            Exit::Interrupt => {
+            Exit::Interrupt | Exit::Answered => {
                 window = None;
+                continue;
+            }
+            Exit::Abandoned => {
+                window = None;
+                let known = context.known.take();
+                drop(context);
+                let error = handler::abandoned(known);
+                thread.context.lock().set_results(error.to_raw(), 0);
                 continue;
             }
             Exit::Syscall => {
@@ -402,7 +414,12 @@ async fn wait_answer(thread: &Ref<Thread>) {
         },
     };
     drop(in_flight);
-    thread.context.lock().set_results(error.to_raw(), 0);
+    let mut context = thread.context.lock();
+    context.set_results(error.to_raw(), 0);
+    // Of a server that is gone, maybe.
+    let known = context.known.take();
+    drop(context);
+    drop(known);
 }
 
 /// Starts a thread's life, in a reservation of its core or as best effort.

@@ -16,6 +16,7 @@ use objects::refs::Ref;
 use objects::signals::SignalState;
 use spin::{Mutex, Once};
 
+use super::context::Context;
 use super::cpu::{self, Metered};
 use super::drive;
 use super::object::Object;
@@ -86,7 +87,7 @@ pub struct Thread {
     /// Where it lives.
     pub core: CoreId,
     /// Its registers. Held by the poll that runs the thread, also while it is in ring 3; by others only while it is stopped.
-    pub context: Mutex<UserContext>,
+    pub context: Mutex<Context>,
     /// Signals it shows: ended, stopped.
     pub signals: SignalState,
     /// Its one call at a time.
@@ -129,7 +130,7 @@ impl Thread {
             header,
             process: process.clone(),
             core,
-            context: Mutex::new(context),
+            context: Mutex::new(Context::new(context)),
             signals: SignalState::new(Signals::empty()),
             calls: CallSlot::new(),
             message: Mutex::new(None),

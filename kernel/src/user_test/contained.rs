@@ -96,7 +96,13 @@ fn nested() -> Outcome {
 const PAID_BYTES: u64 = 256 << 10;
 static PAID: AtomicU64 = AtomicU64::new(0);
 
-fn pay(bytes: u64) -> bool {
+/// Whose it is.
+const OWNER: u64 = 7;
+
+fn pay(owner: u64, bytes: u64) -> bool {
+    if owner != OWNER {
+        return false;
+    }
     PAID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| {
         Some(paid + bytes).filter(|&paid| paid <= PAID_BYTES)
     })
@@ -115,7 +121,7 @@ fn take(bytes: usize) -> bool {
 fn arena() -> Outcome {
     const TOO_MUCH: usize = 2 * PAID_BYTES as usize;
     PAID.store(0, Ordering::Relaxed);
-    let arena = Arena::new(pay);
+    let arena = Arena::new(OWNER, pay);
     if !matches!(contain_in(&arena, || take(1000)), Ok(true)) || arena.bytes() == 0 {
         return Err("an arena gives nothing out");
     }

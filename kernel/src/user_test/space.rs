@@ -100,7 +100,7 @@ impl Space {
     pub fn stay(&self, context: &mut UserContext, until_ticks: Option<u64>) -> Exit {
         let off = InterruptsOff::new();
         self.activate();
-        user::enter(off, context, until_ticks)
+        user::enter(off, context, until_ticks, &mut user::Nobody)
     }
 
     /// Reads the data page.

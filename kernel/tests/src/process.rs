@@ -267,8 +267,11 @@ fn median(said: &str, probe: &str) -> Option<u64> {
 /// A call with its reply between processes; its goal is 900.
 const MOST_CALL: u64 = 1400;
 
-/// What the gate costs, counted in instructions: the null system call and the clock read are within their goals, calls no
-/// further from theirs than they were.
+/// A call of a contract, in words, that a resident server answers in its caller's system call: the goal.
+const MOST_RESIDENT_CALL: u64 = 300;
+
+/// What the gate costs, counted in instructions: the null system call, the clock read and calls of resident servers are within their
+/// goals, calls between processes no further from theirs than they were.
 fn probes(lab: &Lab) -> Verdict {
     let mut machine = machine(lab, "programs/probes");
     machine.icount = true;
@@ -287,7 +290,8 @@ fn probes(lab: &Lab) -> Verdict {
         "instructions: null call {null}, clock {clock}, call and reply {call}, with a resident server {resident}, \
          started and waited for {started}, wake {wake}, two switches {yields}, foreign call {foreign}"
     );
-    if code == 0 && null <= 80 && clock <= 40 && call <= MOST_CALL {
+    let within = null <= 80 && clock <= 40 && call <= MOST_CALL && resident <= MOST_RESIDENT_CALL;
+    if code == 0 && within {
         Ok(text)
     } else {
         Err(format!("{text}; exit code {code}\n{said}").into())

@@ -79,5 +79,15 @@ fn trials(lab: &Lab, placement: Placement, count: u32) -> Verdict {
     for _ in 0..count {
         last = verdict(&mut vm, placement)?;
     }
-    Ok(last)
+    let said = String::from_utf8_lossy(&vm.serial.transcript()).into_owned();
+    let at_callers = said
+        .matches("fails over a call in its caller's poll")
+        .count();
+    match placement {
+        Placement::Isolated => Ok(last),
+        Placement::Resident if at_callers == 0 => {
+            Err("no call was answered where it was made".into())
+        }
+        Placement::Resident => Ok(format!("{last}; {at_callers} died in a caller's poll")),
+    }
 }

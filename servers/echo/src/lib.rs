@@ -12,8 +12,8 @@ use core::hint::black_box;
 use core::time::Duration;
 
 use proto::contract::Caller;
-use proto::trial::{Failure, Serve, Server};
-use rt::service::{say_ready, serve};
+use proto::trial::{AtOnce, Failure, Serve, Server};
+use rt::service::{say_ready, serve_at_once};
 use rt::sys::object::{Endpoint, Object};
 use rt::sys::provoke::{self, Instruction};
 use rt::sys::{gate, process};
@@ -38,6 +38,18 @@ impl Server for Echo {
 
     async fn fail(&self, _: Caller, how: Failure) {
         fail(how);
+    }
+}
+
+/// A caller that has it answer in its own poll has it fail there.
+impl AtOnce for Echo {
+    fn number(&self, _: Caller, value: u64) -> Option<u64> {
+        Some(value)
+    }
+
+    fn fail(&self, _: Caller, how: Failure) -> Option<()> {
+        fail(how);
+        Some(())
     }
 }
 
@@ -97,7 +109,7 @@ async fn run(env: &mut Env) -> Result<(), &'static str> {
             .await
             .map_err(|_| "the manager does not listen")?;
     }
-    serve(&endpoint, Arc::new(Serve(Echo)))
+    serve_at_once(&endpoint, Arc::new(Serve(Echo)))
         .await
         .map_err(|_| "its endpoint was revoked")
 }

@@ -14,4 +14,4 @@ crate::contract! {
     }
 }
 
-pub use echo::{Client, METHODS, Serve, Server, dictionary};
+pub use echo::{AtOnce, Client, METHODS, Serve, Server, dictionary};

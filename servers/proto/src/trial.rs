@@ -49,4 +49,4 @@ crate::contract! {
     }
 }
 
-pub use trial::{Client, METHODS, Serve, Server, dictionary};
+pub use trial::{AtOnce, Client, METHODS, Serve, Server, dictionary};

@@ -8,8 +8,11 @@ use std::task::{Context, Poll, Waker};
 use abi::Error;
 use proptest::prelude::*;
 use proto::Text;
-use proto::contract::{CallError, Caller, Dispatch, Status, Transport, from_words, to_words};
-use proto::echo::{Client, METHODS, Serve, Server, dictionary};
+use proto::contract::{
+    CallError, Caller, Dispatch, DispatchAtOnce, Status, Transport, from_words, in_words,
+    put_in_words, to_words,
+};
+use proto::echo::{AtOnce, Client, METHODS, Serve, Server, dictionary};
 
 /// Runs a future that never waits.
 fn run<F: Future>(future: F) -> F::Output {
@@ -34,6 +37,16 @@ impl Server for Echo {
     async fn count(&self, caller: Caller) -> u64 {
         assert_eq!(caller.badge, 5);
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// The text is one that must be waited for.
+impl AtOnce for Echo {
+    fn number(&self, _: Caller, value: u64) -> Option<u64> {
+        Some(value)
+    }
+    fn count(&self, _: Caller) -> Option<u64> {
+        Some(self.calls.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 
@@ -213,6 +226,68 @@ proptest! {
         let mut message = vec![0; room];
         if let Some(len) = from_words(&words, &mut message) {
             prop_assert!(len <= room && len <= proto::contract::SHORT_BYTES);
+        }
+    }
+}
+
+/// The answer at once to a request, if there is one.
+fn at_once(request: &[u8]) -> Option<Vec<u8>> {
+    let mut answer = [0; <Serve<Echo> as Dispatch>::MAX_BYTES];
+    let server = Serve(Echo::default());
+    let len = server.dispatch_at_once(Caller { badge: 5 }, request, &mut answer)?;
+    Some(answer[..len].to_vec())
+}
+
+/// The answer to it in any case.
+fn in_time(request: &[u8]) -> Vec<u8> {
+    let mut answer = [0; <Serve<Echo> as Dispatch>::MAX_BYTES];
+    let server = Serve(Echo::default());
+    let len = run(server.dispatch(Caller { badge: 5 }, request, &mut answer));
+    answer[..len].to_vec()
+}
+
+#[test]
+fn what_is_answered_at_once_is_what_needs_no_waiting() {
+    let mut answered = Vec::new();
+    dictionary(|request| answered.push(at_once(request).is_some()));
+    assert_eq!(answered, [true, false, true]);
+    // Whatever is wrong with a request, it is the other way that says so.
+    for request in [&[][..], &[0], &[2, 0], &[3]] {
+        assert_eq!(at_once(request), None, "{request:?}");
+    }
+}
+
+#[test]
+fn an_answer_too_long_is_not_asked_for_again() {
+    let server = Serve(Echo::default());
+    let mut answer = [0; 1];
+    let len = server.dispatch_at_once(Caller { badge: 5 }, &[2], &mut answer);
+    assert_eq!((len, answer), (Some(1), [Status::TooLong as u8]));
+    assert_eq!(server.0.calls.load(Ordering::Relaxed), 1);
+}
+
+proptest! {
+    #[test]
+    fn an_answer_at_once_is_the_answer(request in prop::collection::vec(any::<u8>(), 0..16), method in 0_u8..4) {
+        let mut request = request;
+        request.insert(0, method);
+        if let Some(answer) = at_once(&request) {
+            prop_assert_eq!(answer, in_time(&request));
+        }
+    }
+
+    #[test]
+    fn messages_in_words_are_those_that_are_copied(words in prop::array::uniform8(any::<u64>())) {
+        let mut message = [0; 64];
+        let copied = from_words(&words, &mut message).map(|len| &message[..len]);
+        prop_assert_eq!(in_words(&words), copied);
+        if let Some(message) = copied {
+            let mut put = [0; 8];
+            put_in_words(&mut put, |place| {
+                place[..message.len()].copy_from_slice(message);
+                Some(message.len())
+            });
+            prop_assert_eq!(Some(put), to_words(message));
         }
     }
 }

@@ -6,16 +6,21 @@ use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::task::Poll;
 
-use abi::{Error, FOREVER};
-use proto::contract::{Caller, Dispatch, SHORT_BYTES, Status, Transport, from_words, to_words};
+use abi::message::{WORDS, Words};
+use abi::{Error, FOREVER, Handle};
+use proto::contract::{
+    Caller, Dispatch, DispatchAtOnce, SHORT_BYTES, Status, Transport, from_words, in_words,
+    put_in_words, to_words,
+};
 use proto::manager::READY;
 use spin::mutex::SpinMutex;
 
 use crate::calls;
 use crate::sys::endpoint::{Body, Incoming, Token};
+use crate::sys::gate;
 use crate::sys::heap::Yield;
 use crate::sys::message::Handles;
-use crate::sys::object::Endpoint;
+use crate::sys::object::{Endpoint, Object};
 use crate::watched::Watched;
 
 /// Where the next instance of a server is found, when the one before is gone: the manager, in a system.
@@ -139,14 +144,91 @@ pub async fn serve<D: Dispatch + 'static>(
 ) -> Result<(), Error> {
     loop {
         let call = endpoint.receive().await?;
-        let server = Arc::clone(&server);
-        let mut answered = Box::pin(async move { answer(call, &*server).await });
-        // Most are answered at once and need no task.
-        let at_once = poll_fn(|context| Poll::Ready(answered.as_mut().poll(context))).await;
-        if at_once.is_pending() {
-            // Where there is no room for a task the call is dropped, and its caller told so.
-            let _ = crate::tasks::spawn(D::NAME, answered);
+        begin_answer(call, &server).await;
+    }
+}
+
+/// [`serve`] for a server that answers some calls without waiting: these take no task and no memory, and where the server is resident
+/// the callers of its core get their answers in their own polls.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_at_once<D: DispatchAtOnce + 'static>(
+    endpoint: &Watched<Endpoint>,
+    server: Arc<D>,
+) -> Result<(), Error> {
+    const {
+        assert!(
+            D::MAX_BYTES <= SHORT_BYTES,
+            "what is answered at once goes in words"
+        );
+    }
+    let _left_there = AtCallers::new(endpoint.handle(), &server);
+    loop {
+        let call = endpoint.receive().await?;
+        let mut words = [0; WORDS];
+        if let Body::Words(request) = &call.body
+            && answer_at_once(&*server, call.badge, request, &mut words)
+        {
+            // The caller may be gone, which is as good.
+            let _ = call.token.reply(&words);
+            continue;
         }
+        begin_answer(call, &server).await;
+    }
+}
+
+/// Answers a short call if that needs no waiting.
+#[inline(always)]
+fn answer_at_once<D: DispatchAtOnce>(
+    server: &D,
+    badge: u32,
+    request: &Words,
+    answer: &mut Words,
+) -> bool {
+    let Some(request) = in_words(request) else {
+        return false;
+    };
+    put_in_words(answer, |answer| {
+        server.dispatch_at_once(Caller { badge }, request, answer)
+    })
+    .is_some()
+}
+
+/// As long as this lives, callers of an endpoint may have the resident server's answer in their own polls.
+struct AtCallers(Handle);
+
+impl AtCallers {
+    fn new<D: DispatchAtOnce + 'static>(endpoint: Handle, server: &Arc<D>) -> Option<Self> {
+        let resident = gate::resident()?;
+        let server = Arc::clone(server);
+        let answers = Box::new(move |badge: u32, request: &Words, answer: &mut Words| {
+            answer_at_once(&*server, badge, request, answer)
+        });
+        // Where it cannot be, calls are received like any other.
+        (resident.answer_at_once)(endpoint, answers)
+            .ok()
+            .map(|()| Self(endpoint))
+    }
+}
+
+impl Drop for AtCallers {
+    fn drop(&mut self) {
+        if let Some(resident) = gate::resident() {
+            (resident.answer_later)(self.0);
+        }
+    }
+}
+
+/// Answers a call, in a task of its own as soon as it must wait.
+async fn begin_answer<D: Dispatch + 'static>(call: Incoming, server: &Arc<D>) {
+    let server = Arc::clone(server);
+    let mut answered = Box::pin(async move { answer(call, &*server).await });
+    // Most are answered at once and need no task.
+    let at_once = poll_fn(|context| Poll::Ready(answered.as_mut().poll(context))).await;
+    if at_once.is_pending() {
+        // Where there is no room for a task the call is dropped, and its caller told so.
+        let _ = crate::tasks::spawn(D::NAME, answered);
     }
 }
 

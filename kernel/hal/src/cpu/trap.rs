@@ -208,7 +208,10 @@ extern "C" fn trap_entry(frame: &mut TrapFrame) {
     match vector {
         2 => crate::irq::nmi(frame),
         0..32 => super::exception::handle(frame, before),
-        _ => crate::irq::dispatch(vector),
+        _ => {
+            core.user.interrupted();
+            crate::irq::dispatch(vector);
+        }
     }
     core.here.store(before, Ordering::Relaxed);
 }

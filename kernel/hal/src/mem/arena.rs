@@ -37,7 +37,8 @@ pub struct Arena {
     inner: Mutex<Inner>,
     /// Of all runs, for other cores to read.
     bytes: AtomicU64,
-    pay: fn(u64) -> bool,
+    owner: u64,
+    pay: fn(u64, u64) -> bool,
 }
 
 struct Inner {
@@ -48,10 +49,10 @@ struct Inner {
 }
 
 impl Arena {
-    /// An empty one. `pay` is asked before it grows by so many bytes, on the core that runs the server: may it? What was paid for
-    /// is [`bytes`](Self::bytes) until it is reclaimed.
+    /// An empty one of this owner's. `pay` is asked before it grows, with the owner and by how many bytes, on the core that runs
+    /// the server: may it? What was paid for is [`bytes`](Self::bytes) until it is reclaimed.
     #[must_use]
-    pub const fn new(pay: fn(u64) -> bool) -> Self {
+    pub const fn new(owner: u64, pay: fn(u64, u64) -> bool) -> Self {
         let none = Frames {
             start: kerncore::frames::Frame::from_number(0),
             count: 0,
@@ -63,8 +64,14 @@ impl Arena {
                 closed: false,
             }),
             bytes: AtomicU64::new(0),
+            owner,
             pay,
         }
+    }
+
+    /// Whose it is: a number of whoever made it.
+    pub fn owner(&self) -> u64 {
+        self.owner
     }
 
     /// Memory it has, in bytes.
@@ -146,7 +153,7 @@ impl Arena {
         let _section = KernelSection::new();
         let (run, bytes) = [handsome, wanted]
             .into_iter()
-            .find_map(|bytes| Some((take(bytes, self.pay)?, bytes)))?;
+            .find_map(|bytes| Some((self.take(bytes)?, bytes)))?;
         let start = direct::to_virtual(run.start.address()) as *mut u8;
         let memory = NonNull::new(core::ptr::slice_from_raw_parts_mut(start, bytes as usize))?;
         // There is room: it was looked for above.
@@ -156,20 +163,20 @@ impl Arena {
         unsafe { inner.lists.insert_free_block_ptr(memory) };
         Some(())
     }
-}
 
-/// A run of frames that was paid for.
-fn take(bytes: u64, pay: fn(u64) -> bool) -> Option<Frames> {
-    let request = Request {
-        count: bytes / FRAME_BYTES,
-        ..Request::one(Usage::User)
-    };
-    let run = frames::allocate_frames(request).ok()?;
-    if pay(bytes) {
-        return Some(run);
+    /// A run of frames that was paid for.
+    fn take(&self, bytes: u64) -> Option<Frames> {
+        let request = Request {
+            count: bytes / FRAME_BYTES,
+            ..Request::one(Usage::User)
+        };
+        let run = frames::allocate_frames(request).ok()?;
+        if (self.pay)(self.owner, bytes) {
+            return Some(run);
+        }
+        if let Err(error) = frames::free_frames(run, Usage::User) {
+            log::error!("memory: an arena's frames: {error}");
+        }
+        None
     }
-    if let Err(error) = frames::free_frames(run, Usage::User) {
-        log::error!("memory: an arena's frames: {error}");
-    }
-    None
 }

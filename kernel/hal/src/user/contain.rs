@@ -106,6 +106,8 @@ pub(super) struct ContainCore {
     arena: Cell<*const Arena>,
     /// The lowest address of the core's stack, once it was looked up.
     stack_bottom: Cell<u64>,
+    /// A kernel section was entered, or an interrupt taken in ring 0, since this was cleared.
+    disturbed: Cell<bool>,
 }
 
 impl ContainCore {
@@ -117,12 +119,19 @@ impl ContainCore {
             reason: UnsafeCell::new(None),
             arena: Cell::new(core::ptr::null()),
             stack_bottom: Cell::new(0),
+            disturbed: Cell::new(false),
         }
+    }
+
+    /// Something happened that who works in the gate must know of.
+    #[inline]
+    pub(super) fn disturb(&self) {
+        self.disturbed.set(true);
     }
 }
 
 /// While it exists, kernel state may be in the middle of a change: a failure is not contained, and memory comes from the kernel's
-/// heap. Cheap: two plain increments.
+/// heap. Cheap: two plain increments and a store.
 #[derive(Debug)]
 pub struct KernelSection(PhantomData<*const ()>);
 
@@ -131,8 +140,9 @@ impl KernelSection {
     #[inline]
     #[expect(clippy::new_without_default, reason = "it has an effect")]
     pub fn new() -> Self {
-        let held = &percpu::this().user.contain.held;
-        held.set(held.get() + 1);
+        let contain = &percpu::this().user.contain;
+        contain.held.set(contain.held.get() + 1);
+        contain.disturb();
         Self(PhantomData)
     }
 }
@@ -145,7 +155,11 @@ impl Drop for KernelSection {
     }
 }
 
-// `contain_call(point, function, data)`: 0 when `function(data)` came back, 1 when it was abandoned.
+/// What [`contain_call`] gives, or `user_enter` for work in the gate, when the work was abandoned.
+pub(super) const ABANDONED: u64 = 512;
+
+// `contain_call(point, function, data)`: 0 when `function(data)` came back, `ABANDONED` when it was abandoned. Its frame is laid out
+// as that of `user_enter`, so that `contain_resume` can end either.
 global_asm!(
     r#"
 .section .text.contain, "ax"
@@ -176,7 +190,7 @@ contain_call:
 contain_resume:
     ldmxcsr [rip + {mxcsr}]
     cld
-    mov eax, 1
+    mov eax, {abandoned}
     jmp 2b
 
 # contain_jump(stack pointer, flags)
@@ -188,6 +202,7 @@ contain_jump:
 .text
 "#,
     mxcsr = sym super::entry::KERNEL_MXCSR,
+    abandoned = const ABANDONED,
 );
 
 unsafe extern "sysv64" {
@@ -249,11 +264,7 @@ pub fn contain<F: FnOnce() -> R, R>(work: F) -> Result<R, Abandoned> {
         left_over => {
             // A result half written is not dropped.
             core::mem::forget(left_over);
-            // SAFETY: only this core's task context and its failing code touch the cell, and the latter has ended here.
-            let reason = unsafe { (*core.reason.get()).take() };
-            Err(Abandoned {
-                reason: reason.unwrap_or(UNKNOWN),
-            })
+            Err(why_abandoned())
         }
     }
 }
@@ -269,9 +280,7 @@ pub fn contain<F: FnOnce() -> R, R>(work: F) -> Result<R, Abandoned> {
 )]
 pub fn contain_in<F: FnOnce() -> R, R>(arena: &Arena, work: F) -> Result<R, Abandoned> {
     let core = &percpu::this().user.contain;
-    if core.stack_bottom.get() == 0 {
-        core.stack_bottom.set(stack::bottom_below(here_on_stack()));
-    }
+    know_stack(core);
     let outer = core.arena.replace(arena);
     let result = contain(work);
     core.arena.set(outer);
@@ -279,6 +288,71 @@ pub fn contain_in<F: FnOnce() -> R, R>(arena: &Arena, work: F) -> Result<R, Aban
         arena.abandoned();
     }
     result
+}
+
+/// Runs `work` contained in the gate, as [`contain_in`] does, interrupts being off before and after and on meanwhile. Whether one was taken, or
+/// a kernel section entered. If it is abandoned this does not come back: `user_enter` returns [`ABANDONED`], and then
+/// [`abandoned_in_gate`] is to be called. What lies on the stack between is forgotten.
+///
+/// # Safety
+/// `frame` is the stack pointer of `user_enter`'s frame on this core, below here, which [`is_free`]; what lies between needs no drop.
+#[inline(always)]
+pub(super) unsafe fn contain_in_gate(
+    core: &ContainCore,
+    frame: u64,
+    arena: &Arena,
+    work: impl FnOnce(),
+) -> bool {
+    core.disturbed.set(false);
+    core.arena.set(arena);
+    core.point.set(frame);
+    interrupts::enable();
+    work();
+    interrupts::disable();
+    core.point.set(0);
+    core.arena.set(core::ptr::null());
+    core.disturbed.get()
+}
+
+/// Puts in order what work in the gate left that was abandoned.
+#[cold]
+pub(super) fn abandoned_in_gate(core: &ContainCore) {
+    core.point.set(0);
+    core.recording.set(false);
+    let arena = core.arena.replace(core::ptr::null());
+    // SAFETY: as in `arena_in_use`: who lent it to the gate waits for that.
+    if let Some(arena) = unsafe { arena.as_ref() } {
+        arena.abandoned();
+    }
+}
+
+/// Whether nothing is contained on this core, whose stack is known then.
+#[inline]
+pub(super) fn is_free(core: &ContainCore) -> bool {
+    know_stack(core);
+    core.point.get() == 0
+}
+
+#[inline]
+fn know_stack(core: &ContainCore) {
+    if core.stack_bottom.get() == 0 {
+        core.stack_bottom.set(stack::bottom_below(here_on_stack()));
+    }
+}
+
+/// How work in the gate failed, after [`Exit::Abandoned`](super::Exit::Abandoned), once.
+pub fn why_abandoned() -> Abandoned {
+    // SAFETY: only this core's task context and its failing code touch the cell, and the latter has ended.
+    let reason = unsafe { (*percpu::this().user.contain.reason.get()).take() };
+    Abandoned {
+        reason: reason.unwrap_or(UNKNOWN),
+    }
+}
+
+/// The [owner](Arena::owner) of the arena that work on this core is contained in, also while it is in a kernel section.
+pub fn owner() -> Option<u64> {
+    // SAFETY: as in `arena_in_use`.
+    unsafe { percpu::this().user.contain.arena.get().as_ref() }.map(Arena::owner)
 }
 
 /// The arena that this core allocates in now.

@@ -8,6 +8,10 @@
 //! In ring 0: 21 instructions in, `call` included, the function itself, and 29 out, `sysretq` included; the kernel's tests count them
 //! (`qemu.user.cost`).
 //!
+//! # Calls answered in the gate
+//! A native `call` may be answered by a resident server right here, without unwinding to [`enter`]'s caller: see
+//! [`super::at_once`]. The way back to ring 3 is then that of a fast system call, with all words of the message.
+//!
 //! # `sysretq`
 //! It faults in ring 0 if RCX is not canonical (Intel SDM vol. 2B, SYSRET), after the stack pointer is ring 3's. So only addresses
 //! below 2^47 leave that way; [`super::USER_END`] keeps `syscall` from standing where the next address would not be.
@@ -22,7 +26,8 @@ use x86_64::VirtAddr;
 use x86_64::registers::control::Cr2;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase, LStar, Msr};
 
-use super::contain::ContainCore;
+use super::at_once::{self, AtOnce};
+use super::contain::{self, ABANDONED, ContainCore};
 use super::context::{Registers, UserContext, mode};
 use super::extended::{self, CHOICES, ExtendedArea, GateChoices, INITIAL, INITIAL_MXCSR};
 use super::fast::{FAST_COUNT, SLOW_MARK};
@@ -55,6 +60,11 @@ pub(crate) struct UserCore {
     gs_base: Cell<u64>,
     /// For the next thread without an area that is interrupted.
     spare: UnsafeCell<Option<ExtendedArea>>,
+    /// The first argument of calls that may be answered in the gate; 0: none is.
+    at_once_first: Cell<u64>,
+    /// Who may: a function, and what it is called with.
+    at_once: Cell<*const ()>,
+    at_once_data: Cell<*mut ()>,
     pub(super) contain: ContainCore,
 }
 
@@ -70,8 +80,22 @@ impl UserCore {
             fs_base: Cell::new(0),
             gs_base: Cell::new(0),
             spare: UnsafeCell::new(None),
+            at_once_first: Cell::new(0),
+            at_once: Cell::new(core::ptr::null()),
+            at_once_data: Cell::new(core::ptr::null_mut()),
             contain: ContainCore::new(),
         }
+    }
+
+    /// An interrupt was taken in ring 0.
+    #[inline]
+    pub(crate) fn interrupted(&self) {
+        self.contain.disturb();
+    }
+
+    /// Stack pointer of `user_enter`'s frame, while a thread is in ring 3.
+    pub(super) fn frame(&self) -> u64 {
+        self.kernel_rsp.get()
     }
 
     /// How often this core has entered ring 3. Any core may ask.
@@ -103,6 +127,12 @@ struct GateExit {
 
 /// Not a vector.
 const BY_SYSCALL: u64 = 256;
+/// By a call that was answered in the gate.
+const ANSWERED: u64 = 257;
+const _: () = assert!(ABANDONED > ANSWERED);
+
+/// The number of the system call that may be answered in the gate.
+pub const CALL_NUMBER: u64 = 66;
 
 // General registers are saved and restored by name at `offset_of!` places. Alignment: `user_enter`'s frame leaves RSP 16-byte
 // aligned, so that the fast functions are called as the ABI wants. RBP stays ring 3's in fast functions: backtraces stop at it.
@@ -123,6 +153,25 @@ global_asm!(
     jmp 97f
 96: xsave64 [rdi]
 97: ldmxcsr [rip + {kernel_mxcsr}]
+.endm
+
+.macro user_clear_xmm
+    xorps xmm0, xmm0
+    xorps xmm1, xmm1
+    xorps xmm2, xmm2
+    xorps xmm3, xmm3
+    xorps xmm4, xmm4
+    xorps xmm5, xmm5
+    xorps xmm6, xmm6
+    xorps xmm7, xmm7
+    xorps xmm8, xmm8
+    xorps xmm9, xmm9
+    xorps xmm10, xmm10
+    xorps xmm11, xmm11
+    xorps xmm12, xmm12
+    xorps xmm13, xmm13
+    xorps xmm14, xmm14
+    xorps xmm15, xmm15
 .endm
 
 # user_enter(context, vector state to load)
@@ -237,22 +286,7 @@ user_syscall:
     mov r10, [rsp + {r10}]
     mov r8, [rsp + {r8}]
     mov r9, [rsp + {r9}]
-    xorps xmm0, xmm0
-    xorps xmm1, xmm1
-    xorps xmm2, xmm2
-    xorps xmm3, xmm3
-    xorps xmm4, xmm4
-    xorps xmm5, xmm5
-    xorps xmm6, xmm6
-    xorps xmm7, xmm7
-    xorps xmm8, xmm8
-    xorps xmm9, xmm9
-    xorps xmm10, xmm10
-    xorps xmm11, xmm11
-    xorps xmm12, xmm12
-    xorps xmm13, xmm13
-    xorps xmm14, xmm14
-    xorps xmm15, xmm15
+    user_clear_xmm
     mov rsp, gs:[{user_rsp}]
     swapgs
     sysretq
@@ -270,8 +304,43 @@ user_syscall:
     jz 7f
     mov rdi, gs:[{area}]
     user_save_extended
+    jmp 8f
 7:
     ldmxcsr [rip + {kernel_mxcsr}]
+    cmp qword ptr [r11 + {rax}], {call}
+    jne 8f
+    cmp rdi, gs:[{at_once_first}]
+    jne 8f
+    test rdi, rdi
+    jz 8f
+    mov rdi, gs:[{at_once_data}]
+    mov rsi, r11
+    call qword ptr gs:[{at_once}]
+    cmp eax, {back}
+    jb 8f
+    ja 9f
+    mov rsp, gs:[{context}]
+    mov rcx, [rsp + {rip}]
+    mov r11, [rsp + {rflags}]
+    mov rdx, [rsp + {rdx}]
+    mov r8, [rsp + {r8}]
+    mov r9, [rsp + {r9}]
+    mov r10, [rsp + {r10}]
+    mov r12, [rsp + {r12}]
+    mov r13, [rsp + {r13}]
+    mov r14, [rsp + {r14}]
+    mov r15, [rsp + {r15}]
+    mov rdi, [rsp + {rdi}]
+    mov rsi, [rsp + {rsi}]
+    mov rax, [rsp + {rax}]
+    user_clear_xmm
+    mov rsp, [rsp + {rsp}]
+    swapgs
+    sysretq
+9:
+    mov eax, {answered}
+    jmp user_leave
+8:
     mov eax, {by_syscall}
 user_leave:
     add rsp, 8
@@ -328,6 +397,12 @@ user_trap:
     fast_mask = const FAST_COUNT - 1,
     slow_mark = const SLOW_MARK,
     by_syscall = const BY_SYSCALL,
+    answered = const ANSWERED,
+    call = const CALL_NUMBER,
+    back = const at_once::BACK,
+    at_once = const offset_of!(PerCpu, user) + offset_of!(UserCore, at_once),
+    at_once_first = const offset_of!(PerCpu, user) + offset_of!(UserCore, at_once_first),
+    at_once_data = const offset_of!(PerCpu, user) + offset_of!(UserCore, at_once_data),
     exact = const mode::EXACT,
     foreign = const mode::FOREIGN,
     user_data = const USER_DATA,
@@ -398,9 +473,15 @@ const GENERAL_PROTECTION: u8 = 13;
 const PAGE_FAULT: u64 = 14;
 
 /// Runs the thread in ring 3 until it stops, in the address space that is active. The core's timer is armed for `until_ticks`
-/// (of [`time::now_ticks`]; `None`: disarmed), if it is not already. On return interrupts are on.
+/// (of [`time::now_ticks`]; `None`: disarmed), if it is not already. `at_once`: who may answer its calls in the gate. On return
+/// interrupts are on.
 #[inline]
-pub fn enter(off: InterruptsOff, context: &mut UserContext, until_ticks: Option<u64>) -> Exit {
+pub fn enter<A: AtOnce>(
+    off: InterruptsOff,
+    context: &mut UserContext,
+    until_ticks: Option<u64>,
+    at_once: &mut A,
+) -> Exit {
     let core = percpu::this();
     let user = &core.user;
     let rip = context.rip;
@@ -427,13 +508,23 @@ pub fn enter(off: InterruptsOff, context: &mut UserContext, until_ticks: Option<
         Some(at_ticks) => timer::arm(at_ticks, time::now_ticks()),
         None => timer::disarm(),
     }
+    let mut first = at_once.first_argument();
+    if first != 0 {
+        if !contain::is_free(&user.contain) {
+            first = 0;
+        }
+        user.at_once.set(at_once::entry::<A>());
+        user.at_once_data.set(core::ptr::from_mut(at_once).cast());
+    }
+    user.at_once_first.set(first);
     let state = if context.mode & mode::AREA_LIVE != 0 {
         area.cast_const()
     } else {
         (&raw const INITIAL).cast()
     };
     // SAFETY: interrupts are off; `context` is exclusively ours, its invariants make both ways to ring 3 fault-free; `state` is
-    // something the CPU accepts, `area` has room for what it saves. The gate keeps what the ABI wants kept.
+    // something the CPU accepts, `area` has room for what it saves. The gate keeps what the ABI wants kept. `at_once` is ours
+    // too, and the function that the gate calls with it and `context` is for its type.
     let exit = unsafe { user_enter(context, state) };
     match exit.what {
         BY_SYSCALL if context.mode & mode::FOREIGN == 0 => {
@@ -448,6 +539,17 @@ pub fn enter(off: InterruptsOff, context: &mut UserContext, until_ticks: Option<
             context.mode = mode::FOREIGN | mode::AREA_LIVE;
             drop(off);
             Exit::Syscall
+        }
+        ANSWERED => {
+            context.mode = 0;
+            drop(off);
+            Exit::Answered
+        }
+        ABANDONED => {
+            context.mode = 0;
+            contain::abandoned_in_gate(&user.contain);
+            drop(off);
+            Exit::Abandoned
         }
         vector => {
             take_area(user, context);

@@ -8,6 +8,7 @@
 //! - [`extended`] is about vector and x87 state.
 //! - [`copy`] moves bytes between kernel and user memory and survives faults.
 //! - [`snippets`] is code for ring 3, for the test suite.
+//! - [`at_once`]: calls that a resident server answers inside the gate.
 //! - [`contain`] runs code of the kernel's own image whose failure must not be the kernel's.
 //!
 //! # How a stay in ring 3 goes
@@ -28,6 +29,7 @@
 //!   its relatives (IA32_ARCH_CAPABILITIES, Intel SDM vol. 4 table 2-2, tells which do not) ring 3 can read ring 0's memory. Only the fast table's index is masked.
 //! - RFLAGS of ring 3: IF always on, IOPL always 0; NT, AC, TF, DF and ID are ring 3's own business; RF comes back only by `iretq`.
 
+pub mod at_once;
 pub mod contain;
 mod context;
 pub mod copy;
@@ -40,10 +42,11 @@ use core::fmt;
 use core::marker::PhantomData;
 
 pub use crate::mem::user_tables::{USER_BASE, USER_END};
+pub use at_once::{Answerer, AtOnce, Nobody};
 pub use contain::{Abandoned, KernelSection, contain};
 pub use context::{Registers, UserContext, Words};
 pub use copy::{CopyFault, copy_in, copy_in_words, copy_out, read_u64, write_u64};
-pub use entry::enter;
+pub use entry::{CALL_NUMBER, enter};
 pub use fast::{FAST_COUNT, FastFn, FastResult, FastTable, install_fast_table};
 
 /// Why a stay in ring 3 ended. Interrupts are on again.
@@ -62,6 +65,10 @@ pub enum Exit {
     },
     /// An interrupt came and was handled. Whoever entered looks whether there is something more urgent now.
     Interrupt,
+    /// The thread made a call that was answered in the gate. There may be something more urgent now.
+    Answered,
+    /// Who was answering the thread's call in the gate failed: [`contain::why_abandoned`] says how. The call has no answer.
+    Abandoned,
     /// Not entered: there is no memory for a place where the thread's vector state could be saved.
     OutOfMemory,
 }

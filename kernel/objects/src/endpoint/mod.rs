@@ -6,12 +6,13 @@
 //!   ([`Handed`]), who runs it at once if it is of this core, or wakes it. Two short locks, nothing allocated.
 //! * **Else** the call waits in order of its deadline, first come first served among equals, and the endpoint is readable. So that it
 //!   ends whatever happens, the caller holds a [`InFlight`]: dropping that gives the call up.
+//! * A server may leave a [handler](Endpoint::set_handler) there, for callers that can run it themselves: what it answers is no call at all here.
 //! * The receiver gets a [`Delivery`]: the badge of the handle that was called, and a [`Token`] to answer by, once.
 //!
 //! When the last handle that may receive is closed, waiting and later calls end with [`Error::PeerClosed`]. A manager that holds such a handle keeps calls waiting
 //! while it starts a server anew.
 //!
-//! Lock order: endpoint, then the port it is bound to, then reply tables. Receivers and callers are woken and dropped under no lock.
+//! Lock order: endpoint, then the port it is bound to, then reply tables; the handler last. Receivers and callers are woken and dropped under no lock.
 
 mod call;
 mod parking;
@@ -19,7 +20,7 @@ mod receive;
 mod replies;
 mod slot;
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use abi::{Error, ObjectType, Rights, Signals, message::MAX_WAITING_CALLS};
 use spin::Mutex;
@@ -104,6 +105,9 @@ pub struct Endpoint<O: KernelObject> {
     signals: SignalState,
     /// Handles that may receive.
     receivers: AtomicUsize,
+    /// Whether there is a handler.
+    has_handler: AtomicBool,
+    handler: Mutex<Option<O::Handler>>,
     state: Mutex<State<O>>,
 }
 
@@ -118,6 +122,8 @@ impl<O: KernelObject> Endpoint<O> {
             header,
             signals: SignalState::new(Signals::empty()),
             receivers: AtomicUsize::new(0),
+            has_handler: AtomicBool::new(false),
+            handler: Mutex::new(None),
             state: Mutex::new(State {
                 waiting: ChargedVec::new(job)?,
                 next_number: 0,
@@ -148,6 +154,46 @@ impl<O: KernelObject> Endpoint<O> {
         self.state.lock().parked.len()
     }
 
+    /// What may answer its calls where they are made.
+    pub fn handler(&self) -> Option<O::Handler> {
+        self.handler.lock().clone()
+    }
+
+    /// Whether there may be something that answers calls where they are made.
+    #[inline]
+    pub fn has_handler(&self) -> bool {
+        self.has_handler.load(Ordering::Relaxed)
+    }
+
+    /// Puts a handler there in place of the one before.
+    ///
+    /// # Errors
+    /// [`Error::PeerClosed`] once closed.
+    pub fn set_handler(&self, handler: O::Handler) -> Result<(), Error> {
+        let before = {
+            let state = self.state.lock();
+            if state.closed {
+                return Err(Error::PeerClosed);
+            }
+            let before = self.handler.lock().replace(handler);
+            self.has_handler.store(true, Ordering::Release);
+            before
+        };
+        drop(before);
+        Ok(())
+    }
+
+    /// Takes the handler away if it is one of these.
+    pub fn take_handler(&self, which: impl FnOnce(&O::Handler) -> bool) {
+        let taken = {
+            let mut handler = self.handler.lock();
+            let taken = handler.take_if(|handler| which(handler));
+            self.has_handler.store(handler.is_some(), Ordering::Release);
+            taken
+        };
+        drop(taken);
+    }
+
     /// Counts handles that may receive. For [`KernelObject::handle_opened`].
     pub fn handle_opened(&self, rights: Rights) {
         if rights.contains(Rights::RECEIVE) {
@@ -172,6 +218,7 @@ impl<O: KernelObject> Endpoint<O> {
             self.signals.raise(Signals::PEER_CLOSED)
         };
         raised.tell();
+        self.take_handler(|_| true);
         // One at a time, as each is woken or dropped under no lock; none is added any more.
         loop {
             let receiver = self.state.lock().parked.pop();

@@ -14,6 +14,7 @@ mod taken;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::mem;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::{Error, Handle, ObjectType, Rights};
 use spin::Mutex;
@@ -75,6 +76,8 @@ pub struct HandleTable<O: KernelObject> {
     /// For as many handles as lie in places or are promised.
     charge: Mutex<Charge>,
     grave: Option<Box<Grave<O>>>,
+    /// How often a handle stopped meaning what it meant.
+    changes: AtomicU64,
 }
 
 fn number(handle: Handle) -> Result<Number, Error> {
@@ -97,7 +100,21 @@ impl<O: KernelObject> HandleTable<O> {
             places: Mutex::new(Slots::default()),
             charge: Mutex::new(job.charge_handles(0)?),
             grave: Some(Grave::new(job)?),
+            changes: AtomicU64::new(0),
         })
+    }
+
+    /// A number that changes whenever a handle is closed or leaves: what was found out about one that no lease can revoke, after this was
+    /// asked, holds while it stays.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// After a handle was taken out.
+    #[inline]
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Who pays.
@@ -225,6 +242,7 @@ impl<O: KernelObject> HandleTable<O> {
             }
         };
         let taken = taken.ok_or(Error::BadHandle)?;
+        self.changed();
         self.give_back(1);
         drop(taken);
         Ok(())
@@ -240,6 +258,7 @@ impl<O: KernelObject> HandleTable<O> {
     pub fn close_some(&self, most: usize) -> Progress {
         let here = |held: &Held<O>| matches!(held, Held::Here(_));
         slots::close_some(&self.places, most, here, |taken| {
+            self.changed();
             self.give_back(1);
             drop(taken);
         })
@@ -283,6 +302,7 @@ impl<O: KernelObject> HandleTable<O> {
             let all = charge.amount();
             (taken, charge.split(all))
         };
+        from.changed();
         places.forget_promises();
         let merged = self.charge.lock().merge(charge);
         debug_assert!(merged.is_ok(), "the same job");

@@ -45,6 +45,7 @@ impl<O: KernelObject> HandleTable<O> {
                 return Err(Error::BadHandle);
             };
             taken.taken.push((number, capability));
+            self.changed();
         }
         Ok(taken)
     }

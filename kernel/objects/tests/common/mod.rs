@@ -129,6 +129,7 @@ impl KernelObject for Object {
     type Weak = WeakObject;
     type Caller = Caller;
     type Receiver = Receiver;
+    type Handler = &'static str;
 
     fn header(&self) -> &Header {
         self.parts().0

@@ -473,3 +473,22 @@ fn minting_gives_no_more_than_there_is() {
     );
     assert_eq!(handle.entry().object().header().handles(), 2);
 }
+
+#[test]
+fn a_handler_stays_until_it_is_taken_or_the_endpoint_closes() {
+    let job = job();
+    let (endpoint, handle) = endpoint(&job);
+    assert_eq!(endpoint.handler(), None);
+    endpoint.set_handler("first").unwrap();
+    endpoint.set_handler("second").unwrap();
+    assert_eq!(endpoint.handler(), Some("second"));
+    endpoint.take_handler(|&which| which == "first");
+    assert_eq!(endpoint.handler(), Some("second"));
+    endpoint.take_handler(|&which| which == "second");
+    assert_eq!(endpoint.handler(), None);
+    endpoint.set_handler("third").unwrap();
+    drop(handle);
+    assert_eq!(endpoint.handler(), None);
+    assert_eq!(endpoint.set_handler("fourth"), Err(Error::PeerClosed));
+    assert_eq!(endpoint.handler(), None);
+}

@@ -47,6 +47,27 @@ fn a_closed_number_never_comes_back() {
 }
 
 #[test]
+fn what_was_found_out_about_a_handle_holds_while_nothing_leaves() {
+    let job = job();
+    let (table, next) = (table(&job), table(&job));
+    let [kept, other] = [(); 2].map(|()| table.insert(capability(notification(&job))).unwrap());
+    let before = table.changes();
+    table.duplicate(kept, Rights::WAIT).unwrap();
+    assert_eq!(table.close(Handle(77)), Err(Error::BadHandle));
+    assert_eq!(table.changes(), before);
+    table.close(other).unwrap();
+    let closed = table.changes();
+    assert_ne!(closed, before);
+    // While it is away it is no handle, whether it comes back or not.
+    let taken = table.take(&[kept]).unwrap();
+    let away = table.changes();
+    assert_ne!(away, closed);
+    drop(taken);
+    next.take_over(&table);
+    assert_ne!(table.changes(), away);
+}
+
+#[test]
 fn a_table_taken_over_keeps_its_numbers_old_and_new() {
     let job = job();
     let (last, next) = (table(&job), table(&job));

@@ -8,9 +8,9 @@ use core::task::{Context, Poll, Waker};
 use abi::{AT_ONCE, Call, Error, Handle, Signals};
 use hal::user::{KernelSection, contain};
 use objects::refs::Ref;
-use rt::sys::gate::{Answer, Frame, Own, Task};
+use rt::sys::gate::{Answer, Answers, Frame, Own, Task};
 
-use super::{calls, running, task};
+use super::{calls, handler, running, task};
 use crate::process::outcome::{Outcome, Results};
 use crate::process::thread::Thread;
 use crate::process::{calls as system, dispatch};
@@ -26,6 +26,8 @@ pub static TABLE: rt::sys::gate::Resident = rt::sys::gate::Resident {
     answer,
     give_up,
     own,
+    answer_at_once,
+    answer_later,
 };
 
 /// A system call takes no more stack than this, interrupts and exceptions having stacks of their own.
@@ -193,6 +195,16 @@ fn answer(call: u64, answer: &mut [u8], waker: &Waker) -> Answer {
 fn give_up(call: u64) {
     let _section = enter();
     calls::give_up(call);
+}
+
+fn answer_at_once(endpoint: Handle, function: Answers) -> Result<(), Error> {
+    let _section = enter();
+    handler::set(endpoint, function)
+}
+
+fn answer_later(endpoint: Handle) {
+    let _section = enter();
+    handler::unset(endpoint);
 }
 
 fn own(which: Own) -> u64 {

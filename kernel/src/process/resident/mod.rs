@@ -7,6 +7,7 @@
 //! - [`registry`]: which servers there are.
 //! - [`task`]: a task's life: the kernel's future around the server's.
 //! - [`gate`]: the functions that a server's system calls and waits are ([`rt::sys::gate::Resident`]).
+//! - [`handler`]: calls that a server answers where they are made.
 //! - [`running`]: whose poll this core is in. [`waits`]: what a task waits for. [`calls`]: calls that a server makes.
 //!
 //! # What is promised
@@ -24,13 +25,14 @@
 //! poll that takes too long is named by the log and the watchdog, and holds its core for as long as it lasts.
 //!
 //! # What must hold
-//! - The kernel keeps no pointer into an arena but a task's future itself, which it forgets without dropping it. Wakers that the kernel
+//! - The kernel keeps no pointer into an arena but those of tasks' futures and of handlers, which it forgets without dropping them. Wakers that the kernel
 //!   keeps are task ids. Memory that the kernel allocates for a server is allocated within a section, so not in the arena.
 //! - A server's tasks live on one core.
 //! - A server keeps nothing of its heap in statics: they outlive it.
 
 pub mod calls;
 mod gate;
+pub mod handler;
 mod registry;
 mod running;
 mod speech;
@@ -76,6 +78,8 @@ pub struct Resident {
     tasks: Mutex<Vec<TaskId>>,
     /// All tasks that are not over.
     running: AtomicUsize,
+    /// What it has left at endpoints.
+    handlers: Mutex<Vec<handler::Listed>>,
     /// Calls it makes.
     calls: Mutex<Calls>,
     /// For the arena's memory.
@@ -110,13 +114,16 @@ impl Resident {
             exec::fleet().cancel(task);
             index += 1;
         }
+        self.close_handlers();
         calls::give_all_up(self);
     }
 
-    /// Gives the arena back. After the last task's end.
+    /// Gives the arena back. After the last task's end, with all [handlers closed](Self::close_handlers).
     pub fn reclaim(&self) {
         let reservation = self.reservation.lock().take();
         drop(reservation);
+        let handlers = core::mem::take(&mut *self.handlers.lock());
+        drop(handlers);
         if self.arena.reclaim() > 0 {
             let mut memory = self.memory.lock();
             let amount = memory.amount();
@@ -126,8 +133,8 @@ impl Resident {
 }
 
 /// Asked by the arena of the server that runs on this core before it grows.
-fn pay(bytes: u64) -> bool {
-    running::thread().is_some_and(|thread| {
+fn pay(owner: u64, bytes: u64) -> bool {
+    running::owner(owner).is_some_and(|thread| {
         thread
             .process
             .resident()
@@ -161,11 +168,12 @@ pub fn start(
     };
     let resident = Ref::try_new(Resident {
         core,
-        arena: Arena::new(pay),
+        arena: Arena::new(process.id(), pay),
         own,
         reservation: Mutex::new(reservation),
         tasks: Mutex::new(Vec::new()),
         running: AtomicUsize::new(0),
+        handlers: Mutex::new(Vec::new()),
         calls: Mutex::new(Calls::new()),
         memory: Mutex::new(account.charge_memory(0)?),
         _charge: charge,

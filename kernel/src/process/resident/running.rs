@@ -1,13 +1,15 @@
-//! Whose poll each core is in.
+//! Whose poll each core is in, and whose handlers run in polls of others.
 
 use core::task::Waker;
 
 use executor::TaskId;
 use hal::cpu::percpu;
+use hal::user::contain;
 use objects::refs::Ref;
 use spin::Mutex;
 
 use super::waits::Waits;
+use crate::process::process;
 use crate::process::thread::Thread;
 
 /// A poll of a resident server's task.
@@ -51,7 +53,12 @@ pub fn with<R>(look: impl FnOnce(&mut Running) -> R) -> Option<R> {
     here().lock().as_mut().map(look)
 }
 
-/// The server that runs on this core.
+/// The server whose arena has this owner: its process's number.
+pub fn owner(id: u64) -> Option<Ref<Thread>> {
+    process::find(id)?.first_thread()
+}
+
+/// The server that runs on this core: a task of it, or a handler.
 pub fn thread() -> Option<Ref<Thread>> {
-    with(|running| running.thread.clone())
+    with(|running| running.thread.clone()).or_else(|| contain::owner().and_then(owner))
 }

@@ -178,7 +178,7 @@ pub fn begin(
 
 /// Starts another task of the server that runs on this core, or gives it back.
 pub fn spawn(name: &'static str, future: rt::sys::gate::Task) -> Result<(), rt::sys::gate::Task> {
-    let Some(thread) = running::thread() else {
+    let Some(thread) = running::with(|running| running.thread.clone()) else {
         return Err(future);
     };
     let Some(resident) = thread.process.resident() else {
@@ -260,8 +260,8 @@ fn sleep(armed: &mut Option<Sleep<KernelPlatform>>, wanted_ticks: u64, context: 
     }
 }
 
-/// A poll of the server was abandoned: says why, and ends the process.
-fn died(thread: &Ref<Thread>, abandoned: &Abandoned) {
+/// A poll or handler of the server was abandoned: says why, and ends the process.
+pub fn died(thread: &Ref<Thread>, abandoned: &Abandoned) {
     match &abandoned.reason {
         // Whoever asked for that has said with what exit code.
         Reason::Left => {}

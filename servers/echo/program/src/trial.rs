@@ -1,6 +1,8 @@
 //! A client that has its server fail in every way there is, over and over, while other calls go on.
 //!
-//! Arguments: the service, and how often each way (3 times unless said). It exits with 0 if no idempotent call ended with an error, and
+//! It calls from tasks, and from a thread on each core: a resident server may answer the latter, and then fail, in the caller's poll.
+//!
+//! Arguments: the service, and how often each way (twice unless said). It exits with 0 if no idempotent call ended with an error, and
 //! afterwards as much of the kernel's memory is free as before. Its last line says how long it took from a death until the next
 //! instance answered.
 #![no_std]
@@ -12,20 +14,26 @@ extern crate alloc;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use abi::FOREVER;
 use abi::system::Table;
+use abi::{Error, FOREVER};
 use proto::MemoryInfo;
 use proto::contract::CallError;
 use proto::manager::{Answer, MAX_REQUEST_BYTES, Request};
 use proto::trial::{Client, Failure};
-use rt::service::{Connection, Reconnect};
+use rt::service::{Blocking, Connection, Reconnect};
+use rt::sys::clock;
 use rt::sys::clock::now_ns;
 use rt::sys::message::Handles;
-use rt::sys::object::{Endpoint, System};
+use rt::sys::object::{Endpoint, Notification, System};
+use rt::sys::thread::{self, Joinable};
 use rt::{Env, sleep, spawn, yield_now};
+use spin::Mutex;
 
 rt::entry!(async main);
 
@@ -33,6 +41,8 @@ rt::entry!(async main);
 const WARM_UP_ROUNDS: u32 = 1;
 /// How long the kernel may take to clear away what the dead left.
 const CLEARED_WITHIN: Duration = Duration::from_secs(10);
+/// Between two calls of a thread.
+const PAUSE_NS: u64 = 100_000;
 /// Tasks that call all the time.
 const CALLERS: usize = 3;
 /// Frames and bytes of heap that come and go by themselves: queues and caches that grow, other tasks.
@@ -45,8 +55,8 @@ struct Manager {
     service: String,
 }
 
-impl Reconnect for Manager {
-    async fn reconnect(&self) -> Option<Endpoint> {
+impl Manager {
+    fn connect(&self) -> Option<Endpoint> {
         let mut buffer = [0; MAX_REQUEST_BYTES];
         let request = Request::Connect {
             service: &self.service,
@@ -69,7 +79,23 @@ impl Reconnect for Manager {
     }
 }
 
-type Server = Client<Connection<Manager>>;
+/// The tasks' way to it.
+struct Way(Arc<Manager>);
+
+impl Reconnect for Way {
+    async fn reconnect(&self) -> Option<Endpoint> {
+        self.0.connect()
+    }
+}
+
+type Server = Client<Connection<Way>>;
+
+/// What is tried.
+struct Trial {
+    server: Arc<Server>,
+    manager: Arc<Manager>,
+    times_ns: Vec<u64>,
+}
 
 static STOP: AtomicBool = AtomicBool::new(false);
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -91,29 +117,42 @@ async fn run(env: &mut Env) -> Result<(), &'static str> {
     let rounds: u32 = env
         .argument(2)
         .and_then(|text| text.parse().ok())
-        .unwrap_or(3);
+        .unwrap_or(2);
     let system: System = env.take("system").map_err(|_| "no handle system")?;
     let endpoint: Endpoint = env.take(service).map_err(|_| "no handle of the service")?;
     let manager: Endpoint = env.take("manager").map_err(|_| "no manager")?;
-    let manager = Manager {
+    let manager = Arc::new(Manager {
         endpoint: manager,
         service: String::from(service),
+    });
+    let way = Way(Arc::clone(&manager));
+    let mut trial = Trial {
+        server: Arc::new(Client(Connection::new(endpoint, way))),
+        manager,
+        times_ns: Vec::new(),
     };
-    let server = Arc::new(Client(Connection::new(endpoint, manager)));
-    let mut times_ns = Vec::new();
     for _ in 0..WARM_UP_ROUNDS {
-        all_failures(&server, &mut times_ns).await?;
+        trial.all_failures().await?;
     }
-    times_ns.clear();
+    trial.times_ns.clear();
     let before = settled(&system).await;
     for _ in 0..CALLERS {
-        let server = Arc::clone(&server);
+        let server = Arc::clone(&trial.server);
         spawn("caller", async move { calls(&server).await }).map_err(|_| "no task")?;
     }
+    let mut threads = Vec::new();
+    for core in 0..clock::page().cores {
+        threads.push(trial.caller(core).map_err(|_| "no thread")?);
+    }
     for _ in 0..rounds {
-        all_failures(&server, &mut times_ns).await?;
+        trial.all_failures().await?;
     }
     STOP.store(true, Ordering::Relaxed);
+    for thread in threads {
+        thread
+            .join_blocking(FOREVER)
+            .map_err(|_| "no thread's end")?;
+    }
     while ENDED.load(Ordering::Relaxed) < CALLERS as u64 {
         sleep(Duration::from_millis(1)).await;
     }
@@ -121,6 +160,7 @@ async fn run(env: &mut Env) -> Result<(), &'static str> {
         return Err("idempotent calls failed");
     }
     let lost = lost_since(&system, &before).await;
+    let mut times_ns = trial.times_ns;
     times_ns.sort_unstable();
     let at = |part: usize| {
         let index = (times_ns.len() * part / 100).min(times_ns.len().saturating_sub(1));
@@ -157,24 +197,103 @@ async fn calls(server: &Server) {
     ENDED.fetch_add(1, Ordering::Relaxed);
 }
 
-async fn all_failures(server: &Server, times_ns: &mut Vec<u64>) -> Result<(), &'static str> {
-    for how in Failure::ALL {
-        // One call is under way when the server dies.
-        let before_ns = now_ns();
-        match server.fail(how).await {
-            Err(CallError::Lost | CallError::Malformed) => {}
-            other => {
-                log::error!("{how:?} ended with {other:?}");
-                return Err("the server did not fail as it was told to");
+impl Trial {
+    async fn all_failures(&mut self) -> Result<(), &'static str> {
+        for how in Failure::ALL {
+            // One call is under way when the server dies.
+            let before_ns = now_ns();
+            let ended = self.server.fail(how).await;
+            self.died(how, ended, before_ns).await?;
+            for core in 0..clock::page().cores {
+                let before_ns = now_ns();
+                let ended = self.fail_on(core, how)?;
+                self.died(how, ended, before_ns).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Sees that the server died and the next one answers.
+    async fn died(
+        &mut self,
+        how: Failure,
+        ended: Result<(), CallError>,
+        before_ns: u64,
+    ) -> Result<(), &'static str> {
+        if !matches!(ended, Err(CallError::Lost | CallError::Malformed)) {
+            log::error!("{how:?} ended with {ended:?}");
+            return Err("the server did not fail as it was told to");
+        }
         let value = before_ns;
-        if server.number(value).await != Ok(value) {
+        if self.server.number(value).await != Ok(value) {
             return Err("the next instance does not answer");
         }
-        times_ns.push(now_ns() - before_ns);
+        self.times_ns.push(now_ns() - before_ns);
+        Ok(())
     }
-    Ok(())
+
+    /// Has the server fail over the second call of a thread on `core`.
+    fn fail_on(&self, core: u32, how: Failure) -> Result<Result<(), CallError>, &'static str> {
+        let manager = Arc::clone(&self.manager);
+        let outcome = Arc::new(Mutex::new(Err(CallError::TooLong)));
+        let place = Arc::clone(&outcome);
+        let thread = thread::spawn_with(thread::STACK_BYTES, core, move || {
+            if let Some(endpoint) = manager.connect() {
+                let client = Client(Blocking(endpoint));
+                let ended = match finish(client.number(1)) {
+                    Ok(_) => finish(client.fail(how)),
+                    Err(error) => Err(error),
+                };
+                *place.lock() = ended;
+            }
+        });
+        let ended = thread.and_then(|thread| thread.join_blocking(FOREVER));
+        ended.map_err(|_| "no thread")?;
+        let outcome = *outcome.lock();
+        Ok(outcome)
+    }
+
+    /// A thread on `core` that calls until it is told to stop.
+    fn caller(&self, core: u32) -> Result<Joinable, Error> {
+        let manager = Arc::clone(&self.manager);
+        let never = Notification::create()?;
+        thread::spawn_with(thread::STACK_BYTES, core, move || {
+            let mut client = None;
+            let mut value = 0;
+            while !STOP.load(Ordering::Relaxed) {
+                let Some(server) = client
+                    .take()
+                    .or_else(|| Some(Client(Blocking(manager.connect()?))))
+                else {
+                    ERRORS.fetch_add(1, Ordering::Relaxed);
+                    return;
+                };
+                value += 1;
+                match finish(server.number(value)) {
+                    Ok(answer) if answer == value => {
+                        CALLS.fetch_add(1, Ordering::Relaxed);
+                        client = Some(server);
+                    }
+                    // It died over the call, which is made again at the next one.
+                    Err(CallError::Lost) => {}
+                    wrong => {
+                        log::error!("a call on core {core} came to {wrong:?}");
+                        ERRORS.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                // So that it does not keep the core from those who start the next one.
+                let _ = never.take_blocking(now_ns() + PAUSE_NS);
+            }
+        })
+    }
+}
+
+/// The outcome of a call that waits with the whole thread.
+fn finish<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => Err(CallError::Malformed),
+    }
 }
 
 fn memory(system: &System) -> Option<MemoryInfo> {

@@ -21,7 +21,8 @@
 /// ```
 ///
 /// Arguments and results are owned types with serde's `Serialize` and `Deserialize`; arguments have a `Default`, from which
-/// `dictionary` makes examples. The module holds `Server` (the trait), `Serve` (its [`Dispatch`](crate::contract::Dispatch)),
+/// `dictionary` makes examples. The module holds `Server` (the trait), `AtOnce` (the part of it that needs no waiting, if there is
+/// any), `Serve` (the [`Dispatch`](crate::contract::Dispatch) of the one and [`DispatchAtOnce`](crate::contract::DispatchAtOnce) of the other),
 /// `Client`, `METHODS`, `NAME`, `MAX_BYTES` and `dictionary`.
 #[macro_export]
 macro_rules! contract {
@@ -39,7 +40,8 @@ macro_rules! contract {
             #[allow(unused_imports)]
             use super::*;
             use $crate::contract::{
-                CallError, Caller, Dispatch, Method, Status, Transport, decode, encode, exchange,
+                CallError, Caller, Dispatch, DispatchAtOnce, Method, Status, Transport, decode, encode,
+                exchange,
             };
 
             /// The contract's name.
@@ -67,6 +69,19 @@ macro_rules! contract {
                         caller: Caller,
                         $($argument: $type,)*
                     ) -> impl ::core::future::Future<Output = $result> + Send;
+                )+
+            }
+
+            /// What a server answers without waiting, for as long as a poll at most: `None` is "not now", and the
+            /// method of [`Server`] is asked then, so nothing was done. What has no answer here is never answered so.
+            #[allow(unused_variables)]
+            pub trait AtOnce: Server {
+                $(
+                    $(#[doc = $method_doc])*
+                    #[inline]
+                    fn $method(&self, caller: Caller, $($argument: $type,)*) -> Option<$result> {
+                        None
+                    }
                 )+
             }
 
@@ -99,6 +114,30 @@ macro_rules! contract {
                         None => Status::Malformed,
                     };
                     encode(status as u8, &(), answer).map_or(0, <[u8]>::len)
+                }
+            }
+
+            impl<S: AtOnce> DispatchAtOnce for Serve<S> {
+                #[inline(always)]
+                fn dispatch_at_once(
+                    &self,
+                    caller: Caller,
+                    request: &[u8],
+                    answer: &mut [u8],
+                ) -> Option<usize> {
+                    let (&number, arguments) = request.split_first()?;
+                    $(
+                        if number == Number::$method as u8 {
+                            let ($($argument,)*) = decode::<($($type,)*)>(arguments)?;
+                            let result = AtOnce::$method(&self.0, caller, $($argument,)*)?;
+                            return match encode(Status::Done as u8, &result, answer) {
+                                Some(answer) => Some(answer.len()),
+                                // It is done, and so not asked again.
+                                None => encode(Status::TooLong as u8, &(), answer).map(<[u8]>::len),
+                            };
+                        }
+                    )+
+                    None
                 }
             }
 

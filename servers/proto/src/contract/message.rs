@@ -1,8 +1,16 @@
 //! Messages of contracts as bytes and as words.
 
 use abi::message::{WORDS, Words};
+use postcard::Serializer;
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::Deserialize;
+use zerocopy::IntoBytes;
+
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "words lie in memory as their bytes"
+);
 
 /// Longest message in bytes that goes in the words of a short call; one byte of them holds its length.
 pub const SHORT_BYTES: usize = WORDS * 8 - 1;
@@ -35,15 +43,76 @@ pub fn from_words(words: &Words, message: &mut [u8]) -> Option<usize> {
     Some(len)
 }
 
+/// A message where it lies in words, without a copy. `None` if the words are none of a message.
+#[must_use]
+#[inline(always)]
+pub fn in_words(words: &Words) -> Option<&[u8]> {
+    let (len, rest) = words.as_bytes().split_first()?;
+    rest.get(..usize::from(*len))
+}
+
+/// Has `write` put a message at the front of words that are zero; `None` if it does not.
+#[inline(always)]
+pub fn put_in_words(
+    words: &mut Words,
+    write: impl FnOnce(&mut [u8]) -> Option<usize>,
+) -> Option<()> {
+    let (len, rest) = words.as_mut_bytes().split_first_mut()?;
+    *len = write(rest)? as u8;
+    Some(())
+}
+
 /// Writes a byte and a value: a request or an answer. `None` if they do not fit.
+#[inline]
 pub fn encode<'a, T: Serialize>(first: u8, value: &T, message: &'a mut [u8]) -> Option<&'a [u8]> {
-    let (place, rest) = message.split_first_mut()?;
-    *place = first;
-    let len = 1 + postcard::to_slice(value, rest).ok()?.len();
+    *message.first_mut()? = first;
+    let mut serializer = Serializer {
+        output: Front { message, len: 1 },
+    };
+    value.serialize(&mut serializer).ok()?;
+    let Front { message, len } = serializer.output;
     message.get(..len)
 }
 
+/// Bytes are put behind those at the front of a message.
+struct Front<'a> {
+    message: &'a mut [u8],
+    len: usize,
+}
+
+impl<'a> Flavor for Front<'a> {
+    type Output = &'a [u8];
+
+    #[inline(always)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        let full = postcard::Error::SerializeBufferFull;
+        *self.message.get_mut(self.len).ok_or(full)? = byte;
+        self.len += 1;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // As most numbers are: a call to copy it takes longer than that.
+        if let &[byte] = bytes {
+            return self.try_push(byte);
+        }
+        let full = postcard::Error::SerializeBufferFull;
+        let end = self.len + bytes.len();
+        let place = self.message.get_mut(self.len..end).ok_or(full)?;
+        place.copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<&'a [u8]> {
+        let full = postcard::Error::SerializeBufferFull;
+        self.message.get(..self.len).ok_or(full)
+    }
+}
+
 /// Reads a value that is all of `bytes`.
+#[inline]
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Some(value),

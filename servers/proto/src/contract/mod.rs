@@ -1,6 +1,6 @@
 //! Contracts: a service written down once, as functions; [`contract!`](crate::contract!) makes the rest of it.
 //!
-//! From the functions come: a trait that the server implements, a client with the same functions, the server's dispatch, a
+//! From the functions come: a trait that the server implements, one for what it answers without waiting, a client with the same functions, the server's dispatch, a
 //! table of the methods (names for traces, which are idempotent), and a dictionary for fuzzing. [`echo`](crate::echo) is one.
 //!
 //! # Messages
@@ -23,7 +23,7 @@ use core::future::Future;
 
 use abi::Error;
 
-pub use message::{SHORT_BYTES, decode, encode, from_words, to_words};
+pub use message::{SHORT_BYTES, decode, encode, from_words, in_words, put_in_words, to_words};
 
 /// A method, as tables and traces show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,12 @@ pub trait Dispatch: Send + Sync {
         request: &[u8],
         answer: &mut [u8],
     ) -> impl Future<Output = usize> + Send;
+}
+
+/// What a [`Dispatch`] can answer without waiting.
+pub trait DispatchAtOnce: Dispatch {
+    /// Answers a request, as [`dispatch`](Dispatch::dispatch) would; or `None`, and nothing was done.
+    fn dispatch_at_once(&self, caller: Caller, request: &[u8], answer: &mut [u8]) -> Option<usize>;
 }
 
 /// Sends a request, again if that does no harm, and gives back what the answer says: what the functions of a client do.

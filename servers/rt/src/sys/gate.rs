@@ -94,10 +94,19 @@ pub struct Resident {
     pub give_up: fn(u64),
     /// What the calling server knows about itself; 0 for what it was not given.
     pub own: fn(Own) -> u64,
+    /// Has short calls of an endpoint answered in their callers' polls, where the function can.
+    pub answer_at_once: fn(Handle, Answers) -> Result<(), abi::Error>,
+    /// No more.
+    pub answer_later: fn(Handle),
 }
 
 /// What [`Resident::answer`] gives: how long the answer is.
 pub type Answer = Poll<Result<usize, abi::Error>>;
+
+/// Answers a call, by its badge and words, in words that are zero before; or says `false`, having done nothing: the call is one for the server's
+/// tasks. It runs on the server's core while none of its tasks does, in the caller's time: short, and it waits for nothing, so a lock that a task
+/// may hold over an await is only tried. It can allocate, log, wake tasks and make system calls that do not wait. If it fails, the server has failed.
+pub type Answers = Box<dyn Fn(u32, &Words, &mut Words) -> bool + Send + Sync>;
 
 /// A task, as it goes from one executor's type to another's.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
