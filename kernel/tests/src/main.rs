@@ -29,6 +29,7 @@ mod address_spaces;
 mod bad_input;
 mod boot;
 mod commands;
+mod desktop;
 mod executor;
 mod faults;
 mod hardening;
@@ -75,6 +76,7 @@ fn scenarios() -> Vec<Scenario> {
         bad_input::scenarios(),
         screen::scenarios(),
         terminal::scenarios(),
+        desktop::scenarios(),
         measure::scenarios(),
     ]
     .into_iter()

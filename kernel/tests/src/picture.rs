@@ -67,6 +67,15 @@ impl Picture {
             .unwrap_or(0)
     }
 
+    /// Red, green and blue of a pixel; black outside.
+    pub fn colour(&self, x: usize, y: usize) -> [u8; 3] {
+        let at = (y * self.width + x) * 3;
+        match self.rgb.get(at..at + 3) {
+            Some([red, green, blue]) if x < self.width => [*red, *green, *blue],
+            _ => [0; 3],
+        }
+    }
+
     /// How many of a thousand pixels are clearly lit.
     pub fn lit_permille(&self) -> usize {
         let lit = self

@@ -151,7 +151,7 @@ pub fn wait_for_text(
 }
 
 /// The screen now.
-fn look(vm: &mut Vm) -> Result<Picture, Box<dyn Error>> {
+pub fn look(vm: &mut Vm) -> Result<Picture, Box<dyn Error>> {
     let file = vm.dir().join("screen.ppm");
     vm.qmp.screendump(&file)?;
     let bytes = std::fs::read(&file)?;

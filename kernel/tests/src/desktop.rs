@@ -1,0 +1,447 @@
+//! The desktop, driven from outside: keys and mouse by QMP, what it shows by pictures of the screen, what it did by the serial shell.
+//!
+//! Places on the screen are those of a 1280 x 800 framebuffer (the standard VGA's as the kernel sets it), and colours those of the dark theme.
+
+use crate::json;
+use crate::lab::MANAGER;
+use crate::picture::Picture;
+use crate::scenario::{Check, Scenario, Verdict};
+use crate::screen::{keep, look, type_text};
+use crate::session::Session;
+use serde_json::{Value, json};
+use std::error::Error;
+use std::thread;
+use std::time::{Duration, Instant};
+use xtask::qemu::Qmp;
+
+/// For something to be seen, or to happen, on a busy host.
+const LIMIT: Duration = Duration::from_secs(90);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+const WIDTH: i32 = 1280;
+const HEIGHT: i32 = 800;
+/// Colours of the dark theme (`servers/draw/src/palette.rs`).
+const PANEL: [u8; 3] = [0x26, 0x2b, 0x34];
+const TITLE: [u8; 3] = [0x31, 0x38, 0x44];
+const TITLE_WITHOUT_FOCUS: [u8; 3] = [0x24, 0x29, 0x31];
+/// The desktop's own places.
+const MENU_BUTTON: (i32, i32) = (50, 779);
+const MENU_TERMINAL: (i32, i32) = (150, 375);
+const MENU_MONITOR: (i32, i32) = (150, 413);
+const MENU_BRICKS: (i32, i32) = (150, 451);
+/// A place on the menu's ground, and one of the wallpaper's that is the same in the dark.
+const ON_MENU: (i32, i32) = (290, 345);
+const GROUND: [u8; 3] = [0x1c, 0x20, 0x27];
+
+/// This module's scenarios.
+pub fn scenarios() -> Vec<Scenario> {
+    vec![Scenario::shared(
+        |lab| Ok(lab.script_machine(&format!("{MANAGER} screen=desktop"))),
+        vec![
+            Check::new("qemu.desktop.shows", shows),
+            Check::new("qemu.desktop.terminal", terminal),
+            Check::new("qemu.desktop.windows", windows),
+            Check::new("qemu.desktop.compositor_dies", compositor_dies),
+            Check::new("qemu.desktop.input_dies", input_dies),
+            Check::new("qemu.desktop.hostile", hostile),
+            Check::new("qemu.desktop.idle", idle),
+            Check::new("qemu.desktop.overlay", overlay),
+            Check::new("qemu.desktop.random_input", random_input),
+        ],
+    )]
+}
+
+type Done = Result<(), Box<dyn Error>>;
+
+/// The pixel's colour.
+fn colour(picture: &Picture, (x, y): (i32, i32)) -> [u8; 3] {
+    picture.colour(x as usize, y as usize)
+}
+
+/// Looks at the screen until it is as wanted.
+fn wait_until(
+    session: &mut Session,
+    what: &str,
+    wanted: impl Fn(&Picture) -> bool,
+) -> Result<Picture, Box<dyn Error>> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let picture = look(&mut session.vm)?;
+        if wanted(&picture) {
+            return Ok(picture);
+        }
+        if Instant::now() > end {
+            return Err(format!("the screen does not show {what}").into());
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn events(qmp: &mut Qmp, events: &[Value]) -> Done {
+    qmp.execute("input-send-event", json!({ "events": events }))?;
+    Ok(())
+}
+
+/// Moves the mouse, which knows only steps, to a place: first into the corner.
+fn point(session: &mut Session, (x, y): (i32, i32)) -> Done {
+    let step =
+        |axis: &str, value: i32| json!({ "type": "rel", "data": { "axis": axis, "value": value } });
+    for _ in 0..WIDTH / 100 + 1 {
+        events(&mut session.vm.qmp, &[step("x", -110), step("y", -110)])?;
+        thread::sleep(Duration::from_millis(12));
+    }
+    move_by(session, x, y)
+}
+
+/// Steps small enough for one packet each, and time for the mouse to send it: it drops what it cannot.
+fn move_by(session: &mut Session, x: i32, y: i32) -> Done {
+    let step =
+        |axis: &str, value: i32| json!({ "type": "rel", "data": { "axis": axis, "value": value } });
+    let steps = (x.abs().max(y.abs()) / 100 + 1).max(1);
+    let (mut done_x, mut done_y) = (0, 0);
+    for number in 1..=steps {
+        let (to_x, to_y) = (x * number / steps, y * number / steps);
+        events(
+            &mut session.vm.qmp,
+            &[step("x", to_x - done_x), step("y", to_y - done_y)],
+        )?;
+        (done_x, done_y) = (to_x, to_y);
+        thread::sleep(Duration::from_millis(15));
+    }
+    Ok(())
+}
+
+fn button(session: &mut Session, down: bool) -> Done {
+    events(
+        &mut session.vm.qmp,
+        &[json!({ "type": "btn", "data": { "button": "left", "down": down } })],
+    )?;
+    thread::sleep(Duration::from_millis(30));
+    Ok(())
+}
+
+fn click(session: &mut Session, place: (i32, i32)) -> Done {
+    point(session, place)?;
+    button(session, true)?;
+    button(session, false)
+}
+
+fn keys(session: &mut Session, held: &[&str], key: &str) -> Done {
+    for held in held {
+        session.vm.qmp.input_keys(&[(held, true)])?;
+    }
+    session.vm.qmp.type_keys([key])?;
+    for held in held.iter().rev() {
+        session.vm.qmp.input_keys(&[(held, false)])?;
+    }
+    Ok(())
+}
+
+/// A unit's row.
+fn unit(session: &mut Session, name: &str) -> Result<Value, Box<dyn Error>> {
+    let rows = session.rows("svc list --json")?;
+    let row = rows.into_iter().find(|row| row["unit"] == name);
+    row.ok_or_else(|| format!("there is no unit {name}").into())
+}
+
+fn wait_for_unit(session: &mut Session, name: &str, state: &str) -> Result<Value, Box<dyn Error>> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let row = unit(session, name)?;
+        if row["state"] == state {
+            return Ok(row);
+        }
+        if Instant::now() > end {
+            return Err(format!("{name} should be {state}: {row}").into());
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Chooses from the menu.
+fn choose(session: &mut Session, entry: (i32, i32)) -> Done {
+    click(session, MENU_BUTTON)?;
+    wait_until(session, "the menu", |picture| {
+        colour(picture, ON_MENU) == GROUND
+    })?;
+    click(session, entry)?;
+    wait_until(session, "no menu any more", |picture| {
+        colour(picture, ON_MENU) != GROUND
+    })?;
+    Ok(())
+}
+
+/// The title bar of the window with the focus: left end, row, right end. Title bars are the widest runs of their colour.
+fn title_bar(picture: &Picture, wanted: [u8; 3]) -> Option<(i32, i32, i32)> {
+    (8..HEIGHT - 50).step_by(4).find_map(|y| {
+        let run = |from: i32| {
+            (from..WIDTH)
+                .take_while(|x| colour(picture, (*x, y)) == wanted)
+                .count() as i32
+        };
+        let mut x = 0;
+        while x < WIDTH {
+            let length = run(x);
+            if length > 100 {
+                return Some((x, y, x + length));
+            }
+            x += length.max(1);
+        }
+        None
+    })
+}
+
+fn focused_window(session: &mut Session) -> Result<(i32, i32, i32), Box<dyn Error>> {
+    let picture = wait_until(session, "a window with the focus", |picture| {
+        title_bar(picture, TITLE).is_some()
+    })?;
+    title_bar(&picture, TITLE).ok_or_else(|| "no window has the focus".into())
+}
+
+/// Wallpaper, panel, and nothing else.
+fn shows(session: &mut Session) -> Verdict {
+    for unit in ["input", "compositor", "desktop"] {
+        wait_for_unit(session, unit, "ready")?;
+    }
+    let picture = wait_until(session, "the panel", |picture| {
+        colour(picture, (640, 779)) == PANEL
+    })?;
+    if (picture.width as i32, picture.height as i32) != (WIDTH, HEIGHT) {
+        return Err(format!("{} x {}", picture.width, picture.height).into());
+    }
+    if title_bar(&picture, TITLE).is_some() {
+        return Err("a window is open that nobody opened".into());
+    }
+    Ok(String::new())
+}
+
+/// Opened by the mouse, the terminal runs what is typed; nobody else gets the keys.
+fn terminal(session: &mut Session) -> Verdict {
+    choose(session, MENU_TERMINAL)?;
+    wait_for_unit(session, "terminal", "ready")?;
+    focused_window(session)?;
+    type_text(&mut session.vm, "svc enable echo-isolated\n")?;
+    wait_for_unit(session, "echo-isolated", "ready")?;
+    type_text(&mut session.vm, "svc disable echo-isolated\n")?;
+    wait_for_unit(session, "echo-isolated", "stopped")?;
+    Ok(String::new())
+}
+
+/// Moved by its title bar and by keys, made larger, out of sight and back, one over the other; closed by a key.
+fn windows(session: &mut Session) -> Verdict {
+    let (left, y, right) = focused_window(session)?;
+    point(session, (left + 150, y + 4))?;
+    button(session, true)?;
+    move_by(session, 90, 60)?;
+    button(session, false)?;
+    let near = |one: i32, other: i32| (one - other).abs() <= 6;
+    wait_until(session, "the window where it was dragged", |picture| {
+        title_bar(picture, TITLE).is_some_and(|bar| near(bar.0, left + 90) && near(bar.1, y + 60))
+    })?;
+    keys(session, &["meta_l", "shift"], "left")?;
+    wait_until(session, "the window moved by a key", |picture| {
+        title_bar(picture, TITLE).is_some_and(|bar| near(bar.0, left + 66))
+    })?;
+    keys(session, &["meta_l"], "up")?;
+    wait_until(session, "the window maximised", |picture| {
+        title_bar(picture, TITLE).is_some_and(|bar| bar.0 < 10 && bar.1 < 16)
+    })?;
+    keys(session, &["meta_l"], "down")?;
+    wait_until(session, "the window as large as before", |picture| {
+        title_bar(picture, TITLE)
+            .is_some_and(|bar| near(bar.0, left + 66) && near(bar.2 - bar.0, right - left))
+    })?;
+    keys(session, &["meta_l"], "down")?;
+    wait_until(session, "no window", |picture| {
+        title_bar(picture, TITLE).is_none()
+    })?;
+    // Its button in the panel brings it back.
+    click(session, (200, 779))?;
+    focused_window(session)?;
+    choose(session, MENU_MONITOR)?;
+    wait_for_unit(session, "monitor", "ready")?;
+    wait_until(session, "two windows, one with the focus", |picture| {
+        title_bar(picture, TITLE).is_some() && title_bar(picture, TITLE_WITHOUT_FOCUS).is_some()
+    })?;
+    let file = std::env::temp_dir().join(format!("raede-desktop-{}.png", std::process::id()));
+    keep(&mut session.vm, &file)?;
+    keys(session, &["alt"], "f4")?;
+    wait_for_unit(session, "monitor", "ended")?;
+    focused_window(session)?;
+    Ok(format!("picture: {}", file.display()))
+}
+
+/// Killed in the middle of a drag, the compositor comes back with all windows where they were and what they showed.
+fn compositor_dies(session: &mut Session) -> Verdict {
+    let (left, y, right) = focused_window(session)?;
+    let picture = look(&mut session.vm)?;
+    let generation = json::count(&unit(session, "compositor")?, "generation")?;
+    point(session, (left + 150, y + 4))?;
+    button(session, true)?;
+    move_by(session, 30, 20)?;
+    let moved = wait_until(session, "the window dragged", |picture| {
+        title_bar(picture, TITLE).is_some_and(|bar| bar.0 > left + 20)
+    })?;
+    let there = title_bar(&moved, TITLE).ok_or("no window")?;
+    let begin = Instant::now();
+    session.ok("svc kill compositor")?;
+    wait_for_unit(session, "compositor", "ready")?;
+    wait_until(session, "the window where it was", |picture| {
+        title_bar(picture, TITLE).is_some_and(|bar| {
+            (bar.0 - there.0).abs() <= 6
+                && bar.1 == there.1
+                && (bar.2 - bar.0 - (right - left)).abs() <= 6
+        }) && colour(picture, (640, 779)) == PANEL
+    })?;
+    let taken = begin.elapsed();
+    button(session, false)?;
+    if json::count(&unit(session, "compositor")?, "generation")? <= generation {
+        return Err("the compositor was not started again".into());
+    }
+    // The terminal shows what it showed: its first line, moved with it.
+    let after = look(&mut session.vm)?;
+    let line = |picture: &Picture, (left, top, _): (i32, i32, i32)| -> Vec<[u8; 3]> {
+        (0..80)
+            .map(|x| colour(picture, (left + 4 + x, top + 36)))
+            .collect()
+    };
+    let _ = picture;
+    if line(&after, there) != line(&moved, there) {
+        return Err("the terminal does not show what it showed".into());
+    }
+    type_text(&mut session.vm, "svc enable echo-isolated\n")?;
+    wait_for_unit(session, "echo-isolated", "ready")?;
+    type_text(&mut session.vm, "svc disable echo-isolated\n")?;
+    wait_for_unit(session, "echo-isolated", "stopped")?;
+    Ok(format!("seen again after {} ms", taken.as_millis()))
+}
+
+/// Killed, the input server comes back; what is typed then arrives.
+fn input_dies(session: &mut Session) -> Verdict {
+    session.ok("svc kill input")?;
+    wait_for_unit(session, "input", "ready")?;
+    type_text(&mut session.vm, "svc enable echo-isolated\n")?;
+    wait_for_unit(session, "echo-isolated", "ready")?;
+    type_text(&mut session.vm, "svc disable echo-isolated\n")?;
+    wait_for_unit(session, "echo-isolated", "stopped")?;
+    Ok(String::new())
+}
+
+/// A program that does to the compositor what no program should: it is refused or cut off, and nobody else notices.
+fn hostile(session: &mut Session) -> Verdict {
+    let before = json::count(&unit(session, "compositor")?, "generation")?;
+    session.ok("svc enable test.windows")?;
+    let row = wait_for_unit(session, "test.windows", "ended")?;
+    let log = session.ok("svc logs test.windows")?;
+    if row["exit_code"] != 0 {
+        return Err(log.into());
+    }
+    if json::count(&unit(session, "compositor")?, "generation")? != before {
+        return Err("the compositor was started again".into());
+    }
+    focused_window(session)?;
+    let line = log
+        .lines()
+        .find(|line| line.contains("attacks,"))
+        .unwrap_or_default();
+    Ok(line.rsplit(": ").next().unwrap_or_default().to_owned())
+}
+
+/// When nobody does anything nothing is composed: two pictures a while apart differ at most in the clock.
+fn idle(session: &mut Session) -> Verdict {
+    let cpu_ns = |session: &mut Session| -> Result<u64, Box<dyn Error>> {
+        let rows = session.rows("ps --json")?;
+        let row = rows
+            .iter()
+            .find(|row| row["kind"] == "process" && row["name"] == "compositor");
+        Ok(json::count(row.ok_or("no compositor")?, "cpu_ns")?)
+    };
+    point(session, (1000, 60))?;
+    let settled = Instant::now() + LIMIT;
+    loop {
+        let before = cpu_ns(session)?;
+        thread::sleep(Duration::from_secs(3));
+        let used = cpu_ns(session)? - before;
+        // The panel's clock may change once: a composed line of text.
+        if used < 20_000_000 {
+            return Ok(format!("{used} ns of processor time in 3 s"));
+        }
+        if Instant::now() > settled {
+            return Err(
+                format!("the compositor used {used} ns in 3 s although nothing happened").into(),
+            );
+        }
+    }
+}
+
+/// The figures come and go.
+fn overlay(session: &mut Session) -> Verdict {
+    let place = (900, 250);
+    let before = colour(&look(&mut session.vm)?, place);
+    keys(session, &["meta_l"], "f12")?;
+    wait_until(session, "the overlay", |picture| {
+        colour(picture, place) != before
+    })?;
+    keys(session, &["meta_l"], "f12")?;
+    wait_until(session, "no overlay", |picture| {
+        colour(picture, place) == before
+    })?;
+    Ok(String::new())
+}
+
+/// Whatever is typed and pressed: all servers go on, none was started again.
+fn random_input(session: &mut Session) -> Verdict {
+    let started = |session: &mut Session| -> Result<Vec<u64>, Box<dyn Error>> {
+        ["input", "compositor", "desktop"]
+            .iter()
+            .map(|name| Ok(json::count(&unit(session, name)?, "generation")?))
+            .collect()
+    };
+    choose(session, MENU_BRICKS)?;
+    wait_for_unit(session, "bricks", "ready")?;
+    let before = started(session)?;
+    const KEYS: [&str; 16] = [
+        "a", "f", "tab", "ret", "esc", "up", "down", "left", "right", "meta_l", "alt", "shift",
+        "ctrl", "f12", "spc", "pgup",
+    ];
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let end = Instant::now() + Duration::from_secs(15);
+    let mut count = 0;
+    while Instant::now() < end {
+        let event = match random(4) {
+            0 => {
+                json!({ "type": "rel", "data": { "axis": "x", "value": random(200) as i64 - 100 } })
+            }
+            1 => {
+                json!({ "type": "rel", "data": { "axis": "y", "value": random(200) as i64 - 100 } })
+            }
+            2 => json!({ "type": "btn", "data": { "button": "left", "down": random(2) == 0 } }),
+            _ => {
+                json!({ "type": "key", "data": { "down": random(2) == 0, "key": { "type": "qcode", "data": KEYS[random(16) as usize] } } })
+            }
+        };
+        events(&mut session.vm.qmp, &[event])?;
+        count += 1;
+        thread::sleep(Duration::from_millis(5));
+    }
+    for key in KEYS {
+        session.vm.qmp.input_keys(&[(key, false)])?;
+    }
+    button(session, false)?;
+    for name in ["input", "compositor", "desktop"] {
+        wait_for_unit(session, name, "ready")?;
+    }
+    let after = started(session)?;
+    if after != before {
+        return Err(format!("servers were started again: {before:?}, {after:?}").into());
+    }
+    session.alive()?;
+    Ok(format!("{count} events"))
+}
