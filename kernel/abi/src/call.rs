@@ -150,6 +150,7 @@ calls! {
     101 DeviceInterrupt "device_interrupt" ("device, message, core") -> "interrupt": "one of its message interrupts. Right: manage";
     102 DeviceDma "device_dma" ("device") -> "dma": "lets it read and write memory by itself; without an IOMMU, all of it. Right: manage";
     103 DmaCreate "dma_create" ("dma, bytes") -> "vmo, device address": "zeroed memory that lies in one piece below 4 GiB and stays the device's until that is closed. Right: map";
+    104 DeviceConfig "device_config" ("device, offset") -> "0, word": "reads four bytes of its configuration space, at a multiple of 4. Right: inspect";
 
     112 RandomGet "random_get" ("*bytes, len") -> "0": "random bytes, at most 4096";
     113 LogWrite "log_write" ("log, level 1 error to 5 trace, *text, len") -> "0": "a record in the kernel's log under the process's name. Right: write";

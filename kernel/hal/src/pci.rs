@@ -156,6 +156,9 @@ impl DeviceInfo {
     }
 }
 
+/// Configuration space of a function (PCI Express base specification 6.0 §7.2).
+const CONFIG_BYTES: u16 = 4096;
+
 static DEVICES: Mutex<FixedList<DeviceInfo, MAX_DEVICES>> =
     Mutex::new(FixedList::new(DeviceInfo::EMPTY));
 
@@ -236,6 +239,12 @@ impl Device {
     /// What is known of it.
     pub fn info(&self) -> &DeviceInfo {
         &self.info
+    }
+
+    /// The register at `offset` of its configuration space; `None` beyond that, and for what is no multiple of 4.
+    pub fn config(&self, offset: u16) -> Option<u32> {
+        (offset < CONFIG_BYTES && offset.is_multiple_of(4))
+            .then(|| Config.read32(self.info.address, offset))
     }
 
     fn change_command(&self, clear: u32, set: u32) {

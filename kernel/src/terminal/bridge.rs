@@ -2,6 +2,7 @@
 
 use abi::Error;
 use abi::memory::PAGE_BYTES;
+use input::Keymap;
 use objects::notification::Notification;
 use proto::TerminalInfo;
 use proto::terminal::SCRIPT;
@@ -169,7 +170,7 @@ pub fn start_desktop(display: Display, seat: Seat) {
         async move {
             let given = match give_pixels(["desktop.framebuffer", "desktop.framebuffer.info"]).await
             {
-                Ok(()) => give_input().await,
+                Ok(()) => give_input(seat.keymap).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = given {
@@ -182,9 +183,10 @@ pub fn start_desktop(display: Display, seat: Seat) {
     );
 }
 
-/// Says to the input server that keyboard and pointer are its.
-async fn give_input() -> Result<(), Error> {
+/// Says to the input server that keyboard and pointer are its, and in what layout.
+async fn give_input(keymap: Keymap) -> Result<(), Error> {
     let notification = Notification::create(first::root_job()?.job())?;
+    notification.signal(keymap.bit());
     let capability = Capability::new(Object::Notification(notification))?;
     first::renew(super::DESKTOP_INPUT, capability).await
 }

@@ -68,6 +68,20 @@ impl Keymap {
         Self::ALL.into_iter().find(|keymap| keymap.word() == word)
     }
 
+    /// As a bit, for a notification: how the kernel tells the input server what the command line says.
+    #[must_use]
+    pub const fn bit(self) -> u64 {
+        1 << self as u32
+    }
+
+    /// The layout of the first bit that is set.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|keymap| bits & keymap.bit() != 0)
+    }
+
     pub(crate) const fn layout(self) -> AnyLayout {
         match self {
             Self::Us => AnyLayout::Us104Key(Us104Key),

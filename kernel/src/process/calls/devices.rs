@@ -74,6 +74,10 @@ pub(super) async fn call(
             let (vmo, address) = dma.memory(account, second)?;
             Ok((thread.process.handles.insert(vmo)?.0, address))
         }
+        Call::DeviceConfig => {
+            let word = device(thread, first, Rights::INSPECT)?.config(second)?;
+            Ok((0, word.into()))
+        }
         Call::InterruptWait => {
             let entry = typed(thread, first, ObjectType::Interrupt, Rights::READ)?;
             let Object::Interrupt(interrupt) = entry.object() else {

@@ -94,6 +94,7 @@ pub async fn long(
         | Call::DeviceInterrupt
         | Call::DeviceDma
         | Call::DmaCreate
+        | Call::DeviceConfig
         | Call::InterruptWait
         | Call::InterruptAck
         | Call::IoRead

@@ -195,6 +195,15 @@ impl DeviceObject {
         }
     }
 
+    /// Four bytes of its configuration space.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an offset that is beyond it or no multiple of 4.
+    pub fn config(&self, offset: u64) -> Result<u32, Error> {
+        let offset = u16::try_from(offset).map_err(|_| Error::OutOfRange)?;
+        self.device()?.config(offset).ok_or(Error::OutOfRange)
+    }
+
     /// Makes it send message `index` as `interrupt`. Messages are writes to memory, so this lets it do those; a device can be made to send
     /// them elsewhere only by its driver's right to DMA or by its own MSI-X table, if that lies in a window.
     ///

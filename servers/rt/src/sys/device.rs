@@ -78,6 +78,17 @@ impl Device {
         Owned::from_result(Error::check(rax)?).map(Interrupt::from_owned)
     }
 
+    /// Four bytes of its configuration space, at a multiple of 4.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::NoRight`].
+    pub fn config(&self, offset: u16) -> Result<u32, Error> {
+        // SAFETY: touches no memory.
+        let (rax, rdx) =
+            unsafe { gate::call(Call::DeviceConfig, [self.handle().0, u64::from(offset)]) };
+        Error::check(rax).map(|_| rdx as u32)
+    }
+
     /// Lets it reach memory by itself, and makes memory for that. Without an IOMMU it can then be told to write anywhere.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! vmos and what is mapped of them.
 
 use core::ptr::{NonNull, copy_nonoverlapping};
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 use abi::memory::{MapArgs, MapFlags, VmoInfo, VmoOp};
 use abi::{Call, Error};
@@ -201,6 +201,20 @@ impl Mapping {
         let start = self.at(offset, len, 1)?;
         // SAFETY: within the mapping, which lives as long as `self`; atomics may change under us.
         Some(unsafe { core::slice::from_raw_parts(start.cast::<AtomicU8>(), len) })
+    }
+
+    /// A byte in it; `None` outside.
+    #[must_use]
+    pub fn byte(&self, offset: usize) -> Option<&AtomicU8> {
+        self.bytes(offset, 1)?.first()
+    }
+
+    /// A half word in it; `None` outside or where it is not aligned.
+    #[must_use]
+    pub fn word_u16(&self, offset: usize) -> Option<&AtomicU16> {
+        let at = self.at(offset, 2, 2)?;
+        // SAFETY: within the mapping and aligned; atomics may change under us.
+        Some(unsafe { &*at.cast::<AtomicU16>() })
     }
 
     /// A word in it; `None` outside or where it is not aligned.
