@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 const HELP: &str = "\
 Usage: scripts/run [OPTIONS] [-- QEMU ARGUMENTS]
 
-Builds Raede and boots it in QEMU: in a window where there is a display, else with the serial
-shell in this terminal.
+Builds Raede and boots it in QEMU: with its desktop in a window where there is a display, and with
+the serial shell in this terminal.
 
   --headless          no window, even where there is a display
   --smp N             processors, 1 to 64 (default 2)
@@ -153,7 +153,13 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Option<Options>> {
 /// Builds what boots and describes the machine.
 fn machine(options: &Options, files: &RunDir) -> Result<Machine> {
     let kernel = build::kernel()?;
+    let window =
+        options.exec.is_none() && !options.headless && host::has_display() && qemu_has_windows();
     let mut command_line = options.append.trim().to_owned();
+    if window {
+        // As below: --append screen=text has the shell on the screen.
+        command_line = format!("screen=desktop {command_line}").trim().to_owned();
+    }
     if options.exec.is_some() {
         // The later word wins, so --append can still choose another end.
         command_line = format!("{} panic=poweroff {command_line}", script::SCRIPT_WORD)
@@ -194,8 +200,6 @@ fn machine(options: &Options, files: &RunDir) -> Result<Machine> {
         machine.extra.extend(["-qmp".into(), server]);
     }
     machine.extra.extend(options.extra.iter().cloned());
-    let window =
-        options.exec.is_none() && !options.headless && host::has_display() && qemu_has_windows();
     if window {
         machine.display = Display::Window;
     }
