@@ -77,6 +77,7 @@ pub fn set_deadline<P: Platform>(ticks: u64) -> bool {
 /// of a task with an earlier deadline [kicks](Platform::kick) this core (best effort counts as due never), and the kernel must
 /// leave ring 3 by [`Window::until`]. Best effort takes turns: while other best effort is ready, the window ends with a slice, and
 /// the wake of the first other kicks too. Dropping the window closes it.
+#[inline]
 pub fn preemptible<P: Platform>() -> Option<Window<P>> {
-    P::fleet().here()?.open_window()
+    Core::<P>::at_home()?.preemptible()
 }

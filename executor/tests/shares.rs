@@ -172,7 +172,7 @@ fn windowed(name: &'static str) -> Rc<Cell<(u64, u64)>> {
                     yield_now().await;
                     continue;
                 };
-                let until = window.until().unwrap_or(NOW.get() + 10 * MS);
+                let until = window.until().min(NOW.get() + 10 * MS);
                 let ran = until - NOW.get();
                 NOW.set(until);
                 assert!(until < 10_000 * MS, "it is never interrupted");

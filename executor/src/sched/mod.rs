@@ -270,6 +270,22 @@ impl Scheduler {
             .then(|| self.servers[server as usize].account.left.max(0) as u64)
     }
 
+    /// Whose turn it is, if best effort of the usual weight has the core to itself and that is clear.
+    #[inline(always)]
+    pub(crate) fn best_effort_alone(&self) -> Option<u32> {
+        if self.alone == FAIR {
+            self.fair.front()
+        } else {
+            None
+        }
+    }
+
+    /// As [`slice`](Self::slice), for best effort.
+    #[inline(always)]
+    pub(crate) fn slice_of_best_effort(&self) -> Option<u64> {
+        (self.fair.len() > 1).then(|| self.fair.band())
+    }
+
     /// How long `slot` may run at a stretch, as best effort among others that are ready: a band of virtual time.
     pub(crate) fn slice(&self, slots: &[Slot], slot: u32) -> Option<u64> {
         let server = slots[slot as usize].server.get() as u32;

@@ -1,7 +1,7 @@
 //! A short vector whose room is charged before it is allocated.
 
 use alloc::vec::Vec;
-use core::ops::Deref;
+use core::ops::{Deref, DerefMut};
 
 use abi::Error;
 
@@ -86,7 +86,15 @@ impl<T> ChargedVec<T> {
 impl<T> Deref for ChargedVec<T> {
     type Target = [T];
 
+    #[inline]
     fn deref(&self) -> &[T] {
         &self.list
+    }
+}
+
+impl<T> DerefMut for ChargedVec<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.list
     }
 }

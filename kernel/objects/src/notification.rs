@@ -23,9 +23,7 @@ pub struct Notification {
 #[derive(Debug)]
 struct State {
     bits: u64,
-    /// The place for one who waits is taken.
-    has_taker: bool,
-    /// To be woken: set when that one has looked in vain.
+    /// Woken by the next bits: of one who looked in vain.
     taker: Option<Waker>,
 }
 
@@ -41,7 +39,6 @@ impl Notification {
             signals: SignalState::new(Signals::empty()),
             state: Mutex::new(State {
                 bits: 0,
-                has_taker: false,
                 taker: None,
             }),
         })?)
@@ -92,15 +89,36 @@ impl Notification {
         Some(core::mem::take(&mut state.bits))
     }
 
+    /// Takes all bits there are; if there are none, `waker` is woken by the next, to ask again. What one who waits leaves here when
+    /// he goes away is a wake too many.
+    #[inline]
+    pub fn take_or_wait(&self, waker: &Waker) -> Taking {
+        let mut state = self.state.lock();
+        if let Some(bits) = self.take_of(&mut state) {
+            return Taking::Taken(bits);
+        }
+        match &state.taker {
+            None => state.taker = Some(waker.clone()),
+            Some(kept) if kept.will_wake(waker) => {}
+            Some(_) => return Taking::Busy,
+        }
+        Taking::Waits
+    }
+
     /// Waits for bits and takes all of them.
     ///
     /// # Errors
     /// [`Error::Revoked`] as soon as the lease is.
     pub async fn take(&self, lease: Option<&Lease>) -> Result<u64, Error> {
-        if lease.is_none()
-            && let Some(place) = Taker::new(self)
-        {
-            return Ok(poll_fn(|context| place.poll(context.waker())).await);
+        if lease.is_none() {
+            let alone = poll_fn(|context| match self.take_or_wait(context.waker()) {
+                Taking::Taken(bits) => Poll::Ready(Some(bits)),
+                Taking::Waits => Poll::Pending,
+                Taking::Busy => Poll::Ready(None),
+            });
+            if let Some(bits) = alone.await {
+                return Ok(bits);
+            }
         }
         self.signals
             .wait_until(lease, || self.try_take().ok().map(Ok))
@@ -108,47 +126,13 @@ impl Notification {
     }
 }
 
-/// The one who waits in the notification itself.
-struct Taker<'a>(&'a Notification);
-
-impl<'a> Taker<'a> {
-    fn new(notification: &'a Notification) -> Option<Self> {
-        let mut state = notification.state.lock();
-        if state.has_taker {
-            return None;
-        }
-        state.has_taker = true;
-        drop(state);
-        Some(Self(notification))
-    }
-
-    fn poll(&self, waker: &Waker) -> Poll<u64> {
-        let mut state = self.0.state.lock();
-        if let Some(bits) = self.0.take_of(&mut state) {
-            return Poll::Ready(bits);
-        }
-        let kept = state
-            .taker
-            .as_ref()
-            .is_some_and(|kept| kept.will_wake(waker));
-        let old = if kept {
-            None
-        } else {
-            state.taker.replace(waker.clone())
-        };
-        drop(state);
-        drop(old);
-        Poll::Pending
-    }
-}
-
-impl Drop for Taker<'_> {
-    fn drop(&mut self) {
-        let old = {
-            let mut state = self.0.state.lock();
-            state.has_taker = false;
-            state.taker.take()
-        };
-        drop(old);
-    }
+/// What became of one who came to take bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// These are his.
+    Taken(u64),
+    /// He will be woken.
+    Waits,
+    /// Somebody else waits here: he must wait as for any signal.
+    Busy,
 }

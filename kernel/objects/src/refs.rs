@@ -88,6 +88,7 @@ impl<T> Ref<T> {
         })
     }
 
+    #[inline]
     fn counted(&self) -> &Counted<T> {
         // SAFETY: the memory lives while a reference does.
         unsafe { self.counted.as_ref() }
@@ -95,6 +96,7 @@ impl<T> Ref<T> {
 
     /// Whether both are the same object.
     #[must_use]
+    #[inline]
     pub fn is(&self, other: &Self) -> bool {
         self.counted == other.counted
     }

@@ -166,6 +166,36 @@ impl<T> Slots<T> {
         self.take_at(number.index)
     }
 
+    /// As [`take`](Self::take) if `which` admits it, and a place for the next thing is promised at once. `None` also where one of the two is
+    /// not to be had simply.
+    #[inline(always)]
+    pub(crate) fn take_reserving(
+        &mut self,
+        number: Number,
+        which: impl FnOnce(&T) -> bool,
+    ) -> Option<T> {
+        let next = self.first_free;
+        if self.closed || number.generation >= GENERATIONS - 1 {
+            return None;
+        }
+        let place = self.place(number.index)?;
+        match &place.content {
+            Content::Used(value) if place.generation == number.generation && which(value) => {}
+            _ => return None,
+        }
+        place.generation += 1;
+        let content = core::mem::replace(&mut place.content, Content::Free { next });
+        self.first_free = number.index;
+        self.free += 1;
+        self.used -= 1;
+        self.reserved += 1;
+        match content {
+            Content::Used(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    #[inline]
     fn take_at(&mut self, index: u32) -> Option<T> {
         let next = self.first_free;
         let place = self.place(index)?;
@@ -354,6 +384,27 @@ mod tests {
             };
             assert_eq!(slots.lock().get(old), None);
         }
+    }
+
+    #[test]
+    fn what_is_taken_can_promise_its_place() {
+        let (slots, _job) = filled();
+        let number = |generation| Number {
+            index: 7,
+            generation,
+        };
+        let take = |generation, admits| slots.lock().take_reserving(number(generation), |_| admits);
+        assert_eq!(take(2, true), None, "another generation's");
+        assert_eq!(take(1, false), None, "not admitted");
+        assert_eq!(take(1, true), Some(7));
+        assert_eq!(slots.lock().put_reserved(70), Ok(number(2)));
+        assert_eq!(slots.lock().put_reserved(71), Err(71), "one was promised");
+        slots.lock().place(7).unwrap().generation = GENERATIONS - 1;
+        assert_eq!(take(GENERATIONS - 1, true), None, "it would be retired");
+        slots.lock().close();
+        slots.lock().place(7).unwrap().generation = 3;
+        assert_eq!(take(3, true), None, "nothing is promised once closed");
+        assert_eq!(slots.lock().take(number(3)), Some(70));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! System calls that are answered at once, or hand the core over; all others are named to [`super::calls`].
 
+use core::task::Waker;
+
 use abi::message::Kind;
 use abi::{Call, Error, Handle, Rights};
 use executor::TaskId;
 use hal::user::{UserContext, Words};
 use objects::endpoint::{Delivery, Handed, Receive, Started, Ticket, Token};
 use objects::handle::Picked;
+use objects::notification::Taking;
 use objects::port::{Packet, Wait};
 use objects::refs::Ref;
 
@@ -33,9 +36,16 @@ pub fn ask(
     }
 }
 
-/// These two are most of what programs ask for.
-const CALL: u64 = Call::Call as u64;
-const REPLY_RECEIVE: u64 = Call::ReplyReceive as u64;
+/// What programs ask for most is looked at first.
+pub const CALL: u64 = Call::Call as u64;
+/// As [`CALL`].
+pub const REPLY_RECEIVE: u64 = Call::ReplyReceive as u64;
+/// As [`CALL`].
+pub const SIGNAL: u64 = Call::NotificationSignal as u64;
+/// As [`CALL`].
+pub const TAKE: u64 = Call::NotificationTake as u64;
+/// As [`CALL`].
+pub const YIELD: u64 = Call::Yield as u64;
 
 #[cold]
 fn refuse(context: &mut UserContext, error: Error) -> Outcome {
@@ -57,21 +67,8 @@ fn answer(
             thread.process.handles.close(Handle(first))?;
             0
         }
-        Call::NotificationSignal => signal(thread, first, second)?,
-        Call::NotificationTake => {
-            let handles = &thread.process.handles;
-            let picked = handles.pick(Handle(first), Rights::READ, Object::as_notification)?;
-            match picked.object.try_take() {
-                Err(Error::WouldWait) if second != abi::AT_ONCE => {
-                    if second != abi::FOREVER && second <= clock::now_ns() {
-                        return Err(Error::TimedOut);
-                    }
-                    return Ok(Outcome::Take);
-                }
-                taken => context.set_results(0, taken?),
-            }
-            return Ok(Outcome::Set);
-        }
+        Call::NotificationSignal => return Ok(signal(thread, context)),
+        Call::NotificationTake => return Ok(take(thread, None, context)),
         Call::Yield => {
             context.set_results(0, 0);
             return Ok(Outcome::Yield);
@@ -104,7 +101,7 @@ fn answer(
 }
 
 /// Makes the registers those of a call that waits at `object` for ever.
-fn listen(context: &mut UserContext, call: Call, object: u64) {
+pub fn listen(context: &mut UserContext, call: Call, object: u64) {
     context.registers.rax = call as u64;
     context.registers.rdi = object;
     context.registers.rsi = abi::FOREVER;
@@ -141,11 +138,55 @@ fn reply_receive(
     and_back(context, back, received)
 }
 
-fn signal(thread: &Thread, handle: u64, bits: u64) -> Result<u64, Error> {
+/// Sets bits of a notification.
+#[inline]
+pub fn signal(thread: &Thread, context: &mut UserContext) -> Outcome {
+    let [handle, bits, ..] = context.arguments();
     let handles = &thread.process.handles;
-    let picked = handles.pick(Handle(handle), Rights::SIGNAL, Object::as_notification)?;
-    picked.object.signal(bits);
-    Ok(0)
+    match handles.pick(Handle(handle), Rights::SIGNAL, Object::as_notification) {
+        Ok(picked) => {
+            picked.object.signal(bits);
+            context.set_results(0, 0);
+            Outcome::Set
+        }
+        Err(error) => refuse(context, error),
+    }
+}
+
+/// Takes the bits of a notification, if there are any. If not, and the thread waits for them for ever, `waker` is woken to ask again.
+#[inline]
+pub fn take(thread: &Thread, waker: Option<&Waker>, context: &mut UserContext) -> Outcome {
+    let [handle, deadline_ns, ..] = context.arguments();
+    let handles = &thread.process.handles;
+    let picked = match handles.pick(Handle(handle), Rights::READ, Object::as_notification) {
+        Ok(picked) => picked,
+        Err(error) => return refuse(context, error),
+    };
+    if deadline_ns == abi::FOREVER
+        && picked.lease.is_none()
+        && let Some(waker) = waker
+    {
+        return match picked.object.take_or_wait(waker) {
+            Taking::Taken(bits) => {
+                context.set_results(0, bits);
+                Outcome::Set
+            }
+            Taking::Waits => Outcome::Again,
+            Taking::Busy => Outcome::Take,
+        };
+    }
+    match picked.object.try_take() {
+        Ok(bits) => context.set_results(0, bits),
+        Err(Error::WouldWait) if deadline_ns == abi::AT_ONCE => {
+            return refuse(context, Error::WouldWait);
+        }
+        Err(Error::WouldWait) if deadline_ns == abi::FOREVER || deadline_ns > clock::now_ns() => {
+            return Outcome::Take;
+        }
+        Err(Error::WouldWait) => return refuse(context, Error::TimedOut),
+        Err(error) => return refuse(context, error),
+    }
+    Outcome::Set
 }
 
 fn call_endpoint(thread: &Ref<Thread>, may_lend: bool, context: &mut Context) -> Outcome {
@@ -219,6 +260,7 @@ pub fn hand(
 }
 
 /// Puts a call into its receiver's registers.
+#[inline]
 pub fn deliver(context: &mut UserContext, kind: Kind, delivery: Delivery, words: &Words) {
     context.registers.rax = kind as u64;
     context.registers.rdi = u64::from(delivery.key) << 32 | u64::from(delivery.badge);

@@ -335,12 +335,11 @@ impl Run {
             if let Some(over) = self.over(driver) {
                 return Stay::Over(over);
             }
-            let Some(open) = keep_open(window, end, &interrupts_off) else {
+            let Some(until) = keep_open(window, end, &interrupts_off) else {
                 return Stay::Yield;
             };
-            let until = open.until().unwrap_or(u64::MAX).min(self.deadline_ticks);
+            let until = until.min(self.deadline_ticks);
             user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
-            let until = (until != u64::MAX).then_some(until);
             match user::enter(interrupts_off, &mut context, until, &mut user::Nobody) {
                 // Maybe the timer's: the window's end.
                 // The latter two do not come to driven threads.

@@ -41,6 +41,7 @@ mod context;
 mod cpu;
 mod crash;
 mod device;
+mod direct;
 mod dispatch;
 mod drive;
 pub mod first;

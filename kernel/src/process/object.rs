@@ -251,6 +251,12 @@ impl Object {
         }
     }
 
+    /// Whether it is this endpoint.
+    #[inline]
+    pub fn is_endpoint(&self, endpoint: &Ref<endpoint::Endpoint<Self>>) -> bool {
+        matches!(self, Self::Endpoint(own) if own.is(endpoint))
+    }
+
     /// An owner of the port, if it is one.
     #[inline]
     pub fn as_port(&self) -> Option<Ref<Port<Self>>> {

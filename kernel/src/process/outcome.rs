@@ -1,6 +1,7 @@
 //! What a system call comes to.
 
 use abi::Call;
+use hal::user::Exit;
 use objects::refs::Ref;
 
 use super::thread::Thread;
@@ -18,6 +19,8 @@ pub enum Outcome {
     Drive,
     /// It waits for the bits of a notification, as its registers say.
     Take,
+    /// It asks the same again when its task is woken.
+    Again,
     /// It waits for the answer to its pending call.
     Answer,
     /// The same, and this thread of its core answers, in the caller's poll.
@@ -32,4 +35,8 @@ pub enum Outcome {
     Yield,
     /// The thread is over.
     End,
+    /// It shall end, or the one whose poll it is.
+    Killed,
+    /// It did something else than a system call.
+    Trap(Exit),
 }

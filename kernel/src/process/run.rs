@@ -6,7 +6,7 @@
 
 use core::future::{Future, poll_fn};
 use core::sync::atomic::Ordering;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 
 use abi::{Call, Error, Handle, Rights};
 use hal::mem::user_tables;
@@ -16,6 +16,7 @@ use objects::memory::Touch;
 use objects::refs::Ref;
 
 use super::context::Context;
+use super::direct::Rider;
 use super::drive::{Unfinished, Window};
 use super::object::Object;
 use super::outcome::Outcome;
@@ -23,39 +24,52 @@ use super::process::Process;
 use super::reservation::ReservationObject;
 use super::resident::handler::{self, InGate};
 use super::thread::{Place, Resume, Thread};
-use super::{calls, clock, cpu, crash, dispatch, drive};
+use super::{calls, clock, cpu, crash, direct, dispatch, drive};
 use crate::exec;
 
 /// Most servers that call one another within one caller's poll. One more goes the long way, through its own task.
-const MOST_RIDERS: usize = 6;
+const MOST_RIDERS: usize = 4;
 /// What a thread's future takes, about: charged with the thread.
 pub const FUTURE_BYTES: u64 = 1024;
 
 /// The threads that a task runs: its own, and on top of it servers' that are answering a call of the one below.
 struct Riders {
     own: Ref<Thread>,
-    lent: heapless::Vec<Ref<Thread>, MOST_RIDERS>,
+    lent: heapless::Vec<Rider, MOST_RIDERS>,
 }
 
 impl Riders {
+    #[inline]
     fn top(&self) -> &Ref<Thread> {
-        self.lent.last().unwrap_or(&self.own)
+        self.lent.last().map_or(&self.own, |rider| &rider.thread)
+    }
+
+    /// The top thread if it is lent, and who waits for what it answers.
+    #[inline]
+    fn pair(&self) -> Option<(&Rider, &Ref<Thread>)> {
+        let (rider, others) = self.lent.split_last()?;
+        let below = others.last().map_or(&self.own, |rider| &rider.thread);
+        Some((rider, below))
     }
 
     /// Who waits for what the top thread answers.
     fn below(&self) -> Option<&Ref<Thread>> {
-        match self.lent.len() {
-            0 => None,
-            1 => Some(&self.own),
-            depth => self.lent.get(depth - 2),
-        }
+        self.pair().map(|(_, below)| below)
+    }
+
+    /// Takes the top thread off, if it is lent, for another reason than that it [parks](direct::park). `answered`: the one below
+    /// has its answer.
+    fn pop(&mut self, answered: bool) -> Option<Ref<Thread>> {
+        let rider = self.lent.pop()?;
+        let waits = (!answered).then(|| &**self.top());
+        Some(rider.gets_off(waits))
     }
 
     /// Sends every lent thread home: the top one does there what `resume` says, those below it, and afterwards the own one, wait for
     /// the answer to their calls. `false` if none was lent.
     fn send_all_home(&mut self, mut resume: Resume) -> bool {
         let mut any = false;
-        while let Some(rider) = self.lent.pop() {
+        while let Some(rider) = self.pop(false) {
             rider.send_home(resume);
             resume = Resume::Answer;
             any = true;
@@ -76,6 +90,8 @@ enum Next {
     Drive(Unfinished),
     /// Bits of a notification.
     Take,
+    /// A wake, to ask the same again.
+    Again,
     /// The answer to the thread's call.
     Answer,
     /// A call or packet.
@@ -116,19 +132,30 @@ async fn live(mut life: Life) {
     }
     let mut ask = false;
     loop {
-        let next = match cpu::share_of(&life.0.own) {
-            cpu::Share::Until(end) => run(&mut life.0, core::mem::take(&mut ask), end),
-            // Used up during a call: the server goes on by itself.
-            cpu::Share::Wait(_) if life.0.send_all_home(Resume::Enter) => Next::Answer,
-            cpu::Share::Wait(until) => Next::Share(until),
-        };
+        // Both are waited for here: what else is to be awaited is a place further on in this future, and costs a way there.
+        let next = poll_fn(|context| {
+            let next = match cpu::share_of(&life.0.own) {
+                cpu::Share::Until(end) => {
+                    let ask = core::mem::take(&mut ask);
+                    run(&mut life.0, ask, end, context.waker())
+                }
+                // Used up during a call: the server goes on by itself.
+                cpu::Share::Wait(_) if life.0.send_all_home(Resume::Enter) => Next::Answer,
+                cpu::Share::Wait(until) => Next::Share(until),
+            };
+            match next {
+                Next::Yield => context.waker().wake_by_ref(),
+                Next::Again => ask = true,
+                next => return Poll::Ready(next),
+            }
+            Poll::Pending
+        });
+        let next = next.await;
         let own = &life.0.own;
         let resume = match next {
             Next::End => break,
-            Next::Yield => {
-                executor::yield_now().await;
-                continue;
-            }
+            // Not reached.
+            Next::Yield | Next::Again => continue,
             Next::Share(until) => {
                 exec::sleep_until(until).await;
                 continue;
@@ -175,101 +202,106 @@ async fn live(mut life: Life) {
 }
 
 /// Runs the threads of a task until it must wait, in ring 3 at most until the tick `end`. `ask`: the own thread's registers hold a
-/// system call to be asked first.
-fn run(riders: &mut Riders, mut ask: bool, end: u64) -> Next {
+/// system call to be asked first. `waker`: the task's.
+fn run(riders: &mut Riders, mut ask: bool, end: u64, waker: &Waker) -> Next {
     // Open for as long as nothing more urgent came: most system calls take less time than opening another.
     let mut window: Option<Window> = None;
-    loop {
+    'threads: loop {
         let thread = riders.top();
-        if thread.is_killed() || riders.own.is_killed() {
-            if riders.own.is_killed() {
-                return Next::End;
-            }
-            // The top one's own task ends it, and that answers the call it was about.
-            riders.send_all_home(Resume::Enter);
-            return Next::Answer;
-        }
         let mut context = thread.context.lock();
-        let exit = if core::mem::take(&mut ask) {
-            Exit::Syscall
-        } else {
-            // Before the look, so that a wake after it ends the stay in ring 3 at once.
-            let interrupts_off = InterruptsOff::new();
-            let Some(open) = keep_open(&mut window, end, &interrupts_off) else {
-                return Next::Yield;
+        let outcome = loop {
+            if thread.is_killed() || riders.own.is_killed() {
+                break Outcome::Killed;
+            }
+            let exit = if core::mem::take(&mut ask) {
+                Exit::Syscall
+            } else {
+                // Before the look, so that a wake after it ends the stay in ring 3 at once.
+                let interrupts_off = InterruptsOff::new();
+                let Some(until) = keep_open(&mut window, end, &interrupts_off) else {
+                    return Next::Yield;
+                };
+                user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
+                let Context { user, known } = &mut *context;
+                let mut in_gate = InGate { thread, known };
+                user::enter(interrupts_off, user, until, &mut in_gate)
             };
-            let until = open.until();
-            user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
-            let Context { user, known } = &mut *context;
-            let mut in_gate = InGate { thread, known };
-            user::enter(interrupts_off, user, until, &mut in_gate)
-        };
-        let outcome = match exit {
-            // Maybe the timer's: the window's end.
-            Exit::Interrupt | Exit::Answered => {
+            if exit != Exit::Syscall {
+                // If an interrupt: maybe the timer's, at the window's end.
                 window = None;
-                continue;
-            }
-            Exit::Abandoned => {
-                window = None;
-                let known = context.known.take();
-                drop(context);
-                let error = handler::abandoned(known);
-                thread.context.lock().set_results(error.to_raw(), 0);
-                continue;
-            }
-            Exit::Syscall => {
-                thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
-                let may_lend = !riders.lent.is_full();
-                dispatch::ask(thread, riders.below(), may_lend, &mut context)
-            }
-            Exit::Exception {
-                vector,
-                error_code,
-                address,
-            } => {
-                let rip = context.rip();
-                drop(context);
-                window = None;
-                match crash::exception(thread, rip, vector, error_code, address) {
-                    crash::Verdict::GoOn => continue,
-                    crash::Verdict::Wanted(touch) => {
-                        // A lent thread's own task meets the same fault.
-                        if riders.send_all_home(Resume::Enter) {
-                            return Next::Answer;
-                        }
-                        return Next::Page(address, touch);
-                    }
-                    crash::Verdict::End => {
-                        riders.top().kill();
-                        continue;
-                    }
+                if matches!(exit, Exit::Interrupt | Exit::Answered) {
+                    continue;
                 }
+                break Outcome::Trap(exit);
             }
-            Exit::OutOfMemory => {
-                let rip = context.rip();
-                drop(context);
-                crash::out_of_memory(thread, rip);
-                riders.top().kill();
-                continue;
+            thread.process.system_calls.fetch_add(1, Ordering::Relaxed);
+            let outcome = match context.call_number() {
+                dispatch::CALL if !riders.lent.is_full() => {
+                    if let Some(rider) = direct::call(thread, &context) {
+                        drop(context);
+                        // There is room.
+                        let _ = riders.lent.push(rider);
+                        continue 'threads;
+                    }
+                    dispatch::ask(thread, riders.below(), true, &mut context)
+                }
+                dispatch::REPLY_RECEIVE => {
+                    if let Some((rider, below)) = riders.pair()
+                        && direct::reply(rider, below, &mut context)
+                    {
+                        drop(context);
+                        if let Some(rider) = riders.lent.pop() {
+                            direct::park(rider);
+                        }
+                        continue 'threads;
+                    }
+                    dispatch::ask(thread, riders.below(), true, &mut context)
+                }
+                dispatch::SIGNAL => dispatch::signal(thread, &mut context),
+                dispatch::TAKE => {
+                    let waker = riders.lent.is_empty().then_some(waker);
+                    dispatch::take(thread, waker, &mut context)
+                }
+                dispatch::YIELD => {
+                    context.set_results(0, 0);
+                    return Next::Yield;
+                }
+                _ => dispatch::ask(thread, riders.below(), false, &mut context),
+            };
+            match outcome {
+                Outcome::Set => {}
+                outcome => break outcome,
             }
         };
         drop(context);
         match outcome {
             Outcome::Set => {}
+            Outcome::Killed => {
+                if riders.own.is_killed() {
+                    return Next::End;
+                }
+                // The top one's own task ends it, and that answers the call it was about.
+                riders.send_all_home(Resume::Enter);
+                return Next::Answer;
+            }
+            Outcome::Trap(trap) => {
+                if let Some(next) = trapped(riders, trap) {
+                    return next;
+                }
+            }
             Outcome::Enter(server) => {
-                if let Err(server) = riders.lent.push(server) {
+                if let Err(rider) = riders.lent.push(Rider::new(server)) {
                     // Not reached: the dispatcher was told whether there is room.
-                    server.send_home(Resume::Enter);
+                    rider.thread.send_home(Resume::Enter);
                     return Next::Answer;
                 }
             }
             Outcome::ParkedBack => {
-                drop(riders.lent.pop());
+                drop(riders.pop(true));
                 riders.top().take_pending_call();
             }
             Outcome::Back => {
-                if let Some(server) = riders.lent.pop() {
+                if let Some(server) = riders.pop(true) {
                     server.send_home(Resume::Enter);
                 }
                 riders.top().take_pending_call();
@@ -290,13 +322,14 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64) -> Next {
                 own.context.lock().set_results(rax, rdx);
             }
             Outcome::Yield => return Next::Yield,
+            Outcome::Again => return Next::Again,
             Outcome::Answer => {
                 riders.send_all_home(Resume::Answer);
                 return Next::Answer;
             }
             Outcome::Parked => {
                 // A lent thread that parks without an answer: its own task waits for it already.
-                if riders.lent.pop().is_some() {
+                if riders.pop(false).is_some() {
                     riders.send_all_home(Resume::Answer);
                     return Next::Answer;
                 }
@@ -319,30 +352,62 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64) -> Next {
     }
 }
 
-/// The window, opened anew up to the tick `end` unless it still holds; `None`: something more urgent is ready or due, or the end is past.
-#[inline]
-pub fn keep_open<'a>(
-    window: &'a mut Option<Window>,
-    end: u64,
-    _: &InterruptsOff,
-) -> Option<&'a Window> {
-    if !window.as_ref().is_some_and(Window::holds) {
-        // The old one first: closing it after the next was opened would close that.
-        drop(window.take());
-        *window = executor::preemptible::<KernelPlatform>();
-        if end != u64::MAX {
-            close_by(window, end);
+/// An exception of the top thread, a failure of who answered it, or no memory for it; `None`: it goes on, or is found to end.
+#[cold]
+fn trapped(riders: &mut Riders, trap: Exit) -> Option<Next> {
+    let thread = riders.top();
+    let rip = thread.context.lock().rip();
+    let (vector, error_code, address) = match trap {
+        Exit::Exception {
+            vector,
+            error_code,
+            address,
+        } => (vector, error_code, address),
+        Exit::Abandoned => {
+            let known = thread.context.lock().known.take();
+            let error = handler::abandoned(known);
+            thread.context.lock().set_results(error.to_raw(), 0);
+            return None;
+        }
+        // The others are no traps.
+        Exit::OutOfMemory | Exit::Interrupt | Exit::Answered | Exit::Syscall => {
+            crash::out_of_memory(thread, rip);
+            thread.kill();
+            return None;
+        }
+    };
+    match crash::exception(thread, rip, vector, error_code, address) {
+        crash::Verdict::GoOn => None,
+        crash::Verdict::Wanted(touch) => {
+            // A lent thread's own task meets the same fault.
+            if riders.send_all_home(Resume::Enter) {
+                return Some(Next::Answer);
+            }
+            Some(Next::Page(address, touch))
+        }
+        crash::Verdict::End => {
+            riders.top().kill();
+            None
         }
     }
-    window.as_ref()
 }
 
-#[cold]
-fn close_by(window: &mut Option<Window>, end: u64) {
-    match window {
-        Some(open) if hal::time::now_ticks() < end => open.end_by(end),
-        _ => *window = None,
+/// Until when (ticks) ring 3 may be entered in the window, which is opened if it is not, at most until the tick `end`; `None`: something more
+/// urgent is ready or due, or the end is past.
+#[inline]
+pub fn keep_open(window: &mut Option<Window>, end: u64, _: &InterruptsOff) -> Option<u64> {
+    let until = match window {
+        Some(open) => open.holds().then(|| open.until()),
+        None if end != u64::MAX && hal::time::now_ticks() >= end => None,
+        None => {
+            *window = executor::preemptible::<KernelPlatform>();
+            window.as_ref().map(Window::until)
+        }
+    };
+    if until.is_none() {
+        *window = None;
     }
+    until.map(|until| until.min(end))
 }
 
 /// Awaits `event`, at most until the deadline in nanoseconds of the monotonic clock; `None` if that came first.

@@ -56,13 +56,11 @@ pub enum ParkedAt {
     Port(Ref<Port<Object>>),
 }
 
-/// Where a parked thread waits, and until when. It stays when the thread was handed something, whose ticket then means nothing any more.
+/// Where a parked thread waits. It stays when the thread was handed something, whose ticket then means nothing any more.
 struct Parking {
     at: ParkedAt,
     /// Its place there.
     ticket: Ticket,
-    /// In nanoseconds of the monotonic clock.
-    deadline_ns: u64,
 }
 
 /// A call that a thread waits for the answer of. Dropping it gives the call up, unless it was answered.
@@ -97,6 +95,8 @@ pub struct Thread {
     /// See [`Metered`].
     metered: AtomicU64,
     parking: Mutex<Option<Parking>>,
+    /// Until when it is parked, in nanoseconds of the monotonic clock.
+    parked_until_ns: AtomicU64,
     pending_call: Mutex<Option<PendingCall>>,
     task: Once<TaskId>,
     place: AtomicU8,
@@ -136,6 +136,7 @@ impl Thread {
             message: Mutex::new(None),
             metered: AtomicU64::new(Metered::new().to_word()),
             parking: Mutex::new(None),
+            parked_until_ns: AtomicU64::new(abi::FOREVER),
             pending_call: Mutex::new(None),
             task: Once::new(),
             place: AtomicU8::new(Place::Home as u8),
@@ -242,20 +243,27 @@ impl Thread {
     /// Notes where it was parked, for whoever takes it out again.
     #[inline]
     pub fn set_parking(&self, at: ParkedAt, ticket: Ticket, deadline_ns: u64) {
-        let before = self.parking.lock().replace(Parking {
-            at,
-            ticket,
-            deadline_ns,
-        });
+        self.parked_until_ns.store(deadline_ns, Ordering::Relaxed);
+        let before = self.parking.lock().replace(Parking { at, ticket });
         drop(before);
     }
 
-    /// Until when it is parked.
+    /// Until when it is parked, in nanoseconds of the monotonic clock.
     pub fn parked_until_ns(&self) -> u64 {
-        self.parking
-            .lock()
-            .as_ref()
-            .map_or(abi::FOREVER, |parking| parking.deadline_ns)
+        self.parked_until_ns.load(Ordering::Relaxed)
+    }
+
+    /// It was taken from where it is parked, and its place there is kept for it: a caller's poll runs it.
+    #[inline]
+    pub fn lend(&self) {
+        self.place.store(Place::Lent as u8, Ordering::Release);
+    }
+
+    /// It is parked in its place again.
+    #[inline]
+    pub fn park_again(&self) {
+        self.parked_until_ns.store(abi::FOREVER, Ordering::Relaxed);
+        self.place.store(Place::Parked as u8, Ordering::Release);
     }
 
     /// Leaves where it is parked; `false` if it was handed something first.

@@ -100,7 +100,12 @@ impl Space {
     pub fn stay(&self, context: &mut UserContext, until_ticks: Option<u64>) -> Exit {
         let off = InterruptsOff::new();
         self.activate();
-        user::enter(off, context, until_ticks, &mut user::Nobody)
+        user::enter(
+            off,
+            context,
+            until_ticks.unwrap_or(u64::MAX),
+            &mut user::Nobody,
+        )
     }
 
     /// Reads the data page.

@@ -265,7 +265,7 @@ fn median(said: &str, probe: &str) -> Option<u64> {
 }
 
 /// A call with its reply between processes; its goal is 900.
-const MOST_CALL: u64 = 1400;
+const MOST_CALL: u64 = 1050;
 
 /// A call of a contract, in words, that a resident server answers in its caller's system call: the goal.
 const MOST_RESIDENT_CALL: u64 = 300;

@@ -146,6 +146,12 @@ pub(crate) struct Home<P: Platform> {
     here: PhantomData<*const ()>,
 }
 
+impl<P: Platform> core::fmt::Debug for Home<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.core.fmt(f)
+    }
+}
+
 impl<P: Platform> core::ops::Deref for Home<P> {
     type Target = Core<P>;
 

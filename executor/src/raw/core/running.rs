@@ -1,6 +1,6 @@
 //! What the running task may ask of its core: deadlines, timers, and when to stop.
 
-use core::{marker::PhantomData, sync::atomic::Ordering, task::Waker};
+use core::{sync::atomic::Ordering, task::Waker};
 
 use super::{CONTROL, Core, Home};
 use crate::{
@@ -21,47 +21,51 @@ const SLICED: u64 = UNSLICED - 1;
 /// The running task may be interrupted: see [`crate::preemptible`].
 #[derive(Debug)]
 pub struct Window<P: Platform> {
-    core: &'static Core<P>,
-    until: Option<u64>,
+    /// Bound to the poll it was opened in.
+    home: Home<P>,
+    until: u64,
     /// How many tasks were ready when it was opened.
     ready: usize,
-    /// Bound to the poll it was opened in.
-    here: PhantomData<*const ()>,
 }
 
 impl<P: Platform> Window<P> {
     /// When the running task must be interrupted at the latest (ticks): a timer, a replenishment, or the end of its
-    /// budget. `None` for never.
-    pub fn until(&self) -> Option<u64> {
+    /// budget. `u64::MAX` for never.
+    #[inline]
+    pub fn until(&self) -> u64 {
         self.until
     }
 
-    /// Ends it at this tick, if that is earlier.
-    #[inline]
-    pub fn end_by(&mut self, ticks: u64) {
-        if self.until.unwrap_or(u64::MAX) > ticks {
-            self.until = Some(ticks);
-        }
-    }
-
-    /// Whether no task has become ready since the window was opened: then what it says still holds, and ring 3 may be entered again.
-    /// Else drop it and open another. Interrupts are off, as for [`crate::preemptible`]; the clock is not looked at, so the
-    /// timer must still be armed for [`until`](Self::until) or be armed for it again.
+    /// Whether ring 3 may be entered again: what the window says holds still, as no task has become ready since, or was brought up to
+    /// date. If not, something more urgent is ready or due: drop it and yield. Interrupts are off, as for [`crate::preemptible`];
+    /// as long as nothing became ready the clock is not looked at, so the timer must still be armed for
+    /// [`until`](Self::until) or be armed for it again.
     ///
     /// The task itself does not change its deadline, lend it, or arm timers while it holds a window.
-    #[inline]
-    pub fn holds(&self) -> bool {
-        self.core.inbox.0.is_empty_now()
-            && self.core.window.load(Ordering::Relaxed) != 0
-            && self.core.with(|local| local.sched.ready()) == Some(self.ready)
+    #[inline(always)]
+    pub fn holds(&mut self) -> bool {
+        let ready = self.home.local(|local| local.sched.ready());
+        let open = self.home.window.load(Ordering::Relaxed) != 0;
+        open && ready == self.ready && self.home.inbox.0.is_empty_now() || self.renew()
+    }
+
+    #[inline(never)]
+    fn renew(&mut self) -> bool {
+        let Some((until, ready)) = self.home.open_window() else {
+            return false;
+        };
+        self.until = until;
+        self.ready = ready;
+        true
     }
 }
 
 impl<P: Platform> Drop for Window<P> {
+    #[inline]
     fn drop(&mut self) {
-        self.core.window.store(0, Ordering::Relaxed);
+        self.home.window.store(0, Ordering::Relaxed);
         if P::STATS {
-            self.core.polling.held_since.set(P::now());
+            self.home.polling.held_since.set(P::now());
         }
     }
 }
@@ -115,6 +119,103 @@ impl<P: Platform> Home<P> {
         let waker = waker::copy::<P>(waker);
         drop(self.local(|local| local.timers.refresh(timer, waker)));
         true
+    }
+}
+
+/// What a window that is to be opened says.
+struct Opening {
+    /// What a wake must beat to interrupt it.
+    deadline: u64,
+    until: u64,
+}
+
+impl<P: Platform> Home<P> {
+    /// See [`crate::preemptible`].
+    #[inline(always)]
+    pub(crate) fn preemptible(self) -> Option<Window<P>> {
+        let (until, ready) = self.open_window()?;
+        Some(Window {
+            home: self,
+            until,
+            ready,
+        })
+    }
+
+    /// Opens the core's window, or says anew what an open one says. Until when (ticks), and how many tasks are ready.
+    #[inline(always)]
+    fn open_window(&self) -> Option<(u64, usize)> {
+        let slot = self.current_slot()?;
+        let now = P::now();
+        let opening = self.open_to_best_effort(slot, now);
+        let Opening { deadline, until } = opening.or_else(|| self.open_to_any(slot, now))?;
+        if until <= now {
+            return None;
+        }
+        self.window.store(deadline, Ordering::SeqCst);
+        crate::atomics::dekker_fence();
+        // A wake that came before the window was open did not kick.
+        if !self.inbox.0.is_empty_now() {
+            self.window.store(0, Ordering::Relaxed);
+            return None;
+        }
+        Some((until, self.local(|local| local.sched.ready())))
+    }
+
+    /// In the most common case: it is the turn of the running task, best effort that has the core to itself.
+    #[inline(always)]
+    fn open_to_best_effort(&self, slot: u32, now: u64) -> Option<Opening> {
+        let server = self.slot(slot).server.get() as u32;
+        self.local(|local| {
+            if server != FAIR || local.sched.best_effort_alone() != Some(slot) {
+                return None;
+            }
+            let due = local.timers.first_time().min(local.sched.next_event());
+            let Some(slice) = local.sched.slice_of_best_effort() else {
+                return Some(Opening {
+                    deadline: UNSLICED,
+                    until: due,
+                });
+            };
+            Some(Opening {
+                deadline: SLICED,
+                until: due.min(self.slice_began(now).saturating_add(slice)),
+            })
+        })
+    }
+
+    /// Where polls are not timed, each window begins a slice.
+    #[inline(always)]
+    fn slice_began(&self, now: u64) -> u64 {
+        if P::STATS {
+            self.polling.since.get()
+        } else {
+            now
+        }
+    }
+
+    /// `None` if something more urgent is ready.
+    #[inline(never)]
+    fn open_to_any(&self, slot: u32, now: u64) -> Option<Opening> {
+        self.local(|local| {
+            local.sched.refresh_running(&self.slots, slot);
+            if local.sched.pick(&self.slots) != Some(slot) {
+                return None;
+            }
+            let mut until = local.timers.first_time().min(local.sched.next_event());
+            if let Some(left) = local.sched.budget_left(&self.slots, slot) {
+                let used = now.saturating_sub(self.polling.since.get());
+                until = until.min(now.saturating_add(left.saturating_sub(used)));
+            }
+            let mut deadline = local.sched.deadline_of(&self.slots, slot);
+            if let Some(slice) = local.sched.slice(&self.slots, slot) {
+                until = until.min(self.slice_began(now).saturating_add(slice));
+                deadline = SLICED;
+            }
+            Some(Opening {
+                deadline: deadline.max(1),
+                until,
+            })
+        })
     }
 }
 
@@ -231,44 +332,5 @@ impl<P: Platform> Core<P> {
 
     pub(super) fn pop_dead_timer(&self) -> Option<TimerId> {
         self.dead_timers.lock().pop()
-    }
-
-    /// See [`crate::preemptible`].
-    pub(crate) fn open_window(&'static self) -> Option<Window<P>> {
-        let now = P::now();
-        let (deadline, until, ready) = self.with(|local| {
-            let slot = self.current_slot()?;
-            local.sched.refresh_running(&self.slots, slot);
-            if local.sched.pick(&self.slots) != Some(slot) {
-                return None;
-            }
-            let mut until = local.timers.first_time().min(local.sched.next_event());
-            if let Some(left) = local.sched.budget_left(&self.slots, slot) {
-                let used = now.saturating_sub(self.polling.since.get());
-                until = until.min(now.saturating_add(left.saturating_sub(used)));
-            }
-            let mut deadline = local.sched.deadline_of(&self.slots, slot);
-            if let Some(slice) = local.sched.slice(&self.slots, slot) {
-                // Where polls are not timed, each window begins a slice.
-                let started = if P::STATS {
-                    self.polling.since.get()
-                } else {
-                    now
-                };
-                until = until.min(started.saturating_add(slice));
-                deadline = SLICED;
-            }
-            (until > now).then(|| (deadline, until, local.sched.ready()))
-        })??;
-        self.window.store(deadline.max(1), Ordering::SeqCst);
-        let window = Window {
-            core: self,
-            until: (until != u64::MAX).then_some(until),
-            ready,
-            here: PhantomData,
-        };
-        crate::atomics::dekker_fence();
-        // A wake that came before the window was open did not kick.
-        self.inbox.0.is_empty_now().then_some(window)
     }
 }

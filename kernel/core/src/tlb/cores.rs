@@ -6,6 +6,26 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub const MAX_CORES: usize = 256;
 const WORDS: usize = MAX_CORES / 64;
 
+/// A core as it lies in every [`CoreSet`].
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    word: u32,
+    /// None for a core beyond [`MAX_CORES`], which is in no set.
+    bit: u64,
+}
+
+impl Member {
+    /// Of the core of this number.
+    #[inline(always)]
+    pub const fn of(core: u32) -> Self {
+        let fits = (core < MAX_CORES as u32) as u64;
+        Self {
+            word: core / 64,
+            bit: fits << (core % 64),
+        }
+    }
+}
+
 /// A set of cores that all of them change.
 #[derive(Debug, Default)]
 pub struct CoreSet {
@@ -20,26 +40,21 @@ impl CoreSet {
         }
     }
 
-    #[inline]
-    fn word(&self, core: u32) -> Option<(&AtomicU64, u64)> {
-        let word = self.words.get(core as usize / 64)?;
-        Some((word, 1 << (core % 64)))
+    #[inline(always)]
+    fn word(&self, core: Member) -> &AtomicU64 {
+        &self.words[core.word as usize % WORDS]
     }
 
-    /// Puts `core` in. A full fence: what follows is not done before.
-    #[inline]
-    pub fn insert(&self, core: u32) {
-        if let Some((word, bit)) = self.word(core) {
-            word.fetch_or(bit, Ordering::SeqCst);
-        }
+    /// Puts a core in. A full fence: what follows is not done before.
+    #[inline(always)]
+    pub fn insert(&self, core: Member) {
+        self.word(core).fetch_or(core.bit, Ordering::SeqCst);
     }
 
-    /// Takes `core` out. What came before is done by then.
-    #[inline]
-    pub fn remove(&self, core: u32) {
-        if let Some((word, bit)) = self.word(core) {
-            word.fetch_and(!bit, Ordering::SeqCst);
-        }
+    /// Takes a core out. What came before is done by then.
+    #[inline(always)]
+    pub fn remove(&self, core: Member) {
+        self.word(core).fetch_and(!core.bit, Ordering::SeqCst);
     }
 
     /// Which are in it now.

@@ -18,7 +18,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
-pub use cores::{CoreSet, Cores, MAX_CORES};
+pub use cores::{CoreSet, Cores, MAX_CORES, Member};
 pub use mailbox::{Mailbox, Pending};
 pub use tags::{Load, Tags};
 

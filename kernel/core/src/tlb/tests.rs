@@ -128,7 +128,7 @@ impl World {
         }
         let before = core.loaded.replace((space, load.tag));
         if let Some((before, _)) = before {
-            self.spaces[before].cores.remove(me as u32);
+            self.spaces[before].cores.remove(Member::of(me as u32));
         }
     }
 
@@ -165,7 +165,7 @@ impl World {
                     return;
                 }
                 if (stage == 0) == enters_first {
-                    self.spaces[space].cores.insert(me as u32);
+                    self.spaces[space].cores.insert(Member::of(me as u32));
                 } else {
                     seen = self.spaces[space].generation;
                 }
@@ -307,7 +307,7 @@ impl World {
         };
         if halted {
             core.loaded = None;
-            self.spaces[space].cores.remove(me as u32);
+            self.spaces[space].cores.remove(Member::of(me as u32));
             return true;
         }
         let generation = self.spaces[space].generation;
@@ -498,10 +498,10 @@ fn tags_change_hands_when_they_run_out() {
 fn sets_of_cores() {
     let set = CoreSet::new();
     for core in [3, 64, 255, 256, u32::MAX] {
-        set.insert(core);
+        set.insert(Member::of(core));
     }
-    set.remove(64);
-    set.insert(200);
+    set.remove(Member::of(64));
+    set.insert(Member::of(200));
     let mut now = set.snapshot();
     assert!(now.remove(200) && !now.remove(200) && !now.remove(1000));
     assert_eq!(now.collect::<Vec<_>>(), [3, 255]);

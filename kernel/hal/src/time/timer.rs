@@ -25,6 +25,12 @@ impl CoreTimer {
             armed_for_ticks: AtomicU64::new(NEVER),
         }
     }
+
+    /// Whether it fires at `at_ticks` or earlier; asked by the core itself. At `u64::MAX` nothing needs to.
+    #[inline(always)]
+    pub(crate) fn fires_by(&self, at_ticks: u64) -> bool {
+        self.armed_for_ticks.load(Ordering::Relaxed) <= at_ticks
+    }
 }
 
 static DEADLINE_MODE: AtomicBool = AtomicBool::new(false);
@@ -99,13 +105,6 @@ pub(crate) fn arm(at_ticks: u64, now_ticks: u64) {
     // Rounded up: firing a hair early would cost a second interrupt for the same need.
     let counts = ((u128::from(ahead) * u128::from(per_tick)) >> 32) as u64 + 1;
     lapic::timer_start(u32::try_from(counts).unwrap_or(u32::MAX));
-}
-
-/// Whether the calling core's timer is armed for `at_ticks`.
-#[inline]
-pub(crate) fn is_armed_for(at_ticks: u64) -> bool {
-    let timer = &percpu::this().platform.timer;
-    timer.armed_for_ticks.load(Ordering::Relaxed) == at_ticks
 }
 
 /// Disarms the calling core's timer, if it is armed. Interrupts must be off.

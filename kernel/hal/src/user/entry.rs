@@ -473,23 +473,22 @@ const GENERAL_PROTECTION: u8 = 13;
 const PAGE_FAULT: u64 = 14;
 
 /// Runs the thread in ring 3 until it stops, in the address space that is active. The core's timer is armed for `until_ticks`
-/// (of [`time::now_ticks`]; `None`: disarmed), if it is not already. `at_once`: who may answer its calls in the gate. On return
-/// interrupts are on.
+/// (of [`time::now_ticks`]; `u64::MAX`: never), or for an earlier moment, if it was already: to program it costs more than the one
+/// interrupt too many that this can bring. `at_once`: who may answer its calls in the gate. On return interrupts are on.
 #[inline]
 pub fn enter<A: AtOnce>(
     off: InterruptsOff,
     context: &mut UserContext,
-    until_ticks: Option<u64>,
+    until_ticks: u64,
     at_once: &mut A,
 ) -> Exit {
     let core = percpu::this();
     let user = &core.user;
-    let rip = context.rip;
-    if ((rip << 16) as i64 >> 16) as u64 != rip {
+    if !is_canonical(context.rip) {
         return Exit::Exception {
             vector: GENERAL_PROTECTION,
             error_code: 0,
-            address: rip,
+            address: context.rip,
         };
     }
     let area = match &context.area {
@@ -501,12 +500,10 @@ pub fn enter<A: AtOnce>(
     };
     user.area.set(area);
     if user.last_id.get() != context.id {
-        load_bases(user, context);
+        change_thread(user, context);
     }
-    match until_ticks {
-        Some(at_ticks) if timer::is_armed_for(at_ticks) => {}
-        Some(at_ticks) => timer::arm(at_ticks, time::now_ticks()),
-        None => timer::disarm(),
+    if !core.platform.timer.fires_by(until_ticks) {
+        timer::arm(until_ticks, time::now_ticks());
     }
     let mut first = at_once.first_argument();
     if first != 0 {
@@ -604,9 +601,15 @@ fn take_area(user: &UserCore, context: &mut UserContext) {
     }
 }
 
+/// Whether bits 63:47 are all the same.
+#[inline(always)]
+fn is_canonical(address: u64) -> bool {
+    ((address << 16) as i64 >> 16) as u64 == address
+}
+
 /// Another thread than the last one: its FS and GS bases, and no segment selectors of the last one's.
-#[inline(never)]
-fn load_bases(user: &UserCore, context: &UserContext) {
+#[inline(always)]
+fn change_thread(user: &UserCore, context: &UserContext) {
     let selectors: u64;
     // SAFETY: reads registers.
     unsafe {
@@ -624,21 +627,36 @@ fn load_bases(user: &UserCore, context: &UserContext) {
         );
     }
     if selectors != 0 {
-        // SAFETY: null selectors are what ring 0 runs with. Loading GS clears the active base on some CPUs, so ring 3's is
-        // made active meanwhile; interrupts are off and NMIs look at the base's sign.
-        unsafe {
-            asm!(
-                "mov ds, {zero:e}",
-                "mov es, {zero:e}",
-                "mov fs, {zero:e}",
-                "swapgs",
-                "mov gs, {zero:e}",
-                "swapgs",
-                zero = in(reg) 0,
-                options(nostack, preserves_flags),
-            );
-        }
+        clear_selectors();
     }
+    let bases = context.fs_base | context.gs_base | user.fs_base.get() | user.gs_base.get();
+    if bases != 0 {
+        load_bases(user, context);
+    }
+    user.last_id.set(context.id);
+}
+
+#[cold]
+#[inline(never)]
+fn clear_selectors() {
+    // SAFETY: null selectors are what ring 0 runs with. Loading GS clears the active base on some CPUs, so ring 3's is
+    // made active meanwhile; interrupts are off and NMIs look at the base's sign.
+    unsafe {
+        asm!(
+            "mov ds, {zero:e}",
+            "mov es, {zero:e}",
+            "mov fs, {zero:e}",
+            "swapgs",
+            "mov gs, {zero:e}",
+            "swapgs",
+            zero = in(reg) 0,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+#[inline(never)]
+fn load_bases(user: &UserCore, context: &UserContext) {
     // The last thread can have made a base 0 behind our back, and nothing else: 0 is there already or must be written,
     // anything else must be written in any case.
     if context.fs_base != 0 || user.fs_base.get() != 0 {
@@ -649,5 +667,4 @@ fn load_bases(user: &UserCore, context: &UserContext) {
         KernelGsBase::write(VirtAddr::new_truncate(context.gs_base));
         user.gs_base.set(context.gs_base);
     }
-    user.last_id.set(context.id);
 }

@@ -4,6 +4,8 @@
 //!
 //! * **Fast path.** A receiver is parked: [`Endpoint::call`] takes it out, puts the call into its process's [`ReplyTable`] and gives it to the caller
 //!   ([`Handed`]), who runs it at once if it is of this core, or wakes it. Two short locks, nothing allocated.
+//! * **Fastest.** As before, but the receiver's place and promise are kept for it: [`Endpoint::borrow`], for who runs it at once and until it
+//!   [answers](ReplyTable::answer_here) and [parks again](Endpoint::park_again).
 //! * **Else** the call waits in order of its deadline, first come first served among equals, and the endpoint is readable. So that it
 //!   ends whatever happens, the caller holds a [`InFlight`]: dropping that gives the call up.
 //! * A server may leave a [handler](Endpoint::set_handler) there, for callers that can run it themselves: what it answers is no call at all here.
@@ -15,6 +17,7 @@
 //! Lock order: endpoint, then the port it is bound to, then reply tables; the handler last. Receivers and callers are woken and dropped under no lock.
 
 mod call;
+mod direct;
 mod parking;
 mod receive;
 mod replies;
@@ -26,6 +29,7 @@ use abi::{Error, ObjectType, Rights, Signals, message::MAX_WAITING_CALLS};
 use spin::Mutex;
 
 pub use call::{Arrival, CallRecord, Called, Delivery, Handed, InFlight, Receive, Started};
+pub use direct::{Borrowed, Parked};
 pub use parking::{MAX_PARKED, Ticket};
 pub(crate) use parking::{ParkedReceiver, Parking};
 pub use replies::{Claimed, Reply, ReplyTable, Token};

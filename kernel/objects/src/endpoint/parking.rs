@@ -18,6 +18,7 @@ pub struct Ticket(u64);
 #[derive(Debug)]
 pub(crate) struct ParkedReceiver<R: Receiver> {
     ticket: Ticket,
+    /// `None`: it has been [borrowed](Parking::borrow) and is to come back.
     receiver: Option<R>,
     /// What it receives through.
     lease: Option<Ref<Lease>>,
@@ -67,8 +68,57 @@ impl<R: Receiver> Parking<R> {
         })
     }
 
+    /// How many there are, without the borrowed ones.
     pub(crate) fn len(&self) -> usize {
-        self.list.len()
+        let here = |parked: &&ParkedReceiver<R>| parked.receiver.is_some();
+        self.list.iter().filter(here).count()
+    }
+
+    /// Takes the last one out and keeps its place for it, if it is of this core, `fit`, and not to be revoked; its promise is the
+    /// caller's to use.
+    #[inline(always)]
+    pub(crate) fn borrow(
+        &mut self,
+        core: u32,
+        fit: impl FnOnce(&R) -> bool,
+    ) -> Option<(R, Ticket)> {
+        let last = self.list.last_mut()?;
+        let receiver = last.receiver.as_ref()?;
+        if last.lease.is_some() || receiver.core() != core || !fit(receiver) {
+            return None;
+        }
+        Some((last.receiver.take()?, last.ticket))
+    }
+
+    /// Where a borrowed receiver is to come back to, with another promise; `None` if it is gone.
+    #[inline(always)]
+    pub(crate) fn place_of(&mut self, ticket: Ticket) -> Option<&mut Option<R>> {
+        let is_last = self.list.last()?.ticket == ticket;
+        let parked = if is_last {
+            self.list.last_mut()?
+        } else {
+            let index = self.find(ticket)?;
+            self.list.get_mut(index)?
+        };
+        parked.receiver.is_none().then_some(&mut parked.receiver)
+    }
+
+    /// Gives up the place of a borrowed receiver.
+    pub(crate) fn give_place_up(&mut self, ticket: Ticket) {
+        if let Some(index) = self.find(ticket)
+            && self
+                .list
+                .get(index)
+                .is_some_and(|parked| parked.receiver.is_none())
+        {
+            self.list.remove(index);
+        }
+    }
+
+    fn find(&self, ticket: Ticket) -> Option<usize> {
+        self.list
+            .binary_search_by_key(&ticket.0, |parked| parked.ticket.0)
+            .ok()
     }
 
     /// Makes room for one more.
@@ -92,10 +142,9 @@ impl<R: Receiver> Parking<R> {
 
     /// Takes it out, if nobody was faster. To be dropped under no lock.
     pub(crate) fn unpark(&mut self, ticket: Ticket) -> Option<ParkedReceiver<R>> {
-        let found = self
-            .list
-            .binary_search_by_key(&ticket.0, |parked| parked.ticket.0);
-        self.list.remove(found.ok()?)
+        let index = self.find(ticket)?;
+        self.list.get(index)?.receiver.as_ref()?;
+        self.list.remove(index)
     }
 
     /// The best one: of this core, else the last.
@@ -112,13 +161,14 @@ impl<R: Receiver> Parking<R> {
             return self.list.pop();
         }
         let near = self.list.iter().rev().take(CORE_SEARCH).position(of_core);
-        match near {
-            Some(back) => self.list.remove(self.list.len() - 1 - back),
-            None => self.list.pop(),
-        }
+        let back = near.or_else(|| {
+            let here = |parked: &ParkedReceiver<R>| parked.receiver.is_some();
+            self.list.iter().rev().position(here)
+        })?;
+        self.list.remove(self.list.len() - 1 - back)
     }
 
-    /// The last one.
+    /// The last one, or the place of one that is borrowed.
     pub(crate) fn pop(&mut self) -> Option<ParkedReceiver<R>> {
         self.list.pop()
     }

@@ -113,6 +113,22 @@ impl<C: Caller> ReplyTable<C> {
         Ok((caller, waker))
     }
 
+    /// Answers a call whose caller, as `is_here` says, waits in no future but goes on when the one who answers stops, which is now;
+    /// and promises a place for the next call, for [`Endpoint::park_again`](super::Endpoint::park_again). `None` where it is not as simple, and nothing has happened then.
+    #[inline(always)]
+    pub fn answer_here(&self, token: Token, is_here: impl FnOnce(&C) -> bool) -> Option<C> {
+        let number = token.number()?;
+        let mut reply = self.calls.lock().take_reserving(number, |reply| {
+            let caller = reply.caller.as_ref();
+            caller.is_some_and(|caller| is_here(caller) && caller.calls().is_waiting(reply.id))
+        })?;
+        let caller = reply.caller.take()?;
+        // Taken out while it waited: nobody else can answer it, and the caller cannot give it up as it is not running.
+        caller.calls().finish_here(reply.id);
+        core::mem::forget(reply);
+        Some(caller)
+    }
+
     /// The caller of a call that is not answered yet: to fetch its message.
     ///
     /// # Errors

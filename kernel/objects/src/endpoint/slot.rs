@@ -93,6 +93,18 @@ impl CallSlot {
         self.waker.lock().take()
     }
 
+    /// Ends a call whose caller waits in no future, by whoever alone can answer it.
+    #[inline]
+    pub(super) fn finish_here(&self, id: CallId) {
+        self.state.store(word(id, IDLE), Ordering::Release);
+    }
+
+    /// The last call that was begun.
+    #[inline]
+    pub(super) fn last(&self) -> CallId {
+        CallId(self.state.load(Ordering::Relaxed) >> 2)
+    }
+
     /// The answer, if it has come.
     #[must_use]
     #[inline]

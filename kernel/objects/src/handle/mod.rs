@@ -211,6 +211,27 @@ impl<O: KernelObject> HandleTable<O> {
         })
     }
 
+    /// What `pick` takes of the object of a handle with these rights that nobody can revoke, and its badge. `None` in all other cases, to be
+    /// told apart by [`pick`](Self::pick). `pick` runs under the table's lock, as there.
+    #[inline(always)]
+    pub fn pick_own<T>(
+        &self,
+        handle: Handle,
+        rights: Rights,
+        pick: impl FnOnce(&O) -> Option<T>,
+    ) -> Option<(T, u32)> {
+        let number = number(handle).ok()?;
+        let places = self.places.lock();
+        let Some(Held::Here(capability)) = places.get(number) else {
+            return None;
+        };
+        let entry = capability.entry();
+        if entry.lease().is_some() || !entry.rights().contains(rights) {
+            return None;
+        }
+        Some((pick(entry.object())?, entry.badge()))
+    }
+
     fn look(&self, handle: Handle) -> Result<Entry<O>, Error> {
         let number = number(handle)?;
         match self.places.lock().get(number) {

@@ -6,7 +6,10 @@ use abi::{Error, Rights, Signals, message::MAX_WAITING_CALLS};
 use objects::{
     KernelObject,
     capability::Capability,
-    endpoint::{Called, Endpoint, InFlight, Receive, ReplyTable, Token},
+    endpoint::{
+        Borrowed, CallRecord, Called, Caller as _, Endpoint, InFlight, Parked, Receive, ReplyTable,
+        Ticket, Token,
+    },
     graveyard::Progress,
     job::Job,
     lease::Lease,
@@ -65,6 +68,106 @@ fn a_parked_receiver_is_handed_the_call() {
     drop(in_flight);
     drop((endpoint, handle, handed.receiver, near, far));
     assert_unused(&job);
+}
+
+fn borrow(endpoint: &Endpoint<Object>, core: u32, caller: &Caller) -> Option<Borrowed<Receiver>> {
+    endpoint.borrow(core, |_| true, || caller.clone())
+}
+
+#[test]
+fn a_borrowed_receiver_keeps_its_place() {
+    let job = job();
+    let (endpoint, handle) = endpoint(&job);
+    let server = Receiver::new(&job, 1);
+    let caller = Caller::new();
+    assert!(borrow(&endpoint, 1, &caller).is_none(), "nobody is there");
+    endpoint.receive(server.clone(), None).unwrap();
+    assert!(borrow(&endpoint, 2, &caller).is_none(), "of another core");
+    assert!(endpoint.borrow(1, |_| false, || caller.clone()).is_none());
+    let mut old = Token(0);
+    for _ in 0..3 {
+        let Borrowed {
+            receiver,
+            token,
+            ticket,
+        } = borrow(&endpoint, 1, &caller).unwrap();
+        assert_eq!((endpoint.parked(), server.replies.len()), (0, 1));
+        assert!(borrow(&endpoint, 1, &Caller::new()).is_none(), "it is away");
+        assert!(!endpoint.unpark(ticket), "it was handed something");
+        assert!(server.replies.answer_here(old, |_| true).is_none());
+        assert!(server.replies.answer_here(token, |_| false).is_none());
+        let answered = server.replies.answer_here(token, |_| true).unwrap();
+        assert!(answered.0.is(&caller.0));
+        assert!(
+            server.replies.answer_here(token, |_| true).is_none(),
+            "twice"
+        );
+        let mut noted = false;
+        let parked = endpoint.park_again(receiver, ticket, |_| noted = true);
+        assert!(matches!(parked, Parked::Again) && noted);
+        assert_eq!((endpoint.parked(), server.replies.len()), (1, 0));
+        old = token;
+    }
+    drop((endpoint, handle, server));
+    assert_unused(&job);
+}
+
+#[test]
+fn a_borrowed_receiver_cannot_always_come_back() {
+    let job = job();
+    let (endpoint, handle) = endpoint(&job);
+    let server = Receiver::new(&job, 1);
+    let (caller, other) = (Caller::new(), Caller::new());
+    endpoint.receive(server.clone(), None).unwrap();
+    let lent = borrow(&endpoint, 1, &caller).unwrap();
+    let waits = endpoint.call(&other, 0, 0, 1).unwrap();
+    assert!(waits.handed.is_none(), "a place is not a receiver");
+    server.replies.answer_here(lent.token, |_| true).unwrap();
+    assert!(matches!(
+        endpoint.park_again(lent.receiver, lent.ticket, |_| panic!("a call waits")),
+        Parked::Not(_)
+    ));
+    endpoint.give_place_up(lent.ticket);
+    drop(waits);
+    endpoint.receive(server.clone(), None).unwrap();
+    let lent = borrow(&endpoint, 1, &caller).unwrap();
+    // It takes its time; the answer comes by the long way.
+    endpoint.give_place_up(lent.ticket);
+    let call = endpoint.resume(caller.calls(), CallRecord::last_of(caller.calls()));
+    assert_eq!(call.try_answer(), None);
+    assert_eq!(answer(&server.replies, lent.token), Ok(()));
+    assert_eq!(call.try_answer(), Some(Ok(())));
+    drop(call);
+    endpoint.receive(lent.receiver, None).unwrap();
+    let lent = borrow(&endpoint, 1, &caller).unwrap();
+    drop(handle);
+    server.replies.answer_here(lent.token, |_| true).unwrap();
+    assert!(matches!(
+        endpoint.park_again(lent.receiver, lent.ticket, |_| panic!("it is closed")),
+        Parked::Not(_)
+    ));
+    assert_eq!(server.wakes(), 0);
+    drop((endpoint, server));
+    assert_unused(&job);
+}
+
+#[test]
+fn who_dies_or_can_be_revoked_is_not_borrowed() {
+    let job = job();
+    let (endpoint, _handle) = endpoint(&job);
+    let caller = Caller::new();
+    let leased = Receiver::new(&job, 1);
+    let lease = Lease::new(&job, None).unwrap();
+    endpoint.receive(leased, Some(&lease)).unwrap();
+    assert!(borrow(&endpoint, 1, &caller).is_none());
+    let dying = Receiver::new(&job, 1);
+    endpoint.receive(dying.clone(), None).unwrap();
+    assert_eq!(dying.replies.close_some(8), Progress::Done);
+    assert!(borrow(&endpoint, 1, &caller).is_none());
+    assert_eq!(dying.wakes(), 1);
+    assert_eq!(endpoint.parked(), 1, "it is out of the list");
+    let called = endpoint.call(&caller, 0, 0, 1).unwrap();
+    assert!(called.handed.is_some(), "the slot is free for another call");
 }
 
 #[test]
@@ -335,6 +438,9 @@ enum Step {
     Unpark(usize),
     Receive(usize),
     Answer(usize),
+    Borrow(usize),
+    Return(usize),
+    Leave(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -345,6 +451,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<usize>().prop_map(Step::Unpark),
         2 => (0..3_usize).prop_map(Step::Receive),
         3 => any::<usize>().prop_map(Step::Answer),
+        4 => (0..6_usize).prop_map(Step::Borrow),
+        3 => any::<usize>().prop_map(Step::Return),
+        1 => any::<usize>().prop_map(Step::Leave),
     ];
     prop::collection::vec(step, 0..100)
 }
@@ -360,24 +469,28 @@ proptest! {
         let servers: Vec<_> = (0..3).map(|core| Receiver::new(&job, core)).collect();
         let mut calls: Vec<Option<InFlight<'_, Object>>> = (0..6).map(|_| None).collect();
         let mut waiting: BTreeMap<(u64, usize), usize> = BTreeMap::new();
-        let mut parked: Vec<(objects::endpoint::Ticket, usize)> = Vec::new();
+        // Whether it is there, or was borrowed and has its place kept.
+        let mut parked: Vec<(Ticket, usize, bool)> = Vec::new();
+        let mut borrowed: Vec<(Borrowed<Receiver>, usize)> = Vec::new();
         let mut received: Vec<(usize, Token, usize, usize)> = Vec::new();
         let mut generation = [0_usize; 6];
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Call(who, deadline) => {
-                    if calls[who].is_some() { continue; }
+                    if calls[who].is_some() || borrowed.iter().any(|(_, caller)| *caller == who) { continue; }
                     generation[who] += 1;
                     let called = endpoint.call(&callers[who], who as u32, deadline, 1).unwrap();
                     calls[who] = Some(called.in_flight);
                     match called.handed {
                         None => {
-                            prop_assert!(parked.is_empty());
+                            prop_assert!(!parked.iter().any(|(_, _, here)| *here));
                             waiting.insert((deadline, number), who);
                         }
                         Some(handed) => {
-                            let expected = parked.iter().rposition(|(_, server)| *server == 1).unwrap_or(parked.len() - 1);
-                            let (_, server) = parked.remove(expected);
+                            let near = parked.len().saturating_sub(8);
+                            let best = parked[near..].iter().rposition(|(_, server, here)| *here && *server == 1).map(|place| near + place);
+                            let expected = best.or_else(|| parked.iter().rposition(|(_, _, here)| *here)).unwrap();
+                            let (_, server, _) = parked.remove(expected);
                             prop_assert_eq!(handed.receiver.core as usize, server);
                             prop_assert_eq!(handed.delivery.badge as usize, who);
                             received.push((server, handed.delivery.token, who, generation[who]));
@@ -392,7 +505,7 @@ proptest! {
                     match endpoint.receive(servers[server].clone(), None).unwrap() {
                         Receive::Parked(ticket) => {
                             prop_assert!(waiting.is_empty());
-                            parked.push((ticket, server));
+                            parked.push((ticket, server, true));
                         }
                         Receive::Call(arrival) => {
                             let (_, who) = waiting.pop_first().unwrap();
@@ -402,8 +515,11 @@ proptest! {
                     }
                 }
                 Step::Unpark(which) => if let Some(place) = which.checked_rem(parked.len()) {
-                    let (ticket, _) = parked.remove(place);
-                    prop_assert!(endpoint.unpark(ticket));
+                    let (ticket, _, here) = parked[place];
+                    if here {
+                        parked.remove(place);
+                        prop_assert!(endpoint.unpark(ticket));
+                    }
                     prop_assert!(!endpoint.unpark(ticket));
                 },
                 Step::Receive(server) => {
@@ -428,12 +544,49 @@ proptest! {
                     }
                     prop_assert_eq!(answer(&servers[server].replies, token), Err(Error::BadHandle));
                 },
+                Step::Borrow(who) => {
+                    if calls[who].is_some() || borrowed.iter().any(|(_, caller)| *caller == who) { continue; }
+                    let lent = borrow(&endpoint, 1, &callers[who]);
+                    let expected = matches!(parked.last(), Some((_, 1, true)));
+                    prop_assert_eq!(lent.is_some(), expected);
+                    if let (Some(lent), Some(last)) = (lent, parked.last_mut()) {
+                        prop_assert_eq!(lent.ticket, last.0);
+                        last.2 = false;
+                        generation[who] += 1;
+                        borrowed.push((lent, who));
+                    }
+                }
+                Step::Return(which) => if let Some(place) = which.checked_rem(borrowed.len()) {
+                    let (lent, who) = borrowed.swap_remove(place);
+                    let is_caller = |caller: &Caller| caller.0.is(&callers[who].0);
+                    prop_assert!(lent.receiver.replies.answer_here(lent.token, is_caller).is_some());
+                    let place = parked.iter().position(|(ticket, ..)| *ticket == lent.ticket).unwrap();
+                    match endpoint.park_again(lent.receiver, lent.ticket, |_| {}) {
+                        Parked::Again => {
+                            prop_assert!(waiting.is_empty());
+                            parked[place].2 = true;
+                        }
+                        Parked::Not(_) => {
+                            prop_assert!(!waiting.is_empty());
+                            endpoint.give_place_up(lent.ticket);
+                            parked.remove(place);
+                        }
+                    }
+                },
+                Step::Leave(which) => if let Some(place) = which.checked_rem(borrowed.len()) {
+                    let (lent, who) = borrowed.swap_remove(place);
+                    endpoint.give_place_up(lent.ticket);
+                    parked.retain(|(ticket, ..)| *ticket != lent.ticket);
+                    let slot = callers[who].calls();
+                    calls[who] = Some(endpoint.resume(slot, CallRecord::last_of(slot)));
+                    received.push((lent.receiver.core as usize, lent.token, who, generation[who]));
+                },
             }
             prop_assert_eq!(endpoint.waiting(), waiting.len());
-            prop_assert_eq!(endpoint.parked(), parked.len());
+            prop_assert_eq!(endpoint.parked(), parked.iter().filter(|(_, _, here)| *here).count());
             prop_assert_eq!(endpoint.signals().get().contains(Signals::READABLE), !waiting.is_empty());
         }
-        drop(calls);
+        drop((calls, borrowed));
         drop((endpoint, handle));
         drop(servers);
         assert_unused(&job);

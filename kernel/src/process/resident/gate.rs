@@ -109,6 +109,9 @@ fn ask_now(thread: &Ref<Thread>, frame: &mut Frame) -> Result<bool, Error> {
         Outcome::Answer
         | Outcome::Enter(_)
         | Outcome::Take
+        | Outcome::Again
+        | Outcome::Killed
+        | Outcome::Trap(_)
         | Outcome::Parked
         | Outcome::ParkedBack
         | Outcome::Drive => {

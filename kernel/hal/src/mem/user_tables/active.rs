@@ -9,7 +9,7 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use kerncore::tlb::{Flush, Tags};
+use kerncore::tlb::{Flush, Member, Tags};
 use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::registers::control::{Cr4, Cr4Flags};
 
@@ -117,7 +117,8 @@ fn switch_to(tables: &UserTables) {
     let core = this_core();
     let shared = tables.shared();
     // In this order: see `kerncore::tlb`. No request is served in between, interrupts are off.
-    shared.cores.insert(percpu::core_number());
+    let this = Member::of(percpu::core_number());
+    shared.cores.insert(this);
     let value = if use_pcids() {
         tagged(core, shared)
     } else {
@@ -128,7 +129,7 @@ fn switch_to(tables: &UserTables) {
         .store(core::ptr::from_ref(shared).cast_mut(), Ordering::Relaxed);
     // SAFETY: user tables hold the kernel's half from birth, and this core is in their core set, so they stay.
     unsafe { load_cr3(value) };
-    leave(before);
+    leave(before, this);
 }
 
 /// What to load into CR3 for `shared`, under the PCID that it has on this core.
@@ -151,17 +152,17 @@ pub fn activate_kernel() {
             let keep = if use_pcids() { KEEP } else { 0 };
             // SAFETY: the kernel's own tables.
             unsafe { load_cr3(paging::kernel_root() | keep) };
-            leave(before);
+            leave(before, Member::of(percpu::core_number()));
         }
     });
 }
 
-/// This core no longer has `space` loaded: the last it does with it.
+/// `this` core no longer has `space` loaded: the last it does with it.
 #[inline]
-fn leave(space: *mut Shared) {
+fn leave(space: *mut Shared, this: Member) {
     // SAFETY: null, or the space that was active until now, which lives at least until it is told so here.
     if let Some(space) = unsafe { space.as_ref() } {
-        space.cores.remove(percpu::core_number());
+        space.cores.remove(this);
     }
 }
 
