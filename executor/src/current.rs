@@ -71,6 +71,15 @@ pub fn set_deadline<P: Platform>(ticks: u64) -> bool {
     Core::<P>::at_home().is_some_and(|home| home.set_current_deadline(ticks))
 }
 
+/// The running task has nothing to do that is due before `ticks`: a process, say, whose own executor says so. Only for a task with a reservation
+/// to itself, which others may then precede: it is scheduled by that time where its budget's deadline is earlier, for one period at
+/// most, until it blocks, its budget is used up, or it says otherwise. 0, or any time before that deadline, takes it back.
+pub fn postpone<P: Platform>(ticks: u64) {
+    if let Some(core) = P::fleet().here() {
+        core.postpone_current(ticks);
+    }
+}
+
 /// Opens a window in which the running task may be interrupted, for a kernel that is about to enter ring 3 inside a poll.
 ///
 /// `None` means: do not enter, something more urgent is ready or due; yield instead. While the window is open, the wake

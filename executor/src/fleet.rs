@@ -266,6 +266,14 @@ impl<P: Platform> Fleet<P> {
         Ok(())
     }
 
+    /// By when `core`, which is this one, has something to do (ticks): the earliest deadline of what is ready, or when the next timer is due; `u64::MAX`
+    /// for never. `None` if best effort is ready, which says nothing. For a process whose kernel schedules it by that: see
+    /// [`postpone`](crate::postpone).
+    #[inline]
+    pub fn next_deadline(&self, core: CoreId) -> Option<u64> {
+        self.core(core)?.next_deadline()
+    }
+
     /// Polls at most one task of `core` and does not idle.
     ///
     /// # Errors

@@ -92,8 +92,8 @@ pub mod modelled {
 pub use admission::AdmissionError;
 pub use config::{CoreConfig, StartError};
 pub use current::{
-    YieldNow, checkpoint, current_task, deadline, need_resched, preemptible, set_deadline,
-    yield_now,
+    YieldNow, checkpoint, current_task, deadline, need_resched, postpone, preemptible,
+    set_deadline, yield_now,
 };
 pub use donate::lend;
 pub use event::{Event, Late};

@@ -13,9 +13,16 @@ use std::{
 
 use executor::{
     AdmissionError, CoreConfig, Event, Late, Platform, Reservation, Reserved, SpawnError, Step,
-    Task, sync::Notify, time,
+    Task, sync::Notify, time, yield_now,
 };
 use machine::*;
+
+/// Starts the core, unless this test did so before.
+fn start_once() {
+    if Virtual::fleet().cores().next().is_none() {
+        start(CoreConfig::new());
+    }
+}
 
 #[test]
 fn a_hard_reservation_gets_its_budget_and_no_more() {
@@ -421,4 +428,83 @@ fn outside_of_the_loop_the_clock_itself_says_the_time() {
     assert_eq!(look(task.id()).deadline, Some(NOW.get() + MS));
     while Virtual::fleet().step(CORE).expect("runs here") == Step::Ran {}
     assert_eq!(look(task.id()).misses, 0, "it was not late");
+}
+
+/// Two reservations with equal rights: the one with the shorter period goes first, unless it says that nothing of it is due. Then nobody gets
+/// more than before: who let time go by has not saved it up.
+#[test]
+fn who_is_in_no_hurry_lets_others_go_first() {
+    for (hurry, first) in [(0, "short"), (u64::MAX, "long")] {
+        start_once();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let begin = NOW.get() + 20 * MS;
+        let note = order.clone();
+        Task::<Virtual>::new("short")
+            .reservation(Reservation::new(us(4000), us(10_000)))
+            .spawn_local(async move {
+                time::sleep_until::<Virtual>(begin).await;
+                for _ in 0..30 {
+                    executor::postpone::<Virtual>(hurry);
+                    work(100 * US);
+                    executor::checkpoint::<Virtual>().await;
+                }
+                note.borrow_mut().push("short");
+            })
+            .expect("spawns")
+            .detach();
+        let note = order.clone();
+        Task::<Virtual>::new("long")
+            .reservation(Reservation::new(us(4000), us(12_000)))
+            .spawn_local(async move {
+                time::sleep_until::<Virtual>(begin + MS).await;
+                busy(1000 * US, 100 * US).await;
+                note.borrow_mut().push("long");
+            })
+            .expect("spawns")
+            .detach();
+        run_until(begin + 50 * MS);
+        assert_eq!(order.borrow()[0], first);
+        assert_eq!(order.borrow().len(), 2);
+    }
+}
+
+/// Who let time go by and then claims all it has is no more urgent than if it had been blocked meanwhile.
+#[test]
+fn postponing_saves_nothing_up() {
+    start(CoreConfig::new());
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let begin = NOW.get() + 20 * MS;
+    let reserved = |name, budget, period| {
+        Task::<Virtual>::new(name).reservation(Reservation::new(us(budget), us(period)))
+    };
+    let note = order.clone();
+    reserved("postponed", 4000, 10_000)
+        .spawn_local(async move {
+            time::sleep_until::<Virtual>(begin).await;
+            for _ in 0..30 {
+                let calm = NOW.get() < begin + MS;
+                executor::postpone::<Virtual>(if calm { u64::MAX } else { 0 });
+                work(100 * US);
+                yield_now().await;
+            }
+            note.borrow_mut().push("postponed");
+        })
+        .expect("spawns")
+        .detach();
+    // The second one comes once the first goes on, whose deadline was at 10 ms and is at 14 ms now, as it went on at 4 ms.
+    for (name, wakes_at, budget, period) in
+        [("first", 50, 4000, 14_000), ("second", 4500, 800, 9000)]
+    {
+        let note = order.clone();
+        reserved(name, budget, period)
+            .spawn_local(async move {
+                time::sleep_until::<Virtual>(begin + wakes_at * US).await;
+                busy((budget - 100) * US, 100 * US).await;
+                note.borrow_mut().push(name);
+            })
+            .expect("spawns")
+            .detach();
+    }
+    run_until(begin + 50 * MS);
+    assert_eq!(*order.borrow(), ["first", "second", "postponed"]);
 }

@@ -188,6 +188,14 @@ impl Account {
         goes_on
     }
 
+    /// The server let others go first. What it might have used by `now` at its bandwidth and did not is not saved up: deadline and
+    /// period move on by as much as it is behind.
+    pub fn catch_up(&mut self, params: &Params, now: u64) {
+        let behind = now.saturating_sub(self.zero_lag(params));
+        self.deadline = self.deadline.saturating_add(behind);
+        self.period_end = self.period_end.saturating_add(behind);
+    }
+
     /// Whether the budget is used up.
     #[inline(always)]
     pub fn is_exhausted(&self) -> bool {
@@ -385,6 +393,36 @@ mod tests {
         assert_eq!(account.left, -5);
         account.begin(&IMPLICIT, 10_000);
         assert_eq!(account.left, 10);
+    }
+
+    #[test]
+    fn what_was_let_go_by_is_not_saved_up() {
+        let mut account = Account::new();
+        account.wake(&IMPLICIT, 1000);
+        account.charge(4);
+        // 6 left until 1100: at its bandwidth it is up to date until 1040.
+        let before = account;
+        account.catch_up(&IMPLICIT, 1030);
+        assert_eq!(account, before);
+        account.catch_up(&IMPLICIT, 1540);
+        assert_eq!(
+            account,
+            Account {
+                left: 6,
+                deadline: 1600,
+                period_end: 1600
+            }
+        );
+        assert_eq!(account.wake(&IMPLICIT, 1540), Wake::Run);
+        assert_eq!(
+            account.deadline, 1600,
+            "it is entitled to that, and no more"
+        );
+        account.charge(16);
+        account.catch_up(&IMPLICIT, 5000);
+        account.postpone(&IMPLICIT);
+        // 10 in debt when it was exhausted: paid by then.
+        assert_eq!(account.deadline, 5000 + 100);
     }
 
     #[test]

@@ -255,7 +255,7 @@ impl Scheduler {
         let mut earliest = match server as u32 {
             OPEN => own,
             FAIR => u64::MAX,
-            server => self.servers[server as usize].account.deadline,
+            server => self.servers[server as usize].urgency(),
         };
         let mut index = first;
         while index != END {

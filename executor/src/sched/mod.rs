@@ -15,6 +15,7 @@ pub mod cbs;
 pub mod fair;
 mod finish;
 pub(crate) mod loans;
+mod postpone;
 mod rebind;
 
 pub use crate::raw::heap;
@@ -80,6 +81,8 @@ struct Server {
     leaving: bool,
     /// Borrowers that act in this server.
     guests: u32,
+    /// Its only task has nothing due before; 0: nobody said so.
+    postponed_until: u64,
 }
 
 /// What a reservation asks of the scheduler.
@@ -147,6 +150,7 @@ impl Scheduler {
                 reclaims: false,
                 leaving: false,
                 guests: 0,
+                postponed_until: 0,
             });
         }
         Ok(Scheduler {
@@ -170,6 +174,7 @@ impl Scheduler {
     /// Installs or changes server `server`.
     pub(crate) fn install(&mut self, server: u32, terms: Terms, now: u64) {
         let entry = &mut self.servers[server as usize];
+        entry.end_postponement(now);
         let (old, was) = (entry.params, entry.density);
         entry.params = terms.params;
         entry.density = cbs::bandwidth(terms.params.budget, terms.params.deadline);
@@ -258,7 +263,7 @@ impl Scheduler {
         match record.server.get() as u32 {
             OPEN => record.deadline.get(),
             FAIR => u64::MAX,
-            server => self.servers[server as usize].account.deadline,
+            server => self.servers[server as usize].urgency(),
         }
     }
 
@@ -425,6 +430,8 @@ impl Scheduler {
     fn admit(&mut self, server: u32, now: u64) {
         self.end_solitude(now);
         let entry = &mut self.servers[server as usize];
+        // It may be for something urgent.
+        entry.end_postponement(now);
         match entry.account.wake(&entry.params, now) {
             Wake::Run => self.queue(server),
             Wake::Wait(_) => {
@@ -437,8 +444,8 @@ impl Scheduler {
     fn queue(&mut self, server: u32) {
         let entry = &mut self.servers[server as usize];
         entry.phase = Phase::Ready;
-        let deadline = entry.account.deadline;
-        self.upper.set(server, deadline);
+        let urgency = entry.urgency();
+        self.upper.set(server, urgency);
         self.note_alone();
     }
 
@@ -493,6 +500,7 @@ impl Scheduler {
     /// A ready server has no budget left.
     fn exhausted(&mut self, server: u32, now: u64) {
         let entry = &mut self.servers[server as usize];
+        entry.end_postponement(now);
         if !entry.hard || entry.guests > 0 {
             entry.account.postpone(&entry.params);
             self.queue(server);

@@ -86,6 +86,7 @@ calls! {
     32 ThreadRegisters "thread_registers" ("thread, *Registers, 0 read 1 write") -> "0": "registers of a stopped driven thread. Right: drive";
     33 ThreadKick "thread_kick" ("thread") -> "0": "makes a driven thread stop, or its next run come back at once. Right: drive";
     34 ThreadExtended "thread_extended" ("thread, *bytes, len, 0 read 1 write") -> "len": "XSAVE state of a stopped driven thread, in the standard format; too small a buffer says how much in rdx. Right: drive";
+    35 ThreadDeadline "thread_deadline" ("*u64") -> "0": "where the calling thread says from now on by which tick (of the time stamp counter) it has something to do: in a reservation of its own, others with earlier deadlines precede it until then, by one period at most. It is read when the kernel decides who runs, after an interrupt or a wait; 0, or what cannot be read, says nothing. Address 0: no more. BadState without a reservation";
 
     40 VmoCreate "vmo_create" ("bytes") -> "vmo": "zeroes, none committed. Charged to the caller's job as pages are touched";
     41 VmoInfo "vmo_info" ("vmo, *VmoInfo") -> "0": "sizes. Right: inspect";

@@ -335,7 +335,7 @@ impl Run {
             if let Some(over) = self.over(driver) {
                 return Stay::Over(over);
             }
-            let Some(until) = keep_open(window, end, &interrupts_off) else {
+            let Some(until) = keep_open(window, end, &interrupts_off, || ()) else {
                 return Stay::Yield;
             };
             let until = until.min(self.deadline_ticks);

@@ -65,6 +65,17 @@ impl Riders {
         Some(rider.gets_off(waits))
     }
 
+    /// What the own thread, if it is about to run, says of its earliest deadline. A word of ring 3: whatever stands there, it can only
+    /// let others go first.
+    #[inline]
+    fn take_deadline(&self, interrupts_off: &InterruptsOff) {
+        let at = self.own.deadline_at();
+        if at != 0 && self.lent.is_empty() {
+            user_tables::activate_now(self.own.process.tables().hardware(), interrupts_off);
+            executor::postpone::<KernelPlatform>(user::read_u64(at).unwrap_or(0));
+        }
+    }
+
     /// Sends every lent thread home: the top one does there what `resume` says, those below it, and afterwards the own one, wait for
     /// the answer to their calls. `false` if none was lent.
     fn send_all_home(&mut self, mut resume: Resume) -> bool {
@@ -218,7 +229,9 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64, waker: &Waker) -> Next {
             } else {
                 // Before the look, so that a wake after it ends the stay in ring 3 at once.
                 let interrupts_off = InterruptsOff::new();
-                let Some(until) = keep_open(&mut window, end, &interrupts_off) else {
+                let before_opening = || riders.take_deadline(&interrupts_off);
+                let until = keep_open(&mut window, end, &interrupts_off, before_opening);
+                let Some(until) = until else {
                     return Next::Yield;
                 };
                 user_tables::activate_now(thread.process.tables().hardware(), &interrupts_off);
@@ -395,11 +408,17 @@ fn trapped(riders: &mut Riders, trap: Exit) -> Option<Next> {
 /// Until when (ticks) ring 3 may be entered in the window, which is opened if it is not, at most until the tick `end`; `None`: something more
 /// urgent is ready or due, or the end is past.
 #[inline]
-pub fn keep_open(window: &mut Option<Window>, end: u64, _: &InterruptsOff) -> Option<u64> {
+pub fn keep_open(
+    window: &mut Option<Window>,
+    end: u64,
+    _: &InterruptsOff,
+    before_opening: impl FnOnce(),
+) -> Option<u64> {
     let until = match window {
         Some(open) => open.holds().then(|| open.until()),
         None if end != u64::MAX && hal::time::now_ticks() >= end => None,
         None => {
+            before_opening();
             *window = executor::preemptible::<KernelPlatform>();
             window.as_ref().map(Window::until)
         }

@@ -94,6 +94,8 @@ pub struct Thread {
     pub message: Mutex<Option<Box<Message<Object>>>>,
     /// See [`Metered`].
     metered: AtomicU64,
+    /// Where it says by when it has something to do; 0: nowhere.
+    deadline_at: AtomicU64,
     parking: Mutex<Option<Parking>>,
     /// Until when it is parked, in nanoseconds of the monotonic clock.
     parked_until_ns: AtomicU64,
@@ -135,6 +137,7 @@ impl Thread {
             calls: CallSlot::new(),
             message: Mutex::new(None),
             metered: AtomicU64::new(Metered::new().to_word()),
+            deadline_at: AtomicU64::new(0),
             parking: Mutex::new(None),
             parked_until_ns: AtomicU64::new(abi::FOREVER),
             pending_call: Mutex::new(None),
@@ -190,6 +193,17 @@ impl Thread {
     /// Its own task's to say.
     pub fn set_metered(&self, metered: Metered) {
         self.metered.store(metered.to_word(), Ordering::Relaxed);
+    }
+
+    /// The address of the word in which it says by which tick it has something to do; 0: it does not.
+    #[inline]
+    pub fn deadline_at(&self) -> u64 {
+        self.deadline_at.load(Ordering::Relaxed)
+    }
+
+    /// Sets that address, which was checked; 0: no more.
+    pub fn say_deadline_at(&self, address: u64) {
+        self.deadline_at.store(address, Ordering::Relaxed);
     }
 
     /// Wakes its home task.

@@ -28,6 +28,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone("qemu.process.crowd", |lab| {
             figures(lab, "programs/crowd 1000", " processes run:")
         }),
+        Scenario::alone("qemu.process.deadlines", deadlines),
         Scenario::alone("qemu.process.devices", devices),
         Scenario::alone("qemu.process.ring", |lab| {
             figures(lab, "programs/ring 100000", "ring to core")
@@ -214,6 +215,20 @@ fn figures(lab: &Lab, program: &str, mark: &str) -> Verdict {
             Ok(line.rsplit(mark.as_str()).next().unwrap_or(line).into())
         }
         _ => Err(format!("exit code {code}:\n{said}").into()),
+    }
+}
+
+/// Of two processes with reservations on one core the one goes first whose own earliest deadline says so.
+fn deadlines(lab: &Lab) -> Verdict {
+    let program = "programs/deadlines";
+    let (code, said) = run(&machine(lab, program), program, SUITE_LIMIT)?;
+    let rounds: Vec<_> = lines(&said, "quick came")
+        .filter_map(|line| line.rsplit("quick came ").next())
+        .collect();
+    if code == 0 {
+        Ok(rounds.join("; "))
+    } else {
+        Err(format!("exit code {code}:\n{said}").into())
     }
 }
 

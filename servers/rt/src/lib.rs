@@ -51,5 +51,5 @@ pub use pipe::{Pipe, PipeCounters, PipeReader, PipeWriter};
 pub use race::{Either, Either3, first, first_of_3, yield_now};
 pub use stream::{ByteSink, ByteSource, Closed};
 pub use sys::Env;
-pub use tasks::{MonotonicClock, sleep, spawn};
+pub use tasks::{MonotonicClock, sleep, spawn, spawn_due};
 pub use watched::{ByteChannel, Watched};

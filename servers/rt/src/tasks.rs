@@ -47,6 +47,32 @@ pub fn spawn(
     }
 }
 
+/// [`spawn`] of a task each of whose jobs (from a wake to the next wait) is due `deadline` after its wake: before tasks that are due later,
+/// and before those without a deadline. In a resident server it is as urgent as the server.
+///
+/// # Errors
+/// As [`spawn`].
+#[track_caller]
+pub fn spawn_due(
+    name: &'static str,
+    deadline: Duration,
+    future: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), NotStarted> {
+    if gate::is_resident() {
+        return spawn(name, future);
+    }
+    match Task::<Ring3>::new(name)
+        .deadline_after(deadline)
+        .spawn(future)
+    {
+        Ok(handle) => {
+            handle.detach();
+            Ok(())
+        }
+        Err(_) => Err(NotStarted),
+    }
+}
+
 /// Sleeps for at least `duration`.
 pub async fn sleep(duration: Duration) {
     let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

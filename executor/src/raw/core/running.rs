@@ -260,6 +260,23 @@ impl<P: Platform> Core<P> {
         .unwrap_or(false)
     }
 
+    /// See [`crate::postpone`].
+    pub(crate) fn postpone_current(&self, until: u64) {
+        self.with(|local| {
+            if let Some(slot) = self.current_slot() {
+                local.sched.postpone(&self.slots, slot, until, P::now());
+            }
+        });
+    }
+
+    /// See [`crate::Fleet::next_deadline`].
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.with(|local| {
+            let deadline = local.sched.first_deadline()?;
+            Some(deadline.min(local.timers.first_time()))
+        })?
+    }
+
     /// See [`crate::need_resched`].
     pub(crate) fn need_resched(&self) -> bool {
         if !self.inbox.0.is_empty() {

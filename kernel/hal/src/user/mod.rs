@@ -45,7 +45,7 @@ pub use crate::mem::user_tables::{USER_BASE, USER_END};
 pub use at_once::{Answerer, AtOnce, Nobody};
 pub use contain::{Abandoned, KernelSection, contain};
 pub use context::{Registers, UserContext, Words};
-pub use copy::{CopyFault, copy_in, copy_in_words, copy_out, read_u64, write_u64};
+pub use copy::{CopyFault, check, copy_in, copy_in_words, copy_out, read_u64, write_u64};
 pub use entry::{CALL_NUMBER, enter};
 pub use fast::{FAST_COUNT, FastFn, FastResult, FastTable, install_fast_table};
 

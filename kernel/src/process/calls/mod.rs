@@ -48,9 +48,11 @@ pub async fn long(
         | Call::JobProcess
         | Call::ReservationCreate => jobs::call(thread, call, arguments).await,
         Call::ResidentStart => resident::start(thread, arguments).await,
-        Call::ThreadCreate | Call::ThreadRegisters | Call::ThreadKick | Call::ThreadExtended => {
-            threads::call(thread, call, arguments).await
-        }
+        Call::ThreadCreate
+        | Call::ThreadRegisters
+        | Call::ThreadKick
+        | Call::ThreadExtended
+        | Call::ThreadDeadline => threads::call(thread, call, arguments).await,
         Call::VmoCreate
         | Call::VmoInfo
         | Call::VmoRead

@@ -2,7 +2,7 @@
 
 use abi::process::{Registers, ThreadArgs, ThreadFlags};
 use abi::{Call, Error, ObjectType, Rights};
-use executor::CoreId;
+use executor::{Class, CoreId};
 use hal::user::UserContext;
 use hal::user::extended::ExtendedError;
 use objects::refs::Ref;
@@ -59,8 +59,28 @@ pub(super) async fn call(
             let driven = driven(thread, first)?;
             extended(thread, &driven, second, third, is_write(fourth)?).await
         }
+        Call::ThreadDeadline => {
+            say_deadline(thread, first)?;
+            Ok((0, 0))
+        }
         _ => Err(Error::Unknown),
     }
+}
+
+/// The thread says from now on at this address by when it has something to do.
+fn say_deadline(thread: &Thread, address: u64) -> Result<(), Error> {
+    if thread.process.resident().is_some() {
+        return Err(Error::Unsupported);
+    }
+    if !address.is_multiple_of(8) || hal::user::check(address, 8).is_err() {
+        return Err(Error::BadAddress);
+    }
+    let task = thread.task().and_then(|task| exec::fleet().task(task));
+    if !task.is_some_and(|task| matches!(task.class, Class::Reserved(_))) {
+        return Err(Error::BadState);
+    }
+    thread.say_deadline_at(address);
+    Ok(())
 }
 
 /// A thread that whoever has its handle runs.

@@ -235,6 +235,16 @@ pub(crate) const ATTACKS: &[Attack] = &[
             ])
         },
     ),
+    Attack::refused("deadline-without-reservation", &[Error::BadState], || {
+        let word = 0_u64;
+        call(Call::ThreadDeadline, [&raw const word as u64])
+    }),
+    Attack::refused("deadline-in-the-kernel", &[Error::BadAddress], || {
+        call(Call::ThreadDeadline, [0xffff_8000_0000_0000_u64])
+    }),
+    Attack::refused("deadline-unaligned", &[Error::BadAddress], || {
+        call(Call::ThreadDeadline, [0x10_0004_u64])
+    }),
     Attack::refused("reservation-nonsense", BAD, || reserve([10, 0, 0, 0])),
     Attack::refused(
         "reservation-more-than-all",

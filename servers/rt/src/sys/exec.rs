@@ -4,6 +4,9 @@
 //! next timer, and its wake-ups are packets there. Other threads of the process may wake tasks: they are no core, so they go
 //! through the executor's inbox, and a kick is a packet too.
 //!
+//! A process with a reservation says by when it has something to do, in a word that the kernel reads: it is scheduled by its earliest deadline
+//! where that is later than its budget's. Tasks without a deadline are as urgent as the process.
+//!
 //! Where code runs is told by the stack pointer: [`run`] moves the first thread onto a stack that is known, so that "is this the
 //! core" is a subtraction and a compare, and no thread has to carry a mark.
 
@@ -15,6 +18,7 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::memory::MapFlags;
+use abi::{Call, Error};
 use executor::{CoreConfig, CoreId, Fleet, Here, Platform, Task};
 
 use super::memory::Mapping;
@@ -79,6 +83,18 @@ impl Platform for Ring3 {
             reactor::wait(until.map_or(abi::FOREVER, clock::deadline_ns));
         }
     }
+}
+
+/// By which tick this process has something to do. The kernel reads it.
+static DEADLINE: AtomicU64 = AtomicU64::new(0);
+
+/// Has the kernel schedule a process with a reservation by its earliest deadline. Whether it does.
+fn say_deadline() -> bool {
+    // Committed, or the kernel could not read it.
+    DEADLINE.store(0, Ordering::Relaxed);
+    // SAFETY: the kernel reads the word, which is there for ever.
+    let (rax, _) = unsafe { gate::call(Call::ThreadDeadline, [DEADLINE.as_ptr() as u64]) };
+    Error::check(rax).is_ok()
 }
 
 type Main = Box<dyn FnOnce(Env) -> Pin<Box<dyn Future<Output = i32>>>>;
@@ -161,11 +177,17 @@ fn run_main(start: Start) -> Result<i32, Box<dyn core::error::Error>> {
         })?
         .detach();
     let mut polls = 0;
+    let says_deadline = say_deadline();
     FLEET.run_until(CoreId::FIRST, || {
         polls += 1;
         if polls >= POLLS_BETWEEN_LOOKS {
             polls = 0;
             reactor::look();
+        }
+        if says_deadline {
+            // Best effort is as urgent here as the process is.
+            let deadline = FLEET.next_deadline(CoreId::FIRST).unwrap_or(0);
+            DEADLINE.store(deadline, Ordering::Relaxed);
         }
         ended.get().is_some()
     })?;
