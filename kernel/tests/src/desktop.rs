@@ -10,8 +10,10 @@ use crate::screen::{keep, look, type_text};
 use crate::session::Session;
 use serde_json::{Value, json};
 use std::error::Error;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
+use xtask::host;
 use xtask::qemu::Qmp;
 
 /// For something to be seen, or to happen, on a busy host.
@@ -24,7 +26,6 @@ const HEIGHT: i32 = 800;
 /// Colours of the dark theme (`servers/draw/src/palette.rs`).
 const PANEL: [u8; 3] = [0x26, 0x2b, 0x34];
 const TITLE: [u8; 3] = [0x31, 0x38, 0x44];
-const TITLE_WITHOUT_FOCUS: [u8; 3] = [0x24, 0x29, 0x31];
 /// The desktop's own places.
 const MENU_BUTTON: (i32, i32) = (50, 779);
 const MENU_TERMINAL: (i32, i32) = (150, 375);
@@ -72,10 +73,20 @@ fn wait_until(
             return Ok(picture);
         }
         if Instant::now() > end {
-            return Err(format!("the screen does not show {what}").into());
+            let kept = keep_picture(session, "failed.png")?;
+            return Err(format!("the screen does not show {what}, but {}", kept.display()).into());
         }
         thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Leaves a picture of the screen for people to look at.
+fn keep_picture(session: &mut Session, name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let folder = host::target_dir().join("desktop");
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join(name);
+    keep(&mut session.vm, &file)?;
+    Ok(file)
 }
 
 fn events(qmp: &mut Qmp, events: &[Value]) -> Done {
@@ -261,15 +272,14 @@ fn windows(session: &mut Session) -> Verdict {
     focused_window(session)?;
     choose(session, MENU_MONITOR)?;
     wait_for_unit(session, "monitor", "ready")?;
-    wait_until(session, "two windows, one with the focus", |picture| {
-        title_bar(picture, TITLE).is_some() && title_bar(picture, TITLE_WITHOUT_FOCUS).is_some()
+    wait_until(session, "another window with the focus", |picture| {
+        title_bar(picture, TITLE).is_some_and(|bar| bar.2 - bar.0 < right - left)
     })?;
-    let file = std::env::temp_dir().join(format!("raede-desktop-{}.png", std::process::id()));
-    keep(&mut session.vm, &file)?;
+    let kept = keep_picture(session, "desktop.png")?;
     keys(session, &["alt"], "f4")?;
     wait_for_unit(session, "monitor", "ended")?;
     focused_window(session)?;
-    Ok(format!("picture: {}", file.display()))
+    Ok(format!("picture: {}", kept.display()))
 }
 
 /// Killed in the middle of a drag, the compositor comes back with all windows where they were and what they showed.

@@ -463,7 +463,7 @@ impl Desk {
         let panel_px = self.panel_px();
         let floating = match &kept {
             Some(kept) => kept.place.floating,
-            None => self.first_place(size),
+            None => self.first_place(size, &look),
         };
         let extent = kept
             .as_ref()
@@ -516,15 +516,22 @@ impl Desk {
         Ok(())
     }
 
-    /// Where a new window goes: in the middle, each a little further down.
-    fn first_place(&mut self, size: Size) -> Rect {
-        let work = place::work_area(self.screen, self.panel_px());
+    /// Where a new window goes: in the middle, each a little further down, and whole if there is room.
+    fn first_place(&mut self, size: Size, look: &Look) -> Rect {
         let (width, height) = (i32::from(size.width), i32::from(size.height));
+        if look.kind != Kind::Normal {
+            return Rect::new(0, 0, width, height);
+        }
+        let work = place::work_area(self.screen, self.panel_px());
         let step = self.cascade * (place::TITLE_PX + 6);
         self.cascade = (self.cascade + 1) % 6;
-        let left = ((work.width() - width) / 2 - 60).max(8) + step;
-        let top = ((work.height() - height) / 2 - 60).max(8) + place::TITLE_PX + step;
-        let rect = Rect::new(left, top, width, height);
+        let fitting = |start: i32, room: i32| start.min(room - place::EDGE_PX).max(8);
+        let left = fitting((work.width() - width) / 2 - 60 + step, work.width() - width);
+        let top = fitting(
+            (work.height() - height) / 2 - 60 + step,
+            work.height() - height,
+        );
+        let rect = Rect::new(left, top.max(place::TITLE_PX + 1), width, height);
         place::reachable(&rect, self.screen, self.panel_px())
     }
 
