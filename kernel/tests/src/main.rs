@@ -46,6 +46,7 @@ mod reader;
 mod resident;
 mod scenario;
 mod screen;
+mod seat;
 mod session;
 mod storm;
 mod terminal;
@@ -75,6 +76,7 @@ fn scenarios() -> Vec<Scenario> {
         address_spaces::scenarios(),
         bad_input::scenarios(),
         screen::scenarios(),
+        seat::scenarios(),
         terminal::scenarios(),
         desktop::scenarios(),
         measure::scenarios(),

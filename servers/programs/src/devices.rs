@@ -169,6 +169,9 @@ fn teaching_device(system: &System) -> Result<(), Error> {
     let device = find(system)?;
     let info = device.describe()?;
     holds(Device::open(system, info.address) == Err(Error::Occupied))?;
+    holds(device.config(0)? == u32::from(EDU.1) << 16 | u32::from(EDU.0))?;
+    holds(device.config(2) == Err(Error::OutOfRange))?;
+    holds(device.config(4096) == Err(Error::OutOfRange))?;
     let part = info.parts.first().copied().unwrap_or_default();
     holds(part.kind == PartKind::Memory as u32 && part.bytes == 1 << 20)?;
     holds(device.memory(1).is_err() && device.memory(99) == Err(Error::OutOfRange))?;

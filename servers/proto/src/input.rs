@@ -2,7 +2,8 @@
 //!
 //! The service `input` takes long calls of a [`Request`]. [`Request::Listen`] is answered with a channel, through which every
 //! [`Event`] comes as one message; who listened before is cut off. Keys that are down at that moment come first, as
-//! [`KeyChange::Held`], so that a compositor which was started again knows them.
+//! [`KeyChange::Held`], and buttons as pressed, so that a compositor which was started again knows them. What a listener to the server
+//! before knew to be down and is not told of was released in between.
 //!
 //! What must hold: an event carries the tick of the interrupt that brought it; a listener who does not read loses the oldest motion,
 //! never a key or a button (the server waits with those, and counts what it dropped).

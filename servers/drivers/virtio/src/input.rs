@@ -81,14 +81,15 @@ impl<F: Function> Input<F> {
 
     /// Asks for something; the answer, cut off at the length of `to`; how long it is.
     fn ask(&self, what: u8, of: u8, to: &mut [u8]) -> Result<usize, Fault> {
-        self.device.set_config(SELECT, what);
-        self.device.set_config(OF, of);
+        self.device.own().write_u8(SELECT, what);
+        self.device.own().write_u8(OF, of);
         let mut size = [0];
-        self.device.config(SIZE, &mut size)?;
+        self.device.own().read(SIZE, &mut size)?;
         let [size] = size;
         let len = usize::from(size).min(MOST_ANSWER_BYTES).min(to.len());
         self.device
-            .config(ANSWER, to.get_mut(..len).unwrap_or_default())?;
+            .own()
+            .read(ANSWER, to.get_mut(..len).unwrap_or_default())?;
         Ok(len)
     }
 

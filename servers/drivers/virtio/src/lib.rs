@@ -3,7 +3,7 @@
 //! A driver opens its PCI function, makes a [`hardware::Function`] of it, and starts a [`Device`]: [`pci`] finds its registers,
 //! [`transport`] resets it and agrees on features. Then it makes its [`Queue`]s, each with a message interrupt of its own, and lets the
 //! device [go](Device::go). [`queue`] is the split virtqueue; [`Queue::next`] waits for the device without looking
-//! at it in between. [`input`] drives keyboards, mice and tablets.
+//! at it in between. [`input`] drives keyboards, mice and tablets, [`gpu`] graphics.
 //!
 //! What must hold:
 //! * **A device is not believed.** Whatever it writes into a queue or shows in its registers, no index leaves its table, no length its
@@ -19,6 +19,7 @@
 extern crate alloc;
 
 mod error;
+pub mod gpu;
 pub mod hardware;
 pub mod input;
 pub mod pci;

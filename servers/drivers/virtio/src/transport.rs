@@ -145,7 +145,7 @@ pub struct Device<F: Function> {
     common: Registers<F::Space>,
     notify: Registers<F::Space>,
     notify_multiplier: u32,
-    own: Option<Registers<F::Space>>,
+    own: Config<F::Space>,
     features: u64,
 }
 
@@ -162,9 +162,13 @@ impl<F: Function> Device<F> {
         let mut windows: Windows<F::Space> = array::from_fn(|_| None);
         let common = Registers::map(&function, &mut windows, layout.common)?;
         let notify = Registers::map(&function, &mut windows, layout.notify)?;
-        let own = match layout.device {
+        let registers = match layout.device {
             Some(region) => Some(Registers::map(&function, &mut windows, region)?),
             None => None,
+        };
+        let own = Config {
+            common: common.clone(),
+            registers,
         };
         let mut device = Self {
             function,
@@ -314,13 +318,35 @@ impl<F: Function> Device<F> {
         self.add_status(status::DRIVER_OK);
     }
 
-    /// Reads its own configuration, as it is at one moment (§2.5).
+    /// Its own configuration.
+    pub const fn own(&self) -> &Config<F::Space> {
+        &self.own
+    }
+}
+
+/// What this kind of device has in its configuration. Can be cloned, for those who wait for it to change.
+pub struct Config<S> {
+    common: Registers<S>,
+    registers: Option<Registers<S>>,
+}
+
+impl<S> Clone for Config<S> {
+    fn clone(&self) -> Self {
+        Self {
+            common: self.common.clone(),
+            registers: self.registers.clone(),
+        }
+    }
+}
+
+impl<S: Space> Config<S> {
+    /// Reads it, as it is at one moment (§2.5).
     ///
     /// # Errors
     /// [`Fault::NoRegisters`] beyond it, [`Fault::Unsteady`].
-    pub fn config(&self, offset: usize, to: &mut [u8]) -> Result<(), Fault> {
+    pub fn read(&self, offset: usize, to: &mut [u8]) -> Result<(), Fault> {
         const BEYOND: Fault = Fault::NoRegisters("its own ones are too short");
-        let own = self.own.as_ref().ok_or(BEYOND)?;
+        let own = self.registers.as_ref().ok_or(BEYOND)?;
         own.at(offset, to.len()).ok_or(BEYOND)?;
         for _ in 0..CONFIG_TRIES {
             let before = self.common.load_u8(common::CONFIG_GENERATION);
@@ -334,9 +360,16 @@ impl<F: Function> Device<F> {
         Err(Fault::Unsteady)
     }
 
-    /// Writes a byte of its own configuration; nothing happens beyond it.
-    pub fn set_config(&self, offset: usize, value: u8) {
-        if let Some(own) = &self.own {
+    /// Writes four bytes of it, at a multiple of 4; nothing happens beyond it.
+    pub fn write_u32(&self, offset: usize, value: u32) {
+        if let Some(own) = &self.registers {
+            own.store_u32(offset, value);
+        }
+    }
+
+    /// Writes a byte of it; nothing happens beyond it.
+    pub fn write_u8(&self, offset: usize, value: u8) {
+        if let Some(own) = &self.registers {
             own.store_u8(offset, value);
         }
     }

@@ -3,7 +3,7 @@
 //! Handles: `desktop.input`, which says that keyboard and pointer are this server's to drive, and in what layout; `system`, by which it
 //! opens the devices; `input`, the endpoint of its service ([`proto::input`]); `held`, what the server before left; `manager`.
 //!
-//! Tasks, all on this process's executor: one drives the i8042 ([`ps2`]); one repeats the key that is held, one waits for the listener to
+//! Tasks, all on this process's executor: one drives the i8042 ([`ps2`]), one each virtio device ([`virtio`](mod@virtio)); one repeats the key that is held, one waits for the listener to
 //! have room ([`hub`]); the first one answers calls ([`service`]). They share a [`Hub`](hub::Hub), in which an event goes from
 //! the device's task straight to the listener's channel.
 #![no_std]
@@ -15,6 +15,7 @@ extern crate alloc;
 mod hub;
 mod ps2;
 mod service;
+mod virtio;
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -80,11 +81,12 @@ async fn start(env: &mut Env) -> Result<(), CannotBegin> {
     let spawned = [
         rt::spawn("repeat", hub::repeat(Arc::clone(&hub))),
         rt::spawn("backlog", hub::send_backlog(Arc::clone(&hub))),
-        rt::spawn("i8042", ps2::drive(system, Arc::clone(&hub))),
+        rt::spawn("i8042", ps2::drive(Arc::clone(&system), Arc::clone(&hub))),
     ];
     if spawned.iter().any(Result::is_err) {
         return Err(CannotBegin::NoTask);
     }
+    virtio::start(&system, &hub);
     Manager::new(take(env, "manager")?)
         .say_ready()
         .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;
