@@ -75,7 +75,7 @@ calls! {
     20 ProcessCreate "process_create" ("job, *name, name_len") -> "process": "an empty process. Right: create";
     21 ProcessInfo "process_info" ("process, *ProcessInfo") -> "0": "how it is. Right: inspect";
     22 ProcessExit "process_exit" ("exit code") -> "": "ends the calling process";
-    23 ProcessSetExceptions "process_set_exceptions" ("process, channel") -> "0": "where crash reports of its threads go; 0 for nowhere. Rights: manage, write";
+    23 ProcessSetExceptions "process_set_exceptions" ("process, channel") -> "0": "where exceptions of its threads go; 0 for nowhere. Each is a message of an ExitReport and a handle of the thread, which waits until it is told to go on; the process ends when the other end of the channel is closed. Rights: manage, write";
     24 ProcessFork "process_fork" ("process, job, *name, name_len") -> "process": "an empty process with a copy-on-write copy of the memory. Rights: manage, create";
     25 JobProcess "job_process" ("job, process id") -> "process": "a process under the job or below it, with those of the job handle's rights that a process has. Right: inspect";
     26 ResidentStart "resident_start" ("process, *ResidentArgs") -> "thread": "runs a server of the kernel's image, in ring 0, as that empty process. Rights: manage on the process, manage on system";
@@ -83,10 +83,11 @@ calls! {
     28 ThreadCreate "thread_create" ("process, *ThreadArgs") -> "thread": "a thread that runs at once, or is driven. Right: manage";
     29 ThreadExit "thread_exit" ("") -> "": "ends the calling thread";
     31 ThreadRun "thread_run" ("thread, *ExitReport, deadline_ns, flags") -> "reason, error of a page that could not be brought": "runs a driven thread until it stops. Right: drive";
-    32 ThreadRegisters "thread_registers" ("thread, *Registers, 0 read 1 write") -> "0": "registers of a stopped driven thread. Right: drive";
+    32 ThreadRegisters "thread_registers" ("thread, *Registers, 0 read 1 write") -> "0": "registers of a driven thread that stands still, or of one that waits after an exception. Right: drive";
     33 ThreadKick "thread_kick" ("thread") -> "0": "makes a driven thread stop, or its next run come back at once. Right: drive";
-    34 ThreadExtended "thread_extended" ("thread, *bytes, len, 0 read 1 write") -> "len": "XSAVE state of a stopped driven thread, in the standard format; too small a buffer says how much in rdx. Right: drive";
+    34 ThreadExtended "thread_extended" ("thread, *bytes, len, 0 read 1 write") -> "len": "XSAVE state of such a thread, in the standard format; too small a buffer says how much in rdx. Right: drive";
     35 ThreadDeadline "thread_deadline" ("*u64") -> "0": "where the calling thread says from now on by which tick (of the time stamp counter) it has something to do: in a reservation of its own, others with earlier deadlines precede it until then, by one period at most. It is read when the kernel decides who runs, after an interrupt or a wait; 0, or what cannot be read, says nothing. Address 0: no more. BadState without a reservation";
+    36 ThreadContinue "thread_continue" ("thread") -> "0": "lets a thread go on that waits after an exception. Right: drive";
 
     40 VmoCreate "vmo_create" ("bytes") -> "vmo": "zeroes, none committed. Charged to the caller's job as pages are touched";
     41 VmoInfo "vmo_info" ("vmo, *VmoInfo") -> "0": "sizes. Right: inspect";

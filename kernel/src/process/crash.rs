@@ -1,17 +1,29 @@
-//! What becomes of a thread that does what it may not: a page is brought, or the process ends with a report.
+//! What becomes of a thread that does what it may not: a page is brought; or who listens to the process's exceptions gets a report and
+//! the thread, which waits for him; or the process ends.
+//!
+//! A thread waits in its own task ([`settle`]). Until it is told to go on it stands still, and who has its handle with the right to drive reads
+//! and sets its registers ([`drive::look`]). It ends, with its process, when the channel's other end is closed, so also when that's holder dies; and
+//! like any thread when it is killed.
 
-use abi::Error;
+use alloc::boxed::Box;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+
 use abi::process::{CRASHED, ExitReason, ExitReport, Registers};
+use abi::{Error, Signals};
 use hal::user::UserContext;
 use hal::user::contain::{Abandoned, Reason};
-use objects::channel::Message;
+use objects::channel::{Channel, Message};
 use objects::memory::{Blocked, Outcome, Touch};
-use objects::refs::Ref;
+use objects::refs::{Ref, try_box};
+use zerocopy::IntoBytes;
 
-use super::object::Object;
+use super::drive;
+use super::object::{Capability, Object};
 use super::process::Process;
 use super::thread::Thread;
-use zerocopy::IntoBytes;
 
 /// The vector of page faults.
 pub const PAGE_FAULT: u8 = 14;
@@ -21,64 +33,127 @@ const USER: u64 = 1 << 2;
 const RESERVED: u64 = 1 << 3;
 const FETCH: u64 = 1 << 4;
 
-/// What to do with the thread.
+/// An exception that a thread cannot go on from by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// Intel SDM vol. 3A table 7-1.
+    pub vector: u8,
+    /// The CPU's error code.
+    pub error_code: u64,
+    /// What a page fault was about.
+    pub address: u64,
+    /// Why no page can be brought.
+    pub refusal: Option<Error>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            vector,
+            error_code,
+            address,
+            refusal,
+        } = self;
+        if *vector != PAGE_FAULT {
+            return write!(f, "exception {vector}, error code {error_code:#x}");
+        }
+        match (touch_of(*error_code), refusal) {
+            (Some(touch), Some(error)) => {
+                let what = match touch {
+                    Touch::Read => "read",
+                    Touch::Write => "write",
+                    Touch::Execute => "execute",
+                };
+                write!(f, "tried to {what} {address:#x}: {error}")
+            }
+            _ => write!(
+                f,
+                "page fault at {address:#x} that no page helps, error code {error_code:#x}"
+            ),
+        }
+    }
+}
+
+/// What to do with a thread after an exception.
 pub enum Verdict {
     /// It goes on.
     GoOn,
     /// It goes on once the page is there.
     Wanted(Touch),
-    /// It is over.
-    End,
+    /// It is somebody else's to say.
+    Stuck(Fault),
 }
 
-/// An exception of `thread`'s, which stands at `rip`. If it ends the process, whoever asked for its crash reports gets one.
-pub fn exception(
-    thread: &Ref<Thread>,
-    rip: u64,
-    vector: u8,
-    error_code: u64,
-    address: u64,
-) -> Verdict {
-    let verdict = judge(thread, rip, vector, error_code, address);
-    if matches!(verdict, Verdict::End)
-        && let Err(error) = send(thread, vector, error_code, address)
-    {
-        ::log::warn!(target: "process", "the report of that crash is lost: {error}");
+/// What becomes of a thread after an exception.
+pub fn judge(thread: &Thread, fault: Fault) -> Verdict {
+    if fault.vector != PAGE_FAULT {
+        return Verdict::Stuck(fault);
     }
-    verdict
-}
-
-fn judge(thread: &Ref<Thread>, rip: u64, vector: u8, error_code: u64, address: u64) -> Verdict {
-    if vector != PAGE_FAULT {
-        report(
-            thread,
-            rip,
-            format_args!("exception {vector}, error code {error_code:#x}"),
-        );
-        return Verdict::End;
-    }
-    let Some(touch) = touch_of(error_code) else {
-        report(
-            thread,
-            rip,
-            format_args!(
-                "page fault at {address:#x} that no page helps, error code {error_code:#x}"
-            ),
-        );
-        return Verdict::End;
+    let Some(touch) = touch_of(fault.error_code) else {
+        return Verdict::Stuck(fault);
     };
-    match thread.process.space.fault(address, touch) {
+    let refused = |error| {
+        Verdict::Stuck(Fault {
+            refusal: Some(error),
+            ..fault
+        })
+    };
+    match thread.process.space.fault(fault.address, touch) {
         Outcome::Mapped => Verdict::GoOn,
-        Outcome::Blocked(Blocked::Failed(error)) => {
-            unbacked(thread, rip, address, touch, error);
-            Verdict::End
-        }
+        Outcome::Blocked(Blocked::Failed(error)) => refused(error),
         Outcome::Blocked(_) => Verdict::Wanted(touch),
-        Outcome::Violation(violation) => {
-            unbacked(thread, rip, address, touch, violation.into());
-            Verdict::End
+        Outcome::Violation(violation) => refused(violation.into()),
+    }
+}
+
+/// Leaves it to who listens to the process's exceptions what becomes of the thread, which waits meanwhile; `true`: it goes on with the
+/// registers it has then. `false` if nobody listens, or any more.
+async fn held(thread: Ref<Thread>, fault: Fault) -> bool {
+    let Some(exceptions) = thread.process.exceptions() else {
+        return false;
+    };
+    let Object::Channel(channel) = exceptions.entry().object() else {
+        return false;
+    };
+    let held = drive::Held::new(&thread);
+    if let Err(error) = send(channel, &thread, &fault, true) {
+        log::warn!(target: "process", "the report of a crash is lost: {error}");
+        return false;
+    }
+    let mut closed = pin!(channel.signals().wait(Signals::PEER_CLOSED, None));
+    poll_fn(|context| {
+        // Whoever says so wakes this thread.
+        if held.goes_on() {
+            return Poll::Ready(true);
+        }
+        closed.as_mut().poll(context).map(|_| false)
+    })
+    .await
+}
+
+/// Waits for what is said about the thread's [`Thread::fault`], or ends its process.
+pub async fn settle(thread: &Ref<Thread>) {
+    let Some(fault) = thread.fault.lock().take() else {
+        return;
+    };
+    if thread.process.has_exceptions() {
+        // On the heap: a thread's future is small, and few wait here.
+        let goes_on = match try_box(held(thread.clone(), fault)) {
+            Ok(held) => Box::into_pin(held).await,
+            Err(_) => false,
+        };
+        if goes_on {
+            return;
         }
     }
+    end(thread, &fault);
+}
+
+/// Ends a thread's process for an exception.
+pub fn end(thread: &Ref<Thread>, fault: &Fault) {
+    let rip = thread.context.lock().rip();
+    report(thread, rip, format_args!("{fault}"));
+    thread.kill();
 }
 
 /// What a page fault with this error code was about. `None` for an access that the CPU made in the kernel's name, to a descriptor
@@ -94,20 +169,6 @@ pub const fn touch_of(error_code: u64) -> Option<Touch> {
     } else {
         Touch::Read
     })
-}
-
-/// A page cannot be brought: the process ends.
-pub fn unbacked(thread: &Ref<Thread>, rip: u64, address: u64, touch: Touch, error: Error) {
-    let what = match touch {
-        Touch::Read => "read",
-        Touch::Write => "write",
-        Touch::Execute => "execute",
-    };
-    report(
-        thread,
-        rip,
-        format_args!("tried to {what} {address:#x}: {error}"),
-    );
 }
 
 /// There is no memory for the thread's vector state: the process ends.
@@ -129,9 +190,19 @@ pub fn contained(thread: &Ref<Thread>, abandoned: &Abandoned) {
         address,
         ..
     } = abandoned.reason
-        && let Err(error) = send(thread, vector, error_code, address)
+        && let Some(exceptions) = thread.process.exceptions()
+        && let Object::Channel(channel) = exceptions.entry().object()
     {
-        log::warn!(target: "process", "the report of that crash is lost: {error}");
+        let fault = Fault {
+            vector,
+            error_code,
+            address,
+            refusal: None,
+        };
+        // There is nothing left that could wait.
+        if let Err(error) = send(channel, thread, &fault, false) {
+            log::warn!(target: "process", "the report of that crash is lost: {error}");
+        }
     }
 }
 
@@ -146,23 +217,37 @@ fn report(thread: &Ref<Thread>, rip: u64, what: core::fmt::Arguments<'_>) {
     Process::kill(&thread.process, CRASHED);
 }
 
-/// Sends a report of an exception to whoever asked for the process's.
-fn send(thread: &Ref<Thread>, vector: u8, error_code: u64, address: u64) -> Result<(), Error> {
-    let Some(Object::Channel(channel)) = thread.process.exceptions() else {
-        return Ok(());
-    };
+/// Sends a report of an exception to who listens to a process's, with the thread if that waits for him.
+fn send(
+    channel: &Channel<Object>,
+    thread: &Ref<Thread>,
+    fault: &Fault,
+    waits: bool,
+) -> Result<(), Error> {
     let report = ExitReport {
         reason: ExitReason::Exception as u32,
-        vector: u32::from(vector),
-        error_code,
-        address,
+        vector: u32::from(fault.vector),
+        error_code: fault.error_code,
+        address: fault.address,
         thread_id: thread.id(),
         registers: registers(&thread.context.lock()),
     };
     let bytes = report.as_bytes();
-    let mut message = Message::new(thread.process.account(), bytes.len(), 0)?;
+    let mut message = Message::new(thread.process.account(), bytes.len(), usize::from(waits))?;
     message.bytes_mut().copy_from_slice(bytes);
-    channel.write(message, thread.process.handles.take(&[])?)
+    let handles = &thread.process.handles;
+    if !waits {
+        return channel.write(message, handles.take(&[])?);
+    }
+    // The process pays for the handle, as for any that it sends.
+    let handle = handles.insert(Capability::new(Object::Thread(thread.clone()))?)?;
+    let sent = handles
+        .take(&[handle])
+        .and_then(|taken| channel.write(message, taken));
+    if sent.is_err() {
+        let _ = handles.close(handle);
+    }
+    sent
 }
 
 /// All general registers, as others see them.

@@ -7,7 +7,7 @@
 //! - [`gate`]: system calls answered without leaving the gate. [`dispatch`] and [`calls`]: all others. A call never waits
 //!   inside the kernel: it is answered at once, or says what it waits for ([`outcome::WaitFor`]); the life awaits that and
 //!   asks again with the same registers. So a call is a plain function, and a thread's future stays small.
-//! - [`drive`]: threads that a server runs, and whose traps come out to it.
+//! - [`drive`]: threads that a server runs, and whose traps come out to it. [`crash`]: what becomes of all others after an exception.
 //!   Calls between processes are there too: on one core the caller's poll enters the server's thread itself: its deadline and its
 //!   budget go along, and no dispatch lies between. [`calls`] has those that are started and answered later by a port's packet.
 //! - [`cpu`]: processor time, and jobs that may use only so much of it.

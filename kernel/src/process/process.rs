@@ -14,7 +14,7 @@ use spin::{Mutex, Once};
 
 use super::job::JobObject;
 use super::memory::{AddressSpace, ProcessTables};
-use super::object::{Caller, Handles, Object};
+use super::object::{Caller, Capability, Handles, Object};
 use super::reaper;
 use super::resident::Resident;
 use super::thread::Thread;
@@ -55,7 +55,7 @@ pub struct Process {
     running: AtomicUsize,
     state: AtomicU8,
     exit_code: AtomicI32,
-    exceptions: Mutex<Option<Object>>,
+    exceptions: Mutex<Option<Capability>>,
     /// Its handles are not closed at its end, as the next instance gets them.
     keeps_handles: AtomicBool,
     /// Processor time of what is over, in ticks.
@@ -282,13 +282,20 @@ impl Process {
             .then(|| self.exit_code.load(Ordering::Acquire))
     }
 
-    /// Where reports of its crashes go.
-    pub fn exceptions(&self) -> Option<Object> {
-        self.exceptions.lock().clone()
+    /// Where exceptions of its threads go, for as long as the caller keeps it.
+    pub fn exceptions(&self) -> Option<Capability> {
+        let exceptions = self.exceptions.lock();
+        let entry = exceptions.as_ref()?.entry();
+        entry.lead_to(entry.object().clone()).ok()
     }
 
-    /// Sets where reports of its crashes go.
-    pub fn set_exceptions(&self, channel: Option<Object>) {
+    /// Whether they go anywhere.
+    pub fn has_exceptions(&self) -> bool {
+        self.exceptions.lock().is_some()
+    }
+
+    /// Sets where they go. A thread that waits already waits on.
+    pub fn set_exceptions(&self, channel: Option<Capability>) {
         let before = core::mem::replace(&mut *self.exceptions.lock(), channel);
         drop(before);
     }

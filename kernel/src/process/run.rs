@@ -16,6 +16,7 @@ use objects::memory::Touch;
 use objects::refs::Ref;
 
 use super::context::Context;
+use super::crash::Fault;
 use super::direct::Rider;
 use super::drive::{Unfinished, Window};
 use super::object::Object;
@@ -107,8 +108,10 @@ enum Next {
     Answer,
     /// A call or packet.
     Parked,
-    /// A page that is brought by somebody else.
-    Page(u64, Touch),
+    /// A page that is brought by somebody else, after this fault.
+    Page(Fault, Touch),
+    /// What becomes of it after an exception.
+    Settle,
     /// The thread is over.
     End,
 }
@@ -171,10 +174,13 @@ async fn live(mut life: Life) {
                 exec::sleep_until(until).await;
                 continue;
             }
-            Next::Page(address, touch) => {
-                if let Err(error) = calls::bring_in(&own.process, address, touch).await {
-                    let rip = own.context.lock().rip();
-                    crash::unbacked(own, rip, address, touch, error);
+            Next::Page(fault, touch) => {
+                if let Err(error) = calls::bring_in(&own.process, fault.address, touch).await {
+                    *own.fault.lock() = Some(Fault {
+                        refusal: Some(error),
+                        ..fault
+                    });
+                    crash::settle(own).await;
                 }
                 continue;
             }
@@ -202,12 +208,14 @@ async fn live(mut life: Life) {
                 continue;
             }
             Next::Answer => Resume::Answer,
+            Next::Settle => Resume::Settle,
             Next::Parked => wait_parked(own).await,
         };
         match resume {
             Resume::Enter => {}
             Resume::Ask => ask = true,
             Resume::Answer => wait_answer(own).await,
+            Resume::Settle => crash::settle(own).await,
         }
     }
 }
@@ -369,13 +377,17 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64, waker: &Waker) -> Next {
 #[cold]
 fn trapped(riders: &mut Riders, trap: Exit) -> Option<Next> {
     let thread = riders.top();
-    let rip = thread.context.lock().rip();
-    let (vector, error_code, address) = match trap {
+    let fault = match trap {
         Exit::Exception {
             vector,
             error_code,
             address,
-        } => (vector, error_code, address),
+        } => Fault {
+            vector,
+            error_code,
+            address,
+            refusal: None,
+        },
         Exit::Abandoned => {
             let known = thread.context.lock().known.take();
             let error = handler::abandoned(known);
@@ -384,22 +396,31 @@ fn trapped(riders: &mut Riders, trap: Exit) -> Option<Next> {
         }
         // The others are no traps.
         Exit::OutOfMemory | Exit::Interrupt | Exit::Answered | Exit::Syscall => {
+            let rip = thread.context.lock().rip();
             crash::out_of_memory(thread, rip);
             thread.kill();
             return None;
         }
     };
-    match crash::exception(thread, rip, vector, error_code, address) {
+    match crash::judge(thread, fault) {
         crash::Verdict::GoOn => None,
         crash::Verdict::Wanted(touch) => {
             // A lent thread's own task meets the same fault.
             if riders.send_all_home(Resume::Enter) {
                 return Some(Next::Answer);
             }
-            Some(Next::Page(address, touch))
+            Some(Next::Page(fault, touch))
         }
-        crash::Verdict::End => {
-            riders.top().kill();
+        crash::Verdict::Stuck(fault) if thread.process.has_exceptions() => {
+            *thread.fault.lock() = Some(fault);
+            // It waits in its own task.
+            if riders.send_all_home(Resume::Settle) {
+                return Some(Next::Answer);
+            }
+            Some(Next::Settle)
+        }
+        crash::Verdict::Stuck(fault) => {
+            crash::end(thread, &fault);
             None
         }
     }

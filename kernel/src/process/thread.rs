@@ -18,6 +18,7 @@ use spin::{Mutex, Once};
 
 use super::context::Context;
 use super::cpu::{self, Metered};
+use super::crash::Fault;
 use super::drive;
 use super::object::Object;
 use super::process::Process;
@@ -47,6 +48,8 @@ pub enum Resume {
     Ask = 1,
     /// Waits for the answer to [`Thread::pending_call`].
     Answer = 2,
+    /// Settles [`Thread::fault`].
+    Settle = 3,
 }
 
 /// Where threads park.
@@ -106,7 +109,9 @@ pub struct Thread {
     killed: AtomicBool,
     /// Its home task is over, though it is not.
     home_is_over: AtomicBool,
-    /// Whether it is driven, and who has it then.
+    /// The exception that it has not got over yet.
+    pub fault: Mutex<Option<Fault>>,
+    /// Whether it is driven, and who has it then; or whether it waits after an exception.
     pub driven: drive::State,
     _charge: Charge,
 }
@@ -146,6 +151,7 @@ impl Thread {
             resume: AtomicU8::new(Resume::Enter as u8),
             killed: AtomicBool::new(false),
             home_is_over: AtomicBool::new(false),
+            fault: Mutex::new(None),
             driven: drive::State::new(driven),
             _charge: charge,
         })?)
@@ -302,6 +308,7 @@ impl Thread {
         match self.resume.swap(Resume::Enter as u8, Ordering::Relaxed) {
             1 => Resume::Ask,
             2 => Resume::Answer,
+            3 => Resume::Settle,
             _ => Resume::Enter,
         }
     }

@@ -25,6 +25,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone("qemu.process.hostile_old_cpu", hostile_old_cpu),
         Scenario::alone("qemu.process.driven", driven),
         Scenario::alone("qemu.process.driven_old_cpu", driven_old_cpu),
+        Scenario::alone("qemu.process.driven_resident", driven_resident),
         Scenario::alone("qemu.process.crowd", |lab| {
             figures(lab, "programs/crowd 1000", " processes run:")
         }),
@@ -148,8 +149,8 @@ fn hostile_old_cpu(lab: &Lab) -> Verdict {
     attacks(&machine)
 }
 
-fn foreign(machine: &Machine) -> Verdict {
-    let (code, said) = run(machine, "programs/foreign-driver", SUITE_LIMIT)?;
+fn foreign(machine: &Machine, program: &str) -> Verdict {
+    let (code, said) = run(machine, program, SUITE_LIMIT)?;
     // What the program wrote, each line under the number of its process: the parent's first and last, and the child's.
     let wrote = [
         "foreign 1: hello from a foreign program",
@@ -167,15 +168,23 @@ fn foreign(machine: &Machine) -> Verdict {
 
 /// A program of another system's interface is driven by a server: its calls, a fork, its exceptions, and loops that never end.
 fn driven(lab: &Lab) -> Verdict {
-    foreign(&machine(lab, "programs/foreign-driver"))
+    let program = "programs/foreign-driver";
+    foreign(&machine(lab, program), program)
+}
+
+/// The same with the driver in the kernel.
+fn driven_resident(lab: &Lab) -> Verdict {
+    let program = "programs/foreign-driver resident";
+    foreign(&machine(lab, program), program)
 }
 
 /// The same where driver, program and whoever kicks it share one core, and vector state is saved by FXSAVE.
 fn driven_old_cpu(lab: &Lab) -> Verdict {
-    let mut machine = machine(lab, "programs/foreign-driver");
+    let program = "programs/foreign-driver";
+    let mut machine = machine(lab, program);
     machine.cpu = "qemu64".into();
     machine.cpus = 1;
-    foreign(&machine)
+    foreign(&machine, program)
 }
 
 fn random_calls(lab: &Lab, seed: u32, calls: u32, limit: Duration) -> Verdict {
@@ -301,9 +310,10 @@ fn probes(lab: &Lab) -> Verdict {
     let wake = figure("wake_thread_same_core")?;
     let yields = figure("yield_two_processes")?;
     let foreign = figure("foreign_system_call")?;
+    let foreign_resident = figure("foreign_system_call_resident")?;
     let text = format!(
         "instructions: null call {null}, clock {clock}, call and reply {call}, with a resident server {resident}, \
-         started and waited for {started}, wake {wake}, two switches {yields}, foreign call {foreign}"
+         started and waited for {started}, wake {wake}, two switches {yields}, foreign call {foreign}, with a resident driver {foreign_resident}"
     );
     let within = null <= 80 && clock <= 40 && call <= MOST_CALL && resident <= MOST_RESIDENT_CALL;
     if code == 0 && within {

@@ -9,21 +9,20 @@
 
 extern crate alloc;
 
-mod raw_code;
-
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::message::WORDS;
-use abi::{Error, FOREVER, Rights};
+use abi::{Error, FOREVER, Rights, Signals};
 use loader::Archive;
+use personality::raw_code::{ASK, driven};
 use proto::contract::to_words;
 use rt::Env;
 use rt::launch::{Code, Launch, Launched, read_all, time_page};
 use rt::sys::endpoint::{Body, Token};
-use rt::sys::object::{Endpoint, Notification, Object, Port, System, Vmo};
+use rt::sys::object::{Endpoint, Job, Notification, Object, Port, System, Vmo};
 use rt::sys::process::{nop, this_job, yield_now};
 use rt::sys::started::{self, Message};
 use rt::sys::{clock, provoke, thread};
@@ -103,6 +102,7 @@ fn measure(mut env: Env) -> Result<(), Error> {
     }
     if let Ok(system) = env.take::<System>("system") {
         calls_of_a_resident(&system)?;
+        foreign_calls_of_a_resident(&system)?;
     }
     between_processes(&mut env)
 }
@@ -164,7 +164,7 @@ fn answer(endpoint: &Endpoint) -> Result<(), Error> {
 
 /// A driven thread asks for its process id, and its driver answers: from one such call to the next.
 fn foreign_calls() -> Result<(), Error> {
-    let (process, thread) = raw_code::driven(&this_job(), raw_code::ASK)?;
+    let (process, thread) = driven(&this_job(), ASK)?;
     let mut stop = thread.run_blocking(FOREVER)?;
     probe("foreign_system_call", || {
         stop.registers_mut().rax = 1;
@@ -343,6 +343,35 @@ fn calls_of_a_resident(system: &System) -> Result<(), Error> {
         })
     })?;
     process.kill(0)
+}
+
+/// The same as for a driver in ring 3: the server says what it measured.
+fn foreign_calls_of_a_resident(system: &System) -> Result<(), Error> {
+    let rights = Rights::of_new(Job::TYPE);
+    let started = Launch {
+        name: "personality",
+        code: Code::Resident {
+            server: "servers/personality",
+            system,
+        },
+        arguments: &["personality", "cost"],
+        handles: alloc::vec![("job", this_job().duplicate(rights)?.into_owned(), rights)],
+        time_page: None,
+        generation: 0,
+        core: CORE,
+        reservation: None,
+    }
+    .start(&this_job());
+    match started {
+        Ok(started) => started
+            .process
+            .wait_blocking(Signals::ENDED, FOREVER)
+            .map(drop),
+        Err(error) => {
+            log::warn!("no resident server: {error}");
+            Ok(())
+        }
+    }
 }
 
 /// Two processes that yield to each other: two switches each time.

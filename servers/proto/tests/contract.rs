@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proto::Text;
 use proto::contract::{
     CallError, Caller, Dispatch, DispatchAtOnce, Status, Transport, from_words, in_words,
-    put_in_words, to_words,
+    room_in_words, to_words,
 };
 use proto::echo::{AtOnce, Client, METHODS, Serve, Server, dictionary};
 
@@ -283,10 +283,9 @@ proptest! {
         prop_assert_eq!(in_words(&words), copied);
         if let Some(message) = copied {
             let mut put = [0; 8];
-            put_in_words(&mut put, |place| {
-                place[..message.len()].copy_from_slice(message);
-                Some(message.len())
-            });
+            let (len, place) = room_in_words(&mut put).expect("words have room");
+            place[..message.len()].copy_from_slice(message);
+            *len = message.len() as u8;
             prop_assert_eq!(Some(put), to_words(message));
         }
     }

@@ -10,7 +10,7 @@ use abi::message::{WORDS, Words};
 use abi::{Error, FOREVER, Handle};
 use proto::contract::{
     Caller, Dispatch, DispatchAtOnce, SHORT_BYTES, Status, Transport, from_words, in_words,
-    put_in_words, to_words,
+    room_in_words, to_words,
 };
 use proto::manager::READY;
 use spin::mutex::SpinMutex;
@@ -189,10 +189,16 @@ fn answer_at_once<D: DispatchAtOnce>(
     let Some(request) = in_words(request) else {
         return false;
     };
-    put_in_words(answer, |answer| {
-        server.dispatch_at_once(Caller { badge }, request, answer)
-    })
-    .is_some()
+    let Some((len, place)) = room_in_words(answer) else {
+        return false;
+    };
+    match server.dispatch_at_once(Caller { badge }, request, place) {
+        Some(bytes) => {
+            *len = bytes as u8;
+            true
+        }
+        None => false,
+    }
 }
 
 /// As long as this lives, callers of an endpoint may have the resident server's answer in their own polls.

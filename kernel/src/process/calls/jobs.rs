@@ -71,7 +71,7 @@ pub(super) async fn call(
                 0 => None,
                 handle => {
                     let entry = typed(thread, handle, ObjectType::Channel, Rights::WRITE)?;
-                    Some(entry.into_object())
+                    Some(entry.lead_to(entry.object().clone())?)
                 }
             };
             process.set_exceptions(channel);

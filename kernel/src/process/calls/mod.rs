@@ -52,7 +52,8 @@ pub async fn long(
         | Call::ThreadRegisters
         | Call::ThreadKick
         | Call::ThreadExtended
-        | Call::ThreadDeadline => threads::call(thread, call, arguments).await,
+        | Call::ThreadDeadline
+        | Call::ThreadContinue => threads::call(thread, call, arguments).await,
         Call::VmoCreate
         | Call::VmoInfo
         | Call::VmoRead

@@ -10,7 +10,7 @@ use objects::refs::Ref;
 use super::memory::buffer;
 use super::{Arguments, process, typed};
 use crate::exec;
-use crate::process::drive::{self, Claim};
+use crate::process::drive;
 use crate::process::object::{Capability, Object};
 use crate::process::outcome::Results;
 use crate::process::process::Process;
@@ -39,13 +39,13 @@ pub(super) async fn call(
             Ok((room.install(capability).0, 0))
         }
         Call::ThreadRegisters => {
-            let driven = driven(thread, first)?;
+            let driven = of_thread(thread, first)?;
             let space = &thread.process.space;
             if is_write(third)? {
                 let registers: Registers = memory::read(space, second).await?;
-                Claim::new(driven)?.with(|context| drive::set_registers(context, &registers))?;
+                drive::look(driven, |context| drive::set_registers(context, &registers))??;
             } else {
-                let registers = Claim::new(driven)?.with(|context| crash::registers(context));
+                let registers = drive::look(driven, |context| crash::registers(context))?;
                 memory::write(space, second, &registers).await?;
             }
             Ok((0, 0))
@@ -55,8 +55,12 @@ pub(super) async fn call(
             drive::kick(&driven);
             Ok((0, 0))
         }
+        Call::ThreadContinue => {
+            drive::go_on(&*of_thread(thread, first)?)?;
+            Ok((0, 0))
+        }
         Call::ThreadExtended => {
-            let driven = driven(thread, first)?;
+            let driven = of_thread(thread, first)?;
             extended(thread, &driven, second, third, is_write(fourth)?).await
         }
         Call::ThreadDeadline => {
@@ -101,12 +105,22 @@ fn create_driven(
     Ok((room.install(capability).0, 0))
 }
 
-/// The thread that a handle lets one drive.
-fn driven(thread: &Thread, handle: u64) -> Result<Ref<Thread>, Error> {
+/// The thread that a handle lets one drive, or look at while it waits after an exception.
+fn of_thread(thread: &Thread, handle: u64) -> Result<Ref<Thread>, Error> {
     match typed(thread, handle, ObjectType::Thread, Rights::DRIVE)?.into_object() {
-        Object::Thread(driven) if driven.driven.is_driven() => Ok(driven),
+        Object::Thread(of) if of.driven.is_open() => Ok(of),
         Object::Thread(_) => Err(Error::BadState),
         _ => Err(Error::WrongType),
+    }
+}
+
+/// The driven thread that a handle lets one drive.
+fn driven(thread: &Thread, handle: u64) -> Result<Ref<Thread>, Error> {
+    let driven = of_thread(thread, handle)?;
+    if driven.driven.is_driven() {
+        Ok(driven)
+    } else {
+        Err(Error::BadState)
     }
 }
 
@@ -135,24 +149,22 @@ async fn extended(
         let mut buffer = buffer(thread, size)?;
         memory::copy_in(space, buffer.bytes_mut(), address).await?;
         let set = |context: &mut UserContext| context.set_extended_state(buffer.bytes_mut());
-        Claim::new(driven.clone())?
-            .with(set)
-            .map_err(|error| match error {
-                ExtendedError::WrongLength => Error::OutOfRange,
-                ExtendedError::Malformed => Error::BadArgument,
-                ExtendedError::OutOfMemory => Error::NoMemory,
-            })?;
+        drive::look(driven.clone(), set)?.map_err(|error| match error {
+            ExtendedError::WrongLength => Error::OutOfRange,
+            ExtendedError::Malformed => Error::BadArgument,
+            ExtendedError::OutOfMemory => Error::NoMemory,
+        })?;
     } else {
         if len < size {
             return Ok((Error::BufferTooSmall.to_raw(), size));
         }
         let mut buffer = buffer(thread, size)?;
-        Claim::new(driven.clone())?.with(|context| {
+        drive::look(driven.clone(), |context| {
             // What the initial state leaves out is zeroes, as the buffer is.
             for (to, from) in buffer.bytes_mut().iter_mut().zip(context.extended_state()) {
                 *to = *from;
             }
-        });
+        })?;
         memory::copy_out(space, address, buffer.bytes_mut()).await?;
     }
     Ok((size, 0))

@@ -5,12 +5,13 @@
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
+use abi::process::ExitReport;
 use abi::{AT_ONCE, Call, Error, Handle, Signals};
 use hal::user::{KernelSection, contain};
 use objects::refs::Ref;
 use rt::sys::gate::{Answer, Answers, Frame, Own, Task};
 
-use super::{calls, handler, running, task};
+use super::{calls, driving, handler, running, task};
 use crate::process::outcome::{Outcome, Results};
 use crate::process::thread::Thread;
 use crate::process::{calls as system, dispatch};
@@ -28,6 +29,8 @@ pub static TABLE: rt::sys::gate::Resident = rt::sys::gate::Resident {
     own,
     answer_at_once,
     answer_later,
+    run_thread,
+    end_run,
 };
 
 /// A system call takes no more stack than this, interrupts and exceptions having stacks of their own.
@@ -208,6 +211,25 @@ fn answer_at_once(endpoint: Handle, function: Answers) -> Result<(), Error> {
 fn answer_later(endpoint: Handle) {
     let _section = enter();
     handler::unset(endpoint);
+}
+
+fn run_thread(
+    thread: Handle,
+    report: &mut ExitReport,
+    deadline_ns: u64,
+    flags: u32,
+    waker: &Waker,
+) -> driving::Ran {
+    let _section = enter();
+    match is_own(waker) {
+        Ok(()) => driving::run(thread, report, deadline_ns, flags),
+        Err(error) => Poll::Ready(Err(error)),
+    }
+}
+
+fn end_run(thread: Handle) {
+    let _section = enter();
+    driving::end(thread);
 }
 
 fn own(which: Own) -> u64 {

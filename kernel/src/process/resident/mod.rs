@@ -8,6 +8,7 @@
 //! - [`task`]: a task's life: the kernel's future around the server's.
 //! - [`gate`]: the functions that a server's system calls and waits are ([`rt::sys::gate::Resident`]).
 //! - [`handler`]: calls that a server answers where they are made.
+//! - [`driving`]: threads that a server drives.
 //! - [`running`]: whose poll this core is in. [`waits`]: what a task waits for. [`calls`]: calls that a server makes.
 //!
 //! # What is promised
@@ -31,6 +32,7 @@
 //! - A server keeps nothing of its heap in statics: they outlive it.
 
 pub mod calls;
+mod driving;
 mod gate;
 pub mod handler;
 mod registry;

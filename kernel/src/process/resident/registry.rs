@@ -14,10 +14,16 @@ pub struct Server {
     pub main: fn(Env) -> Main,
 }
 
-static SERVERS: &[Server] = &[Server {
-    name: "servers/echo",
-    main: |env| Box::pin(echo::main(env)),
-}];
+static SERVERS: &[Server] = &[
+    Server {
+        name: "servers/echo",
+        main: |env| Box::pin(echo::main(env)),
+    },
+    Server {
+        name: "servers/personality",
+        main: |env| Box::pin(personality::main(env)),
+    },
+];
 
 /// The server of this name.
 pub fn find(name: &str) -> Option<&'static Server> {

@@ -8,6 +8,7 @@ use hal::user::contain;
 use objects::refs::Ref;
 use spin::Mutex;
 
+use super::driving::Runs;
 use super::waits::Waits;
 use crate::process::process;
 use crate::process::thread::Thread;
@@ -22,6 +23,8 @@ pub struct Running {
     pub waker: Waker,
     /// What it waits for.
     pub waits: Waits,
+    /// Threads it runs.
+    pub runs: Runs,
     /// The first tick that it wants to be woken at.
     pub wake_at_ticks: u64,
     /// A task that could not be started, on its way back to who wanted it.

@@ -16,6 +16,7 @@ use kerncore::text::FixedText;
 use objects::refs::Ref;
 use rt::sys::log::PANICKED;
 
+use super::driving::Runs;
 use super::running::{self, Running};
 use super::waits::Waits;
 use super::{Counted, MOST_TASKS, Resident, Server, speech};
@@ -45,6 +46,7 @@ struct ResidentTask {
     /// Once it was polled.
     id: Option<TaskId>,
     waits: Waits,
+    runs: Runs,
     metered: Metered,
     /// The one timer of the task, set to the first tick that it asked for.
     sleep: Option<Sleep<KernelPlatform>>,
@@ -103,12 +105,14 @@ impl Future for ResidentTask {
             task,
             waker: context.waker().clone(),
             waits: core::mem::take(&mut this.waits),
+            runs: core::mem::take(&mut this.runs),
             wake_at_ticks: u64::MAX,
             returned: None,
         });
         let result = run(resident, task, &mut this.work);
         if let Some(running) = running::end() {
             this.waits = running.waits;
+            this.runs = running.runs;
             if let Ok(Poll::Pending) = result {
                 sleep(&mut this.sleep, running.wake_at_ticks, context);
             }
@@ -131,6 +135,7 @@ impl ResidentTask {
             work,
             id: None,
             waits: Waits::default(),
+            runs: Runs::default(),
             metered: Metered::new(),
             sleep: None,
         }

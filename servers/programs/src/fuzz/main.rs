@@ -10,8 +10,6 @@
 extern crate alloc;
 
 mod draw;
-#[path = "../raw_code.rs"]
-mod raw_code;
 mod world;
 
 use rt::Env;

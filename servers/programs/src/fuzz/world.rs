@@ -13,7 +13,7 @@ use rt::sys::process::{this_job, this_process};
 use rt::sys::{clock, provoke};
 
 use crate::draw::Draw;
-use crate::raw_code;
+use personality::raw_code;
 
 /// Most handles kept.
 const MAX_HANDLES: usize = 256;

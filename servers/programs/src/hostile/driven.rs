@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use abi::memory::{MapArgs, MapFlags, PAGE_BYTES, USER_END};
 use abi::process::{Registers, ThreadArgs};
 use abi::{Call, Error, FOREVER, Handle, ObjectType, Rights};
+use personality::raw_code::{ASK, driven};
 use rt::sys::driven::{DrivenThread, Why};
 use rt::sys::memory::map_at;
 use rt::sys::object::{Object, Owned, Pager, Vmo};
@@ -12,7 +13,6 @@ use rt::sys::process::this_job;
 use rt::sys::{clock, thread};
 
 use crate::races::pause;
-use crate::raw_code::{ASK, driven};
 use crate::{Attack, Outcome, call, holds};
 
 const BAD_ADDRESS: &[Error] = &[Error::BadAddress];

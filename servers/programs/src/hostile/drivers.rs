@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::process::KILLED;
 use abi::{AT_ONCE, Call, Error, FOREVER, Handle, ObjectType, Rights, Signals};
+use personality::raw_code::{ASK, SPIN, driven};
 use rt::sys::driven::{DrivenThread, Stop, Why};
 use rt::sys::memory::unmap_in;
 use rt::sys::object::{self, Borrowed, Object, Process, Thread};
@@ -11,7 +12,6 @@ use rt::sys::process::this_job;
 use rt::sys::{clock, thread};
 
 use crate::races::pause;
-use crate::raw_code::{ASK, SPIN, driven};
 use crate::{Attack, Outcome, call, holds};
 
 /// Kicks in a row.

@@ -15,13 +15,12 @@ extern crate alloc;
 mod arguments;
 mod driven;
 mod drivers;
+mod exceptions;
 mod floods;
 mod handles;
 mod memory;
 mod processor;
 mod races;
-#[path = "../raw_code.rs"]
-mod raw_code;
 mod suite;
 
 use abi::{Call, Error};
@@ -105,6 +104,7 @@ fn attacks() -> impl Iterator<Item = &'static Attack> {
         races::ATTACKS,
         driven::ATTACKS,
         drivers::ATTACKS,
+        exceptions::ATTACKS,
     ]
     .into_iter()
     .flatten()

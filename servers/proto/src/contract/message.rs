@@ -51,15 +51,11 @@ pub fn in_words(words: &Words) -> Option<&[u8]> {
     rest.get(..usize::from(*len))
 }
 
-/// Has `write` put a message at the front of words that are zero; `None` if it does not.
+/// Where a message goes in words that are zero: its length, and its bytes.
+#[must_use]
 #[inline(always)]
-pub fn put_in_words(
-    words: &mut Words,
-    write: impl FnOnce(&mut [u8]) -> Option<usize>,
-) -> Option<()> {
-    let (len, rest) = words.as_mut_bytes().split_first_mut()?;
-    *len = write(rest)? as u8;
-    Some(())
+pub fn room_in_words(words: &mut Words) -> Option<(&mut u8, &mut [u8])> {
+    words.as_mut_bytes().split_first_mut()
 }
 
 /// Writes a byte and a value: a request or an answer. `None` if they do not fit.

@@ -23,7 +23,7 @@ use core::future::Future;
 
 use abi::Error;
 
-pub use message::{SHORT_BYTES, decode, encode, from_words, in_words, put_in_words, to_words};
+pub use message::{SHORT_BYTES, decode, encode, from_words, in_words, room_in_words, to_words};
 
 /// A method, as tables and traces show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

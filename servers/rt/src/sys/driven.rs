@@ -1,14 +1,21 @@
 //! Driven threads: threads of other processes that this one runs, and whose every trap comes out to it.
 //!
-//! The calling thread runs the driven one, on its own core and in its own time, and waits for it meanwhile: a server has a thread
-//! for each thread that it drives. One call both sets the registers and runs: [`DrivenThread::resume_blocking`].
+//! The calling task or thread runs the driven one, on its own core and in its own time, and waits for it meanwhile. One call both sets the
+//! registers and runs: [`DrivenThread::resume`] for tasks, [`DrivenThread::resume_blocking`] for a server that has a thread for each thread that it
+//! drives.
+//!
+//! A task of a resident server enters the driven thread in its own poll. In ring 3, where all tasks of a process share a thread, a driven thread that
+//! computes takes turns with them.
+
+use core::future::poll_fn;
 
 use abi::process::{ExitReason, ExitReport, Registers, RunFlags, ThreadArgs, ThreadFlags};
-use abi::{Call, Error};
+use abi::{Call, Error, Handle};
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::gate;
-use super::object::{Object, Owned, Process, Thread};
+use super::message::Handles;
+use super::object::{Channel, Object, Owned, Process, Thread};
+use super::{clock, gate};
 
 /// A thread that runs only while it is driven.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,6 +98,24 @@ impl Stop {
     }
 }
 
+/// How long a driven thread computes in ring 3 before other tasks of its driver's have their turns, in nanoseconds.
+const TURN_NS: u64 = 1_000_000;
+
+/// A resident driver's run. Dropped while it goes on, it is given up.
+struct Running {
+    resident: &'static gate::Resident,
+    thread: Handle,
+    goes_on: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.goes_on {
+            (self.resident.end_run)(self.thread);
+        }
+    }
+}
+
 impl DrivenThread {
     /// A driven thread in `process`, which is not this one. Its core and reservation are its driver's.
     ///
@@ -133,6 +158,62 @@ impl DrivenThread {
     /// As [`run_blocking`](Self::run_blocking); [`Error::BadAddress`] for registers that cannot be set.
     pub fn resume_blocking(&self, stop: &mut Stop, deadline_ns: u64) -> Result<(), Error> {
         self.run_into(stop, deadline_ns, RunFlags::SET_REGISTERS)
+    }
+
+    /// Runs it with the registers it has until it stops, while other tasks go on. Dropped, the thread stands still.
+    ///
+    /// # Errors
+    /// As [`run_blocking`](Self::run_blocking); [`Error::NoMemory`], [`Error::LimitReached`] for more than 16 runs that one task
+    /// of a resident server awaits.
+    pub async fn run(&self, deadline_ns: u64) -> Result<Stop, Error> {
+        let mut stop = Stop::new();
+        self.turns(&mut stop, deadline_ns, RunFlags::empty())
+            .await?;
+        Ok(stop)
+    }
+
+    /// [`run`](Self::run) with the registers in `stop`, which then says how it stopped next.
+    ///
+    /// # Errors
+    /// As there; [`Error::BadAddress`] for registers that cannot be set.
+    pub async fn resume(&self, stop: &mut Stop, deadline_ns: u64) -> Result<(), Error> {
+        self.turns(stop, deadline_ns, RunFlags::SET_REGISTERS).await
+    }
+
+    async fn turns(
+        &self,
+        stop: &mut Stop,
+        deadline_ns: u64,
+        mut flags: RunFlags,
+    ) -> Result<(), Error> {
+        if let Some(resident) = gate::resident() {
+            let thread = self.0.handle();
+            let mut run = Running {
+                resident,
+                thread,
+                goes_on: false,
+            };
+            let refusal = poll_fn(|context| {
+                let report = &mut stop.report;
+                let flags = flags.bits();
+                let ran =
+                    (resident.run_thread)(thread, report, deadline_ns, flags, context.waker());
+                run.goes_on = ran.is_pending();
+                ran
+            })
+            .await?;
+            stop.refusal = refusal;
+            return Ok(());
+        }
+        loop {
+            let end_ns = clock::now_ns().saturating_add(TURN_NS);
+            self.run_into(stop, deadline_ns.min(end_ns), flags)?;
+            if stop.why() != Why::Deadline || deadline_ns <= end_ns {
+                return Ok(());
+            }
+            flags = RunFlags::empty();
+            crate::yield_now().await;
+        }
     }
 
     fn run_into(&self, stop: &mut Stop, deadline_ns: u64, flags: RunFlags) -> Result<(), Error> {
@@ -255,12 +336,55 @@ impl DrivenThread {
         Error::check(rax).map(drop)
     }
 
+    /// Lets it go on, if it waits after an exception.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] if it does not; [`Error::NoRight`].
+    pub fn go_on(&self) -> Result<(), Error> {
+        // SAFETY: touches no memory of this process.
+        let (rax, _) = unsafe { gate::call(Call::ThreadContinue, [self.0.handle().0]) };
+        Error::check(rax).map(drop)
+    }
+
     /// Ends it.
     ///
     /// # Errors
     /// [`Error::NoRight`].
     pub fn kill(&self) -> Result<(), Error> {
         self.0.kill()
+    }
+}
+
+/// An exception of a process whose exceptions go to a [channel](Process::set_exceptions).
+#[derive(Debug)]
+pub struct Crash {
+    /// What it was, and the registers then.
+    pub stop: Stop,
+    /// The thread, which waits. Its registers can be had and set, and it [goes on](DrivenThread::go_on), or is killed. `None` if it cannot go
+    /// on: a resident server's.
+    pub thread: Option<DrivenThread>,
+}
+
+impl Crash {
+    /// Takes the next one from a channel's other end, if there is one.
+    ///
+    /// # Errors
+    /// As [`Channel::read`]; [`Error::BadArgument`] for a message that is none of the kernel's.
+    pub fn read(channel: &Channel) -> Result<Self, Error> {
+        let mut stop = Stop::new();
+        let mut handles = Handles::new();
+        let bytes = stop.report.as_mut_bytes();
+        let room = bytes.len();
+        let lengths = channel.read(bytes, &mut handles)?;
+        if lengths.bytes as usize != room {
+            return Err(Error::BadArgument);
+        }
+        let thread = handles.pop_front().map(Owned::cast::<Thread>);
+        let thread = thread.transpose().map_err(|_| Error::BadArgument)?;
+        Ok(Self {
+            stop,
+            thread: thread.map(DrivenThread),
+        })
     }
 }
 

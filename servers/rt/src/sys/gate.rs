@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
 
 use abi::message::Words;
+use abi::process::ExitReport;
 use abi::time::TimePage;
 use abi::{Handle, Signals};
 
@@ -98,6 +99,12 @@ pub struct Resident {
     pub answer_at_once: fn(Handle, Answers) -> Result<(), abi::Error>,
     /// No more.
     pub answer_later: fn(Handle),
+    /// Runs a driven thread, by its handle, until it stops, which the report says then, or a deadline in nanoseconds comes; with
+    /// [`RunFlags`](abi::process::RunFlags) that count in the first poll. What else it says is why no page could be brought, after a
+    /// page fault. Or wakes the calling task to go on with it.
+    pub run_thread: fn(Handle, &mut ExitReport, u64, u32, &Waker) -> Ran,
+    /// The calling task does not go on with that: the thread stands still.
+    pub end_run: fn(Handle),
 }
 
 /// What [`Resident::answer`] gives: how long the answer is.
@@ -107,6 +114,9 @@ pub type Answer = Poll<Result<usize, abi::Error>>;
 /// tasks. It runs on the server's core while none of its tasks does, in the caller's time: short, and it waits for nothing, so a lock that a task
 /// may hold over an await is only tried. It can allocate, log, wake tasks and make system calls that do not wait. If it fails, the server has failed.
 pub type Answers = Box<dyn Fn(u32, &Words, &mut Words) -> bool + Send + Sync>;
+
+/// What [`Resident::run_thread`] gives.
+pub type Ran = Poll<Result<Option<abi::Error>, abi::Error>>;
 
 /// A task, as it goes from one executor's type to another's.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;

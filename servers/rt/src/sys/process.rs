@@ -116,7 +116,7 @@ impl Process {
         Ok(info)
     }
 
-    /// Where crash reports of its threads go; `None` for nowhere.
+    /// Where exceptions of its threads go, to be read by [`Crash::read`](super::driven::Crash::read) from the other end; `None` for nowhere.
     ///
     /// # Errors
     /// [`Error::NoRight`], [`Error::WrongType`].

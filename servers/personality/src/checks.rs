@@ -1,29 +1,20 @@
-//! Runs the program `foreign` as Linux would, by driving its threads: the proof that another system's processes need nothing of
-//! the kernel but that. Needs the archive of programs under the name `archive`.
-//!
-//! Exits with 0 if everything came out as it should; what did not is logged as an error.
-#![no_std]
-#![no_main]
-#![forbid(unsafe_code)]
-
-extern crate alloc;
-
-mod linux;
+//! What is looked at while the program runs.
 
 use abi::memory::{MapArgs, MapFlags, PAGE_BYTES};
-use abi::{Error, FOREVER, Rights, Signals};
-use loader::Archive;
-use rt::Env;
-use rt::launch::read_all;
-use rt::sys::driven::Why;
+use abi::{Error, FOREVER, Rights};
+use alloc::boxed::Box;
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+
+use rt::sys::clock;
+use rt::sys::driven::{DrivenThread, Why};
 use rt::sys::memory::{lookup_in, map_at, read_in, write_in};
-use rt::sys::object::{Object, Vmo};
+use rt::sys::object::{Object, Process, Vmo};
 use rt::sys::process::this_job;
-use rt::sys::{clock, thread};
+use rt::{Watched, sleep, spawn};
 
-use linux::Foreign;
-
-rt::entry!(main);
+use crate::linux::Foreign;
 
 /// What the program exits with if all is as it should be.
 const ALL_HELD: i32 = 7;
@@ -37,16 +28,24 @@ const GENERAL_PROTECTION: u32 = 13;
 const FROM: u64 = 0b111;
 const FROM_IDT: u64 = 0b010;
 /// How long a loop that never ends is watched.
-const PAUSE_NS: u64 = 20_000_000;
+const PAUSE: Duration = Duration::from_millis(20);
 
-fn main(mut env: Env) -> i32 {
-    let Ok(programs) = env.take::<Vmo>("archive") else {
-        log::error!("no archive of programs");
-        return 2;
-    };
+/// Looks at one thing with the program's file.
+type Check = for<'a> fn(&'a [u8]) -> Pin<Box<dyn Future<Output = Result<bool, Error>> + Send + 'a>>;
+
+const CHECKS: [(&str, Check); 5] = [
+    ("the whole program", |file| Box::pin(whole(file))),
+    ("a wild write", |file| Box::pin(wild(file))),
+    ("exceptions", |file| Box::pin(exceptions(file))),
+    ("a loop that never ends", |file| Box::pin(endless(file))),
+    ("keys of futexes", |file| Box::pin(futex_keys(file))),
+];
+
+/// Makes all of them; how many failed.
+pub async fn all(file: &[u8]) -> i32 {
     let mut failures = 0;
     for (name, check) in CHECKS {
-        match read_all(&programs).and_then(|archive| with_program(&archive, *check)) {
+        match check(file).await {
             Ok(true) => log::info!("{name}: as it should be"),
             Ok(false) => failures += 1,
             Err(error) => {
@@ -56,25 +55,6 @@ fn main(mut env: Env) -> i32 {
         }
     }
     failures
-}
-
-/// Looks at one thing with the program's file.
-type Check = fn(&[u8]) -> Result<bool, Error>;
-
-const CHECKS: &[(&str, Check)] = &[
-    ("the whole program", whole),
-    ("a wild write", wild),
-    ("exceptions", exceptions),
-    ("a loop that never ends", endless),
-    ("keys of futexes", futex_keys),
-];
-
-fn with_program(archive: &[u8], check: Check) -> Result<bool, Error> {
-    let file = Archive::new(archive)
-        .ok()
-        .and_then(|archive| archive.file("programs/foreign"))
-        .ok_or(Error::BadArgument)?;
-    check(file)
 }
 
 /// Whether `seen` is `expected`; says so if not.
@@ -87,14 +67,14 @@ fn same<T: PartialEq + core::fmt::Debug>(what: &str, seen: T, expected: T) -> bo
 }
 
 /// From the first instruction to the exit: calls, registers, memory, vector registers across calls and interruptions, a fork.
-fn whole(file: &[u8]) -> Result<bool, Error> {
-    let life = Foreign::load(file, "")?.live()?;
+async fn whole(file: &[u8]) -> Result<bool, Error> {
+    let life = Foreign::load(file, "")?.live().await?;
     log::info!("the program exited: {life:?}");
     Ok(same("exit code", life.code, ALL_HELD) && same("interrupted", life.slices > 0, true))
 }
 
 /// It comes out to the driver, and neither ends nor harms anything by itself.
-fn wild(file: &[u8]) -> Result<bool, Error> {
+async fn wild(file: &[u8]) -> Result<bool, Error> {
     let foreign = Foreign::load(file, "w")?;
     let expected = Why::Exception {
         vector: PAGE_FAULT,
@@ -102,18 +82,18 @@ fn wild(file: &[u8]) -> Result<bool, Error> {
         address: WILD_ADDRESS,
         refusal: Some(Error::BadAddress),
     };
-    let stop = foreign.thread.run_blocking(FOREVER)?;
+    let stop = foreign.thread.run(FOREVER).await?;
     // It stands before the write, and meets the same again.
-    let again = foreign.thread.run_blocking(FOREVER)?;
+    let again = foreign.thread.run(FOREVER).await?;
     Ok(same("a wild write", stop.why(), expected)
         && same("the same again", again, stop)
         && same("ended", foreign.process.status()?.ended, 0))
 }
 
 /// Each comes out with its vector; the driver steps over the instruction.
-fn exceptions(file: &[u8]) -> Result<bool, Error> {
+async fn exceptions(file: &[u8]) -> Result<bool, Error> {
     let foreign = Foreign::load(file, "t")?;
-    let mut stop = foreign.thread.run_blocking(FOREVER)?;
+    let mut stop = foreign.thread.run(FOREVER).await?;
     // Vector, error code, and by how much the driver moves it on. `int3` is a trap: it stands behind it already.
     let expected = [
         ("int3", 3, 0, 0),
@@ -140,46 +120,44 @@ fn exceptions(file: &[u8]) -> Result<bool, Error> {
             }
         }
         stop.registers_mut().rip += skip;
-        foreign.thread.resume_blocking(&mut stop, FOREVER)?;
+        foreign.thread.resume(&mut stop, FOREVER).await?;
     }
     Ok(good && same("the exit after all of them", stop.why(), Why::SystemCall))
 }
 
 /// It can be kicked out of ring 3, has a deadline, and is killed.
-fn endless(file: &[u8]) -> Result<bool, Error> {
+async fn endless(file: &[u8]) -> Result<bool, Error> {
     let foreign = Foreign::load(file, "s")?;
-    let end_ns = clock::now_ns() + PAUSE_NS;
-    let stop = foreign.thread.run_blocking(end_ns)?;
+    let end_ns = clock::now_ns() + PAUSE.as_nanos() as u64;
+    let stop = foreign.thread.run(end_ns).await?;
     let mut good = same("a deadline", stop.why(), Why::Deadline)
         && same("not before", clock::now_ns() >= end_ns, true);
     let rights = Rights::DRIVE | Rights::KILL;
     for (kill, expected) in [(false, Why::Kicked), (true, Why::Ended)] {
         let other = foreign.thread.thread().duplicate(rights)?;
-        let other = rt::sys::driven::DrivenThread::from_thread(other);
-        let helper = thread::spawn(move || {
-            pause();
+        let other = DrivenThread::from_thread(other);
+        let helper = async move {
+            sleep(PAUSE).await;
             let done = if kill { other.kill() } else { other.kick() };
             if let Err(error) = done {
                 log::error!("kill {kill}: {error}");
             }
-        })?;
-        let stop = foreign.thread.run_blocking(FOREVER)?;
+        };
+        spawn("helper", helper).map_err(|_| Error::NoMemory)?;
+        let stop = foreign.thread.run(FOREVER).await?;
         good &= same("stopped from outside", stop.why(), expected);
-        helper.join_blocking(FOREVER)?;
     }
-    foreign.process.wait_blocking(Signals::ENDED, FOREVER)?;
+    ended(foreign.process).await?;
     Ok(good)
 }
 
-fn pause() {
-    let end_ns = clock::now_ns() + PAUSE_NS;
-    while clock::now_ns() < end_ns {
-        rt::sys::process::yield_now();
-    }
+/// Waits for a process's end; its exit code.
+pub async fn ended(process: Process) -> Result<i32, Error> {
+    Watched::process(process)?.ended().await
 }
 
 /// Shared memory has the same key in parent and child, private memory another one; what is written to it says the same.
-fn futex_keys(file: &[u8]) -> Result<bool, Error> {
+async fn futex_keys(file: &[u8]) -> Result<bool, Error> {
     let foreign = Foreign::load(file, "g")?;
     let map = |flags: MapFlags| {
         let vmo = Vmo::create(PAGE_BYTES)?;

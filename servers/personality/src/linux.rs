@@ -8,14 +8,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::memory::{MapArgs, MapFlags, PAGE_BYTES};
 use abi::process::{Registers, ThreadArgs};
-use abi::{Error, FOREVER, Rights, Signals};
+use abi::{Error, Rights};
 use loader::Image;
+use rt::spawn;
 use rt::sys::clock;
 use rt::sys::driven::{DrivenThread, Stop, Why};
 use rt::sys::memory::{map_at, read_in, write_in};
 use rt::sys::object::{Object, Process, Vmo};
 use rt::sys::process::this_job;
-use rt::sys::thread;
+
+use crate::checks::ended;
 
 const WRITE: u64 = 1;
 const MMAP: u64 = 9;
@@ -45,27 +47,27 @@ const SLICE_NS: u64 = 1_000_000;
 static NEXT_PID: AtomicU64 = AtomicU64::new(1);
 
 /// A foreign process of one thread, and who is below it.
-pub(crate) struct Foreign {
-    pub(crate) process: Process,
-    pub(crate) thread: DrivenThread,
+pub struct Foreign {
+    pub process: Process,
+    pub thread: DrivenThread,
     pid: u64,
     children: Vec<(u64, Process)>,
 }
 
 /// What a process's life came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Life {
+pub struct Life {
     /// What it gave to exit.
-    pub(crate) code: i32,
+    pub code: i32,
     /// System calls it made.
-    pub(crate) calls: u64,
+    pub calls: u64,
     /// How often its time was up.
-    pub(crate) slices: u64,
+    pub slices: u64,
 }
 
 impl Foreign {
     /// The program of `file` with up to one argument, which has not run yet.
-    pub(crate) fn load(file: &[u8], argument: &str) -> Result<Self, Error> {
+    pub fn load(file: &[u8], argument: &str) -> Result<Self, Error> {
         let image = Image::parse(file).map_err(|error| {
             log::error!("the program: {error}");
             Error::BadArgument
@@ -93,14 +95,14 @@ impl Foreign {
     }
 
     /// Runs it to its end.
-    pub(crate) fn live(mut self) -> Result<Life, Error> {
+    pub async fn live(mut self) -> Result<Life, Error> {
         let (mut calls, mut slices) = (0, 0);
-        let mut stop = self.thread.run_blocking(slice())?;
+        let mut stop = self.thread.run(slice()).await?;
         loop {
             match stop.why() {
                 Why::SystemCall => {
                     calls += 1;
-                    if let Some(code) = self.answer(&mut stop)? {
+                    if let Some(code) = self.answer(&mut stop).await? {
                         self.process.kill(code)?;
                         let life = Life {
                             code,
@@ -117,12 +119,12 @@ impl Foreign {
                     return Err(Error::BadState);
                 }
             }
-            self.thread.resume_blocking(&mut stop, slice())?;
+            self.thread.resume(&mut stop, slice()).await?;
         }
     }
 
     /// Answers a system call in its registers; what it exits with if it does.
-    fn answer(&mut self, stop: &mut Stop) -> Result<Option<i32>, Error> {
+    async fn answer(&mut self, stop: &mut Stop) -> Result<Option<i32>, Error> {
         let [first, second, third, fourth, ..] = stop.arguments();
         let result = match stop.registers().rax {
             WRITE => self.write(second, third),
@@ -138,7 +140,7 @@ impl Foreign {
                 log::error!("fork: {error}");
                 EAGAIN
             }),
-            WAIT4 => self.wait(first, second),
+            WAIT4 => self.wait(first, second).await,
             EXIT | EXIT_GROUP => return Ok(Some(first as i32)),
             _ => Err(ENOSYS),
         };
@@ -163,7 +165,7 @@ impl Foreign {
         Ok(len)
     }
 
-    /// A child that is as this process is now, but for what fork answers. A thread of its own drives it.
+    /// A child that is as this process is now, but for what fork answers. A task of its own drives it.
     fn fork(&mut self, registers: &Registers) -> Result<u64, Error> {
         let process = self.process.fork(&this_job(), "foreign-child")?;
         let thread = DrivenThread::create(
@@ -195,26 +197,25 @@ impl Foreign {
         self.children.try_reserve(1).map_err(|_| Error::NoMemory)?;
         let handle = child.process.duplicate(Rights::WAIT | Rights::INSPECT)?;
         self.children.push((pid, handle));
-        // The thread's stack stays: it is not joined.
-        thread::spawn(move || match child.live() {
-            Ok(life) => log::info!("foreign {pid} exited: {life:?}"),
-            Err(error) => log::error!("foreign {pid}: {error}"),
-        })?;
+        let life = async move {
+            match child.live().await {
+                Ok(life) => log::info!("foreign {pid} exited: {life:?}"),
+                Err(error) => log::error!("foreign {pid}: {error}"),
+            }
+        };
+        spawn("foreign", life).map_err(|_| Error::NoMemory)?;
         Ok(pid)
     }
 
     /// Waits for the end of a child, and writes its status to `status`.
-    fn wait(&mut self, pid: u64, status: u64) -> Result<u64, i64> {
+    async fn wait(&mut self, pid: u64, status: u64) -> Result<u64, i64> {
         let index = self
             .children
             .iter()
             .position(|(child, _)| *child == pid)
             .ok_or(ECHILD)?;
         let (_, child) = self.children.swap_remove(index);
-        child
-            .wait_blocking(Signals::ENDED, FOREVER)
-            .map_err(|_| ECHILD)?;
-        let code = child.status().map_err(|_| ECHILD)?.exit_code;
+        let code = ended(child).await.map_err(|_| ECHILD)?;
         // WIFEXITED: the code in bits 15:8, nothing below.
         let word = (code as u32 & 0xff) << 8;
         write_in(&self.process, status, &word.to_le_bytes()).map_err(|_| EFAULT)?;

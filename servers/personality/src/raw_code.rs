@@ -9,14 +9,16 @@ use rt::sys::memory::map_at;
 use rt::sys::object::{Job, Object, Process, Vmo};
 
 /// `getpid` of Linux for ever: `mov eax, 39; syscall; jmp` back.
-pub(crate) const ASK: &[u8] = &[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
+pub const ASK: &[u8] = &[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
 /// `jmp` to itself.
-#[allow(dead_code, reason = "not all that share this file use it")]
-pub(crate) const SPIN: &[u8] = &[0xeb, 0xfe];
+pub const SPIN: &[u8] = &[0xeb, 0xfe];
 
-/// A process under `job` with `code` at a place of the kernel's choice, and a driven thread that stands before it. It has no stack.
-pub(crate) fn driven(job: &Job, code: &[u8]) -> Result<(Process, DrivenThread), Error> {
-    let process = Process::create(job, "driven")?;
+/// A process under `job` with `code`, and where that is.
+///
+/// # Errors
+/// The job's limits.
+pub fn process(job: &Job, code: &[u8]) -> Result<(Process, u64), Error> {
+    let process = Process::create(job, "raw")?;
     let vmo = Vmo::create(PAGE_BYTES)?;
     vmo.write(0, code)?;
     let rights = Rights::READ | Rights::MAP | Rights::EXECUTE;
@@ -29,6 +31,15 @@ pub(crate) fn driven(job: &Job, code: &[u8]) -> Result<(Process, DrivenThread), 
             ..MapArgs::default()
         },
     )?;
+    Ok((process, entry))
+}
+
+/// A process under `job` with `code` at a place of the kernel's choice, and a driven thread that stands before it. It has no stack.
+///
+/// # Errors
+/// The job's limits.
+pub fn driven(job: &Job, code: &[u8]) -> Result<(Process, DrivenThread), Error> {
+    let (process, entry) = process(job, code)?;
     let arguments = ThreadArgs {
         entry,
         ..ThreadArgs::default()
