@@ -317,6 +317,12 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
+    /// The words that depend on `base`, the address its first page is mapped at: where each lies, relative to that, and what it is then.
+    pub fn relocated(&self, base: u64) -> impl Iterator<Item = (u64, u64)> + 'a {
+        let entries = self.relocation_entries();
+        entries.map(move |item| (item.r_offset, base.wrapping_add(item.r_addend as u64)))
+    }
+
     fn relocation_entries(&self) -> RelaIterator<'a, LittleEndian> {
         RelaIterator::new(LittleEndian, Class::ELF64, self.relocations)
     }
@@ -378,9 +384,8 @@ impl<'a> Image<'a> {
                 memory.write(segment.address, segment.bytes)?;
             }
         }
-        for item in self.relocation_entries() {
-            let value = base.wrapping_add(item.r_addend as u64);
-            memory.write(item.r_offset, &value.to_le_bytes())?;
+        for (address, value) in self.relocated(base) {
+            memory.write(address, &value.to_le_bytes())?;
         }
         Ok(())
     }

@@ -36,9 +36,7 @@ const TABLE: &[Row] = &[
     ("system", |given| simple(given, ObjectType::System)),
     // All programs and manifests.
     ("archive", |given| {
-        let vmo = VmoObject::create(Memory, given.job.job(), ARCHIVE.len() as u64)?;
-        loader::Memory::write(&mut load::Into(&vmo), 0, ARCHIVE)?;
-        Capability::new(Object::Vmo(vmo))
+        Capability::new(Object::Vmo(given.archive.clone()))
     }),
     // What an instance writes down for the next one.
     ("state", |given| {
@@ -74,6 +72,7 @@ struct Renewals {
 /// What the rows are made of.
 pub struct Given {
     job: Ref<JobObject>,
+    archive: Ref<VmoObject>,
     theirs: Ref<Channel<Object>>,
     /// Bit 0: this instance has taken over.
     pub ready: Ref<Notification>,
@@ -84,8 +83,10 @@ impl Given {
     ///
     /// # Errors
     /// [`Error::NoMemory`].
-    pub fn new() -> Result<Self, Error> {
+    pub async fn new() -> Result<Self, Error> {
         let job = root_job()?;
+        let archive = VmoObject::create(Memory, job.job(), ARCHIVE.len() as u64)?;
+        load::write(&archive, 0, ARCHIVE).await?;
         let (ours, theirs) = Channel::create(job.job())?;
         let renewals = Renewals {
             _end: Capability::new(Object::Channel(ours.clone()))?,
@@ -96,6 +97,7 @@ impl Given {
         Ok(Self {
             ready: Notification::create(job.job())?,
             job: job.clone(),
+            archive,
             theirs,
         })
     }

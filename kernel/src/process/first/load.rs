@@ -3,6 +3,7 @@
 use abi::memory::PAGE_BYTES;
 use abi::{Error, Handle, Rights};
 use executor::CoreId;
+use hal::platform::KernelPlatform;
 use hal::user::UserContext;
 use loader::Image;
 use loader::start::Start;
@@ -21,6 +22,9 @@ const STACK_BYTES: u64 = 256 << 10;
 /// Room for the names of its handles and for its arguments.
 const START_BYTES: usize = 4096;
 
+/// Words relocated between two looks at whether somebody more urgent waits.
+const WORDS_BETWEEN: usize = 32;
+
 static TIME_PAGE: Once<Ref<VmoObject>> = Once::new();
 
 /// The vmo with the clock's parameters.
@@ -34,23 +38,29 @@ async fn time_page() -> Result<Ref<VmoObject>, Error> {
     Ok(TIME_PAGE.call_once(|| vmo).clone())
 }
 
-/// Where a program's bytes go.
-pub(super) struct Into<'a>(pub(super) &'a Ref<VmoObject>);
-
-impl loader::Memory for Into<'_> {
-    type Error = Error;
-
-    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Error> {
-        let mut done = 0;
-        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            // Nobody else has the vmo: nothing is ever waited for.
-            done += self
-                .0
-                .try_write(address + done as u64, rest)
-                .map_err(|_| Error::NoMemory)?;
-        }
-        Ok(())
+/// Writes bytes to a vmo. Many take longer than a poll may, so others get their turn in between.
+pub(super) async fn write(vmo: &Ref<VmoObject>, at: u64, bytes: &[u8]) -> Result<(), Error> {
+    let mut offset = at;
+    for piece in bytes.chunks(PAGE_BYTES as usize) {
+        vmo.write(offset, piece).await?;
+        offset += piece.len() as u64;
+        executor::checkpoint::<KernelPlatform>().await;
     }
+    Ok(())
+}
+
+/// Writes a program's bytes.
+async fn fill(program: &Ref<VmoObject>, image: &Image<'_>, base: u64) -> Result<(), Error> {
+    for segment in image.segments() {
+        write(program, segment.address, segment.bytes).await?;
+    }
+    for (index, (address, value)) in image.relocated(base).enumerate() {
+        program.write(address, &value.to_le_bytes()).await?;
+        if index % WORDS_BETWEEN == WORDS_BETWEEN - 1 {
+            executor::checkpoint::<KernelPlatform>().await;
+        }
+    }
+    Ok(())
 }
 
 fn map(
@@ -90,7 +100,7 @@ pub(super) async fn load(
     let space = &process.space;
     let program = VmoObject::create(Memory, account, image.span_bytes())?;
     let base = space.find_place(image.span_bytes(), random::word())?;
-    image.load(base, &mut Into(&program))?;
+    fill(&program, image, base).await?;
     for region in image.regions() {
         let access = match region.access {
             loader::Access::Read => Access::Read,

@@ -124,7 +124,7 @@ pub async fn run(path: &str, arguments: &[&str]) -> Result<(), CannotStart> {
         path,
         arguments,
         image: image(path)?,
-        given: Given::new()?,
+        given: Given::new().await?,
         handles: Vec::new(),
         last: None,
         generation: 0,
