@@ -6,7 +6,7 @@ use crate::json;
 use crate::lab::MANAGER;
 use crate::picture::Picture;
 use crate::scenario::{Check, Scenario, Verdict};
-use crate::screen::{keep, look, type_text};
+use crate::screen::{groups, keep, look, type_text};
 use crate::session::Session;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -149,6 +149,34 @@ fn keys(session: &mut Session, held: &[&str], key: &str) -> Done {
     Ok(())
 }
 
+/// Types into the window with the focus, as fast as the screen shows it: the emulated keyboard drops keys beyond the few it holds.
+fn type_line(session: &mut Session, line: &str) -> Done {
+    for group in groups(line) {
+        let before = look(&mut session.vm)?;
+        type_text(&mut session.vm, &group)?;
+        wait_until(session, &format!("{group:?} typed"), |picture| {
+            *picture != before
+        })?;
+        settled(session)?;
+    }
+    Ok(())
+}
+
+/// Waits until two looks in a row see the same.
+fn settled(session: &mut Session) -> Done {
+    let mut before = look(&mut session.vm)?;
+    let end = Instant::now() + LIMIT;
+    while Instant::now() < end {
+        thread::sleep(LOOK_EVERY);
+        let now = look(&mut session.vm)?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+    }
+    Err("the screen never comes to rest".into())
+}
+
 /// A unit's row.
 fn unit(session: &mut Session, name: &str) -> Result<Value, Box<dyn Error>> {
     let rows = session.rows("svc list --json")?;
@@ -232,9 +260,9 @@ fn terminal(session: &mut Session) -> Verdict {
     choose(session, MENU_TERMINAL)?;
     wait_for_unit(session, "terminal", "ready")?;
     focused_window(session)?;
-    type_text(&mut session.vm, "svc enable echo-isolated\n")?;
+    type_line(session, "svc enable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "ready")?;
-    type_text(&mut session.vm, "svc disable echo-isolated\n")?;
+    type_line(session, "svc disable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "stopped")?;
     Ok(String::new())
 }
@@ -320,9 +348,9 @@ fn compositor_dies(session: &mut Session) -> Verdict {
     if line(&after, there) != line(&moved, there) {
         return Err("the terminal does not show what it showed".into());
     }
-    type_text(&mut session.vm, "svc enable echo-isolated\n")?;
+    type_line(session, "svc enable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "ready")?;
-    type_text(&mut session.vm, "svc disable echo-isolated\n")?;
+    type_line(session, "svc disable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "stopped")?;
     Ok(format!("seen again after {} ms", taken.as_millis()))
 }
@@ -331,9 +359,9 @@ fn compositor_dies(session: &mut Session) -> Verdict {
 fn input_dies(session: &mut Session) -> Verdict {
     session.ok("svc kill input")?;
     wait_for_unit(session, "input", "ready")?;
-    type_text(&mut session.vm, "svc enable echo-isolated\n")?;
+    type_line(session, "svc enable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "ready")?;
-    type_text(&mut session.vm, "svc disable echo-isolated\n")?;
+    type_line(session, "svc disable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "stopped")?;
     Ok(String::new())
 }

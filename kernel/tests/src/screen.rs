@@ -79,7 +79,7 @@ fn keyboard(lab: &Lab) -> Verdict {
 }
 
 /// The text in pieces of at most [`KEYS_AT_ONCE`] keys, shift counted as one.
-fn groups(text: &str) -> Vec<String> {
+pub fn groups(text: &str) -> Vec<String> {
     let mut groups = vec![String::new()];
     let mut keys = 0;
     for character in text.chars() {
