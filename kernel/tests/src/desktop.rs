@@ -231,6 +231,20 @@ fn title_bar(picture: &Picture, wanted: [u8; 3]) -> Option<(i32, i32, i32)> {
     })
 }
 
+/// Opens the terminal, if it is not open; checks can be run by themselves.
+fn with_terminal(session: &mut Session) -> Result<(i32, i32, i32), Box<dyn Error>> {
+    if unit(session, "terminal")?["state"] != "ready" {
+        wait_until(session, "the panel", |picture| {
+            colour(picture, (640, 779)) == PANEL
+        })?;
+        choose(session, MENU_TERMINAL)?;
+        wait_for_unit(session, "terminal", "ready")?;
+    }
+    let bar = focused_window(session)?;
+    settled(session)?;
+    Ok(bar)
+}
+
 fn focused_window(session: &mut Session) -> Result<(i32, i32, i32), Box<dyn Error>> {
     let picture = wait_until(session, "a window with the focus", |picture| {
         title_bar(picture, TITLE).is_some()
@@ -257,9 +271,7 @@ fn shows(session: &mut Session) -> Verdict {
 
 /// Opened by the mouse, the terminal runs what is typed; nobody else gets the keys.
 fn terminal(session: &mut Session) -> Verdict {
-    choose(session, MENU_TERMINAL)?;
-    wait_for_unit(session, "terminal", "ready")?;
-    focused_window(session)?;
+    with_terminal(session)?;
     type_line(session, "svc enable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "ready")?;
     type_line(session, "svc disable echo-isolated\n")?;
@@ -269,7 +281,7 @@ fn terminal(session: &mut Session) -> Verdict {
 
 /// Moved by its title bar and by keys, made larger, out of sight and back, one over the other; closed by a key.
 fn windows(session: &mut Session) -> Verdict {
-    let (left, y, right) = focused_window(session)?;
+    let (left, y, right) = with_terminal(session)?;
     point(session, (left + 150, y + 4))?;
     button(session, true)?;
     move_by(session, 90, 60)?;
@@ -312,7 +324,7 @@ fn windows(session: &mut Session) -> Verdict {
 
 /// Killed in the middle of a drag, the compositor comes back with all windows where they were and what they showed.
 fn compositor_dies(session: &mut Session) -> Verdict {
-    let (left, y, right) = focused_window(session)?;
+    let (left, y, right) = with_terminal(session)?;
     let picture = look(&mut session.vm)?;
     let generation = json::count(&unit(session, "compositor")?, "generation")?;
     point(session, (left + 150, y + 4))?;
@@ -357,6 +369,7 @@ fn compositor_dies(session: &mut Session) -> Verdict {
 
 /// Killed, the input server comes back; what is typed then arrives.
 fn input_dies(session: &mut Session) -> Verdict {
+    with_terminal(session)?;
     session.ok("svc kill input")?;
     wait_for_unit(session, "input", "ready")?;
     type_line(session, "svc enable echo-isolated\n")?;
@@ -378,7 +391,7 @@ fn hostile(session: &mut Session) -> Verdict {
     if json::count(&unit(session, "compositor")?, "generation")? != before {
         return Err("the compositor was started again".into());
     }
-    focused_window(session)?;
+    with_terminal(session)?;
     let line = log
         .lines()
         .find(|line| line.contains("attacks,"))
@@ -416,6 +429,10 @@ fn idle(session: &mut Session) -> Verdict {
 /// The figures come and go.
 fn overlay(session: &mut Session) -> Verdict {
     let place = (900, 250);
+    wait_until(session, "the panel", |picture| {
+        colour(picture, (640, 779)) == PANEL
+    })?;
+    settled(session)?;
     let before = colour(&look(&mut session.vm)?, place);
     keys(session, &["meta_l"], "f12")?;
     wait_until(session, "the overlay", |picture| {
@@ -430,6 +447,7 @@ fn overlay(session: &mut Session) -> Verdict {
 
 /// Whatever is typed and pressed: all servers go on, none was started again.
 fn random_input(session: &mut Session) -> Verdict {
+    with_terminal(session)?;
     let started = |session: &mut Session| -> Result<Vec<u64>, Box<dyn Error>> {
         ["input", "compositor", "desktop"]
             .iter()
