@@ -32,6 +32,7 @@ mod commands;
 mod desktop;
 mod executor;
 mod faults;
+mod graphics;
 mod hardening;
 mod input;
 mod interrupts;
@@ -77,6 +78,7 @@ fn scenarios() -> Vec<Scenario> {
         bad_input::scenarios(),
         screen::scenarios(),
         seat::scenarios(),
+        graphics::scenarios(),
         terminal::scenarios(),
         desktop::scenarios(),
         measure::scenarios(),
