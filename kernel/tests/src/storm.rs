@@ -58,9 +58,11 @@ fn figures(said: &str, unit: &str, words: &[&str]) -> String {
     words.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
-const SAID: [&str; 7] = [
+const SAID: [&str; 9] = [
     "test.echo",
     "test.counter",
+    "echo-isolated",
+    "echo-resident",
     "shell-serial",
     "console",
     "manager",

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::Error;
 use abi::message::{WORDS, Words};
+use proto::contract::{SHORT_BYTES, Status, decode, encode, in_words, to_words};
 use rt::sys::clock;
 use rt::sys::object::Endpoint;
 use rt::sys::thread::{self, Joinable};
@@ -13,6 +14,8 @@ use rt::sys::thread::{self, Joinable};
 use crate::Failed;
 use crate::system::{LIMIT_NS, World};
 
+/// The method `number` of the contract `trial`.
+const NUMBER: u8 = 0;
 /// Clients of each kind.
 const CLIENTS: u64 = 2;
 
@@ -40,6 +43,11 @@ impl Load {
         };
         for number in 0..CLIENTS {
             load.client(world, "test.echo", number, Echo)?;
+        }
+        for service in ["echo-isolated", "echo-resident"] {
+            for number in 0..CLIENTS {
+                load.client(world, service, number, Contract)?;
+            }
         }
         load.client(world, "counter", first_ticket, Counting::default())?;
         for number in 1..CLIENTS {
@@ -159,6 +167,27 @@ impl Client for Echo {
     fn step(&mut self, call: Make<'_>, number: u64) -> bool {
         let sent = core::array::from_fn(|index| number.wrapping_mul(index as u64 + 1));
         call(&sent) == Some(sent)
+    }
+}
+
+/// Gets its number by the contract of the echo server, which is the same crate in ring 3 and in the kernel.
+struct Contract;
+
+impl Contract {
+    fn number(call: Make<'_>, number: u64) -> Option<u64> {
+        let mut request = [0; SHORT_BYTES];
+        let request = encode(NUMBER, &(number,), &mut request)?;
+        let answer = call(&to_words(request)?)?;
+        match in_words(&answer)?.split_first()? {
+            (&status, result) if status == Status::Done as u8 => decode(result),
+            _ => None,
+        }
+    }
+}
+
+impl Client for Contract {
+    fn step(&mut self, call: Make<'_>, number: u64) -> bool {
+        Self::number(call, number) == Some(number)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Kills servers, and the manager, again and again while clients call them. Exits with 0 if nobody noticed more than a delay.
 //!
-//! `storm KILLS` runs as a unit that uses `test.echo`, `counter` and `metronome`. The clients' calls are idempotent: one that ends with
+//! `storm KILLS` runs as a unit that uses `test.echo`, `counter`, `metronome`, and one server in both placements: `echo-isolated`, `echo-resident`. The clients' calls are idempotent: one that ends with
 //! `PeerClosed` is made again at the next instance, and every other error is a failure. Each storm prints how long it took from a
 //! kill to the next answer; after it, the job above all must use as much as before, and the metronome tells of its deadlines.
 //!

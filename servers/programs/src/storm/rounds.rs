@@ -29,7 +29,12 @@ const KEPT_MEMORY_BYTES: u64 = 128 << 10;
 const TICKETS: u64 = 1 << 32;
 
 /// A server that is killed: its unit, its service.
-const SERVERS: [(&str, &str); 2] = [("test.echo", "test.echo"), ("test.counter", "counter")];
+const SERVERS: [(&str, &str); 4] = [
+    ("test.echo", "test.echo"),
+    ("test.counter", "counter"),
+    ("echo-isolated", "echo-isolated"),
+    ("echo-resident", "echo-resident"),
+];
 /// Units that have the terminals, where the machine has such: what one had comes again for the next.
 const TERMINALS: [&str; 3] = ["shell-serial", "shell-screen", "console"];
 /// The unit that nobody kills, and its service.
@@ -217,10 +222,12 @@ impl Storm<'_> {
             let manager =
                 manager.ok_or_else(|| Failed::because(format_args!("there is no manager")))?;
             // Alone; just after a server, which it may be starting again; just before one, whose end it cannot see.
-            let (victim, first) = match kill % 4 {
+            let (victim, first) = match kill % 6 {
                 1 => (Some(SERVERS[0].0), true),
                 2 => (Some(SERVERS[1].0), false),
                 3 => (Some(SERVERS[1].0), true),
+                4 => (Some(SERVERS[3].0), false),
+                5 => (Some(SERVERS[3].0), true),
                 _ => (None, false),
             };
             let victim = victim.and_then(|name| before.iter().find(|row| &*row.name == name));
