@@ -166,33 +166,26 @@ impl<T> Slots<T> {
         self.take_at(number.index)
     }
 
-    /// As [`take`](Self::take) if `which` admits it, and a place for the next thing is promised at once. `None` also where one of the two is
+    /// What lies there, to be emptied in place; a place for the next thing is promised at once then. `None` also where one of the two is
     /// not to be had simply.
     #[inline(always)]
-    pub(crate) fn take_reserving(
-        &mut self,
-        number: Number,
-        which: impl FnOnce(&T) -> bool,
-    ) -> Option<T> {
-        let next = self.first_free;
+    pub(crate) fn to_empty(&mut self, number: Number) -> Option<Emptying<'_, T>> {
         if self.closed || number.generation >= GENERATIONS - 1 {
             return None;
         }
-        let place = self.place(number.index)?;
-        match &place.content {
-            Content::Used(value) if place.generation == number.generation && which(value) => {}
-            _ => return None,
+        let chunk = self.chunks.get_mut(number.index as usize / CHUNK)?;
+        let place = &mut chunk.0[number.index as usize % CHUNK];
+        if place.generation != number.generation {
+            return None;
         }
-        place.generation += 1;
-        let content = core::mem::replace(&mut place.content, Content::Free { next });
-        self.first_free = number.index;
-        self.free += 1;
-        self.used -= 1;
-        self.reserved += 1;
-        match content {
-            Content::Used(value) => Some(value),
-            _ => None,
-        }
+        Some(Emptying {
+            place,
+            index: number.index,
+            first_free: &mut self.first_free,
+            free: &mut self.free,
+            reserved: &mut self.reserved,
+            used: &mut self.used,
+        })
     }
 
     #[inline]
@@ -288,6 +281,40 @@ impl<T> Slots<T> {
         self.free += CHUNK;
         self.chunks.push(chunk);
         Ok(())
+    }
+}
+
+/// A place that is about to be given up; if [`done`](Self::done) is not called, nothing happens.
+pub(crate) struct Emptying<'a, T> {
+    place: &'a mut Place<T>,
+    index: u32,
+    first_free: &'a mut u32,
+    free: &'a mut usize,
+    reserved: &'a mut usize,
+    used: &'a mut usize,
+}
+
+impl<T> Emptying<'_, T> {
+    /// What lies there.
+    #[inline(always)]
+    pub(crate) fn value(&mut self) -> Option<&mut T> {
+        match &mut self.place.content {
+            Content::Used(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Gives the place up and promises one. What lies there has been emptied: nothing of it needs a drop.
+    #[inline(always)]
+    pub(crate) fn done(self) {
+        let next = *self.first_free;
+        let emptied = core::mem::replace(&mut self.place.content, Content::Free { next });
+        core::mem::forget(emptied);
+        self.place.generation += 1;
+        *self.first_free = self.index;
+        *self.free += 1;
+        *self.used -= 1;
+        *self.reserved += 1;
     }
 }
 
@@ -393,7 +420,15 @@ mod tests {
             index: 7,
             generation,
         };
-        let take = |generation, admits| slots.lock().take_reserving(number(generation), |_| admits);
+        let take = |generation, admits: bool| {
+            let mut slots = slots.lock();
+            let mut place = slots.to_empty(number(generation))?;
+            let value = *place.value()?;
+            admits.then(|| {
+                place.done();
+                value
+            })
+        };
         assert_eq!(take(2, true), None, "another generation's");
         assert_eq!(take(1, false), None, "not admitted");
         assert_eq!(take(1, true), Some(7));

@@ -19,8 +19,10 @@ use super::thread::{PendingCall, Resume, Thread};
 pub struct Rider {
     /// The server's.
     pub thread: Ref<Thread>,
-    /// The place that is kept for it; `None` if the call went the way of [`dispatch`](super::dispatch), and the caller has it pending.
-    place: Option<(Ref<Endpoint<Object>>, Ticket)>,
+    /// Where a place is kept for it; `None` if the call went the way of [`dispatch`](super::dispatch), and the caller has it pending.
+    endpoint: Option<Ref<Endpoint<Object>>>,
+    /// Which place.
+    ticket: Ticket,
 }
 
 impl Rider {
@@ -28,14 +30,19 @@ impl Rider {
     pub fn new(thread: Ref<Thread>) -> Self {
         Self {
             thread,
-            place: None,
+            endpoint: None,
+            ticket: Ticket::NONE,
         }
     }
 
     /// It does not come back to its place. If it has not answered, `waits` is its caller, which has the call pending from now on.
     pub fn gets_off(self, waits: Option<&Thread>) -> Ref<Thread> {
-        let Self { thread, place } = self;
-        if let Some((endpoint, ticket)) = place {
+        let Self {
+            thread,
+            endpoint,
+            ticket,
+        } = self;
+        if let Some(endpoint) = endpoint {
             endpoint.give_place_up(ticket);
             if let Some(caller) = waits {
                 let [_, deadline_ns, ..] = caller.context.lock().arguments();
@@ -84,14 +91,15 @@ pub fn call(thread: &Ref<Thread>, context: &UserContext) -> Option<Rider> {
     );
     Some(Rider {
         thread: server,
-        place: Some((endpoint, ticket)),
+        endpoint: Some(endpoint),
+        ticket,
     })
 }
 
 /// Whether `rider` has answered `below` by the reply-and-receive in `context`, and is to be [parked](park) now; else nothing has happened.
 #[inline(always)]
 pub fn reply(rider: &Rider, below: &Ref<Thread>, context: &mut UserContext) -> bool {
-    let Some((endpoint, _)) = &rider.place else {
+    let Some(endpoint) = &rider.endpoint else {
         return false;
     };
     let [token, handle, ..] = context.arguments();
@@ -121,9 +129,10 @@ pub fn reply(rider: &Rider, below: &Ref<Thread>, context: &mut UserContext) -> b
 /// Parks a rider that has [answered](reply). If it cannot, its own task asks again.
 #[inline(always)]
 pub fn park(rider: Rider) {
-    let Some((endpoint, ticket)) = rider.place else {
+    let Some(endpoint) = rider.endpoint else {
         return;
     };
+    let ticket = rider.ticket;
     let receiver = Receiver(rider.thread);
     match endpoint.park_again(receiver, ticket, |receiver| receiver.0.park_again()) {
         Parked::Again => {}

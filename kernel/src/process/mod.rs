@@ -18,19 +18,22 @@
 //! - [`first`]: the first process, and the next one whenever it has ended.
 //!
 //! # What a call between two isolated processes of one core costs
-//! 1357 instructions with its reply (`programs/probes`, QEMU's icount; the goal is 900):
+//! 871 instructions with its reply (`scripts/test qemu.process.probes_icount`; goal 900), by [`direct`]:
 //!
 //! | where | instructions |
 //! |---|---|
-//! | ring 3: registers, frames, checks; caller 114, server 53 | 167 |
-//! | the gate twice: `syscall` in 38, `sysretq` out 44 | 164 |
-//! | [`run`] twice: what the window says, kills, riders, registers' lock | 206 |
-//! | page tables twice (30), bases and selectors twice (25), area and timer twice (37) | 184 |
-//! | the call: handle 45, endpoint and parked receiver 75, reply table 45, registers 40, what is pending 60 | 270 |
-//! | the reply: reply table 55, registers and slot 70; receiving: handle 45, endpoint and parking 90, reply table 20, rest 80 | 360 |
+//! | ring 3: caller 27, server 32 | 59 |
+//! | the gate twice: `syscall` in 41, `sysretq` out 44 | 170 |
+//! | [`run`] twice: what the window says, kills, the registers' lock | 100 |
+//! | page tables twice (26), selectors and bases twice (17), the rest of the entry twice (20) | 126 |
+//! | the call: handle 36, parked receiver 35, token 45, registers 30, rest 48 | 194 |
+//! | the reply: handle 40, token and caller 70, registers 25, parking 35, rest 52 | 222 |
 //!
-//! A wake of another thread through a notification costs 1980 (goal 900), in three parts of about the same size: the signal and the return
-//! to ring 3 by a new window; the signaller's own wait, its future and a dispatch; the sleeper's dispatch, window, and way to ring 3.
+//! A wake of another thread through a notification costs 1250 (goal 900): the signal, a window brought up to date, and the way back to
+//! ring 3, 460; the signaller's own wait 240; a dispatch 160; the sleeper's poll, its question asked again, its window, and its way to ring 3, 420. A
+//! switch between two processes that yield costs 610 (goal 400): the gate 103, leaving the poll 100, a dispatch 157, beginning one 45,
+//! window, tables and entry 200. Both go through the executor, which times and counts every poll, and through a future's poll: two
+//! fifths of either. To do without, a poll would have to run another task's thread.
 //!
 //! What must hold: nothing ring 3 does panics; no lock is held over an await; a thread's registers are touched only by the poll that runs it, or
 //! while it is stopped; an ended thread's handles and memory go in bounded steps.

@@ -436,18 +436,21 @@ pub fn keep_open(
     before_opening: impl FnOnce(),
 ) -> Option<u64> {
     let until = match window {
-        Some(open) => open.holds().then(|| open.until()),
+        Some(open) => open.holds(end).then(|| open.until()),
         None if end != u64::MAX && hal::time::now_ticks() >= end => None,
         None => {
             before_opening();
             *window = executor::preemptible::<KernelPlatform>();
-            window.as_ref().map(Window::until)
+            window.as_mut().map(|open| {
+                open.end_by(end);
+                open.until()
+            })
         }
     };
     if until.is_none() {
         *window = None;
     }
-    until.map(|until| until.min(end))
+    until
 }
 
 /// Awaits `event`, at most until the deadline in nanoseconds of the monotonic clock; `None` if that came first.

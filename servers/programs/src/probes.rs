@@ -21,7 +21,7 @@ use personality::raw_code::{ASK, driven};
 use proto::contract::to_words;
 use rt::Env;
 use rt::launch::{Code, Launch, Launched, read_all, time_page};
-use rt::sys::endpoint::{Body, Token};
+use rt::sys::endpoint::Body;
 use rt::sys::object::{Endpoint, Job, Notification, Object, Port, System, Vmo};
 use rt::sys::process::{nop, this_job, yield_now};
 use rt::sys::started::{self, Message};
@@ -148,17 +148,16 @@ fn report(name: &str, samples: &mut [u64]) {
 
 /// Answers calls with their own words until the first word says to stop.
 fn answer(endpoint: &Endpoint) -> Result<(), Error> {
-    let mut reply: Option<(Token, [u64; WORDS])> = None;
+    let mut call = endpoint.receive_blocking(FOREVER)?;
     loop {
-        let call = match reply.take() {
-            Some((token, words)) => token.reply_receive_blocking(&words, endpoint)?,
-            None => endpoint.receive_blocking(FOREVER)?,
-        };
-        match call.body {
+        call = match call.body {
             Body::Words(words @ [STOP, ..]) => return call.token.reply(&words),
-            Body::Words(words) => reply = Some((call.token, words)),
-            Body::Long(_) => {}
-        }
+            Body::Words(words) => call.token.reply_receive_blocking(&words, endpoint)?,
+            Body::Long(_) => {
+                drop(call);
+                endpoint.receive_blocking(FOREVER)?
+            }
+        };
     }
 }
 

@@ -36,25 +36,33 @@ impl<P: Platform> Window<P> {
         self.until
     }
 
+    /// Ends it at this tick, if that is earlier.
+    #[inline]
+    pub fn end_by(&mut self, ticks: u64) {
+        self.until = self.until.min(ticks);
+    }
+
     /// Whether ring 3 may be entered again: what the window says holds still, as no task has become ready since, or was brought up to
     /// date. If not, something more urgent is ready or due: drop it and yield. Interrupts are off, as for [`crate::preemptible`];
     /// as long as nothing became ready the clock is not looked at, so the timer must still be armed for
     /// [`until`](Self::until) or be armed for it again.
     ///
+    /// Brought up to date it ends at the tick `end` at the latest.
+    ///
     /// The task itself does not change its deadline, lend it, or arm timers while it holds a window.
     #[inline(always)]
-    pub fn holds(&mut self) -> bool {
+    pub fn holds(&mut self, end: u64) -> bool {
+        // Who kicks has put something into the inbox.
         let ready = self.home.local(|local| local.sched.ready());
-        let open = self.home.window.load(Ordering::Relaxed) != 0;
-        open && ready == self.ready && self.home.inbox.0.is_empty_now() || self.renew()
+        ready == self.ready && self.home.inbox.0.is_empty_now() || self.renew(end)
     }
 
     #[inline(never)]
-    fn renew(&mut self) -> bool {
+    fn renew(&mut self, end: u64) -> bool {
         let Some((until, ready)) = self.home.open_window() else {
             return false;
         };
-        self.until = until;
+        self.until = until.min(end);
         self.ready = ready;
         true
     }

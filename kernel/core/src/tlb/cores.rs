@@ -15,12 +15,15 @@ pub struct Member {
 }
 
 impl Member {
+    /// In no set.
+    pub const NONE: Self = Self { word: 0, bit: 0 };
+
     /// Of the core of this number.
     #[inline(always)]
     pub const fn of(core: u32) -> Self {
         let fits = (core < MAX_CORES as u32) as u64;
         Self {
-            word: core / 64,
+            word: core / 64 % WORDS as u32,
             bit: fits << (core % 64),
         }
     }

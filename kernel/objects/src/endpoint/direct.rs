@@ -79,7 +79,8 @@ impl<O: KernelObject> Endpoint<O> {
             && let Some(place) = state.parked.place_of(ticket)
         {
             note(&receiver);
-            *place = Some(receiver);
+            // There is none to be dropped.
+            core::mem::forget(place.replace(receiver));
             return Parked::Again;
         }
         drop(state);

@@ -14,6 +14,11 @@ const CORE_SEARCH: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
 
+impl Ticket {
+    /// Nobody's.
+    pub const NONE: Self = Self(u64::MAX);
+}
+
 /// A receiver with the place for a token that is promised to it.
 #[derive(Debug)]
 pub(crate) struct ParkedReceiver<R: Receiver> {

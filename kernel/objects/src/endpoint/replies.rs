@@ -118,15 +118,18 @@ impl<C: Caller> ReplyTable<C> {
     #[inline(always)]
     pub fn answer_here(&self, token: Token, is_here: impl FnOnce(&C) -> bool) -> Option<C> {
         let number = token.number()?;
-        let mut reply = self.calls.lock().take_reserving(number, |reply| {
-            let caller = reply.caller.as_ref();
-            caller.is_some_and(|caller| is_here(caller) && caller.calls().is_waiting(reply.id))
-        })?;
-        let caller = reply.caller.take()?;
-        // Taken out while it waited: nobody else can answer it, and the caller cannot give it up as it is not running.
+        let mut calls = self.calls.lock();
+        let mut place = calls.to_empty(number)?;
+        let reply = place.value()?;
+        let caller = reply.caller.as_ref()?;
+        if !(is_here(caller) && caller.calls().is_waiting(reply.id)) {
+            return None;
+        }
+        // Out of the table while it waited: nobody else can answer it, and the caller cannot give it up as it is not running.
         caller.calls().finish_here(reply.id);
-        core::mem::forget(reply);
-        Some(caller)
+        let caller = reply.caller.take();
+        place.done();
+        caller
     }
 
     /// The caller of a call that is not answered yet: to fetch its message.

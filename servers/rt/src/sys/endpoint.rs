@@ -94,14 +94,14 @@ impl Endpoint {
     /// [`Error::TimedOut`], [`Error::PeerClosed`], [`Error::NoRight`], [`Error::Revoked`], [`Error::QueueFull`].
     #[inline(always)]
     pub fn call_blocking(&self, deadline_ns: u64, words: &Words) -> Result<Words, Error> {
-        let mut frame = Frame {
+        let frame = Frame {
             rax: 0,
             rdi: self.handle().0,
             rsi: deadline_ns,
             words: *words,
         };
         // SAFETY: the message travels in registers.
-        unsafe { gate::message(Call::Call, &mut frame) };
+        let frame = unsafe { gate::message(Call::Call, frame) };
         Error::check(frame.rax)?;
         Ok(frame.words)
     }
@@ -141,13 +141,13 @@ impl Endpoint {
     /// [`Error::TimedOut`], [`Error::NoRight`], [`Error::Revoked`].
     #[inline]
     pub fn receive_blocking(&self, deadline_ns: u64) -> Result<Incoming, Error> {
-        let mut frame = Frame {
+        let frame = Frame {
             rdi: self.handle().0,
             rsi: deadline_ns,
             ..Frame::default()
         };
         // SAFETY: the message travels in registers.
-        unsafe { gate::message(Call::Receive, &mut frame) };
+        let frame = unsafe { gate::message(Call::Receive, frame) };
         received_call(&frame)
     }
 }
@@ -208,14 +208,14 @@ impl Token {
         words: &Words,
         endpoint: &Endpoint,
     ) -> Result<Incoming, Error> {
-        let mut frame = Frame {
+        let frame = Frame {
             rax: 0,
             rdi: self.into_raw(),
             rsi: endpoint.handle().0,
             words: *words,
         };
         // SAFETY: the messages travel in registers.
-        unsafe { gate::message(Call::ReplyReceive, &mut frame) };
+        let frame = unsafe { gate::message(Call::ReplyReceive, frame) };
         received_call(&frame)
     }
 
@@ -229,14 +229,14 @@ impl Token {
         words: &Words,
         port: &Port,
     ) -> Result<super::port::Packet, Error> {
-        let mut frame = Frame {
+        let frame = Frame {
             rax: 0,
             rdi: self.into_raw(),
             rsi: port.handle().0,
             words: *words,
         };
         // SAFETY: the messages travel in registers.
-        unsafe { gate::message(Call::PortReplyWait, &mut frame) };
+        let frame = unsafe { gate::message(Call::PortReplyWait, frame) };
         super::port::packet(&frame)
     }
 
@@ -255,14 +255,14 @@ impl Token {
 }
 
 fn reply(token: u64, words: &Words) -> Result<(), Error> {
-    let mut frame = Frame {
+    let frame = Frame {
         rax: 0,
         rdi: token,
         rsi: 0,
         words: *words,
     };
     // SAFETY: the message travels in registers.
-    unsafe { gate::message(Call::Reply, &mut frame) };
+    let frame = unsafe { gate::message(Call::Reply, frame) };
     Error::check(frame.rax).map(drop)
 }
 

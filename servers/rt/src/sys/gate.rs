@@ -246,30 +246,40 @@ pub unsafe fn call_raw<const N: usize>(number: u64, arguments: [u64; N]) -> Resu
     (rax, rdx)
 }
 
-/// Makes a system call that carries a message: words out of `frame` and into it.
+/// Makes a system call that carries a message: with the words of `frame`, and what it came back with. By value: all of it stays in
+/// registers.
 ///
 /// # Safety
 /// As for [`call`].
 #[inline(always)]
-pub unsafe fn message(number: abi::Call, frame: &mut Frame) {
-    frame.rax = number as u64;
+pub unsafe fn message(number: abi::Call, frame: Frame) -> Frame {
     if is_resident() {
-        call_resident(frame);
-        return;
+        let mut frame = Frame {
+            rax: number as u64,
+            ..frame
+        };
+        call_resident(&mut frame);
+        return frame;
     }
     let [rdx, r8, r9, r10, r12, r13, r14, r15] = frame.words;
+    let (rax, rdi, rsi);
     let (o0, o1, o2, o3, o4, o5, o6, o7);
     // SAFETY: as in `call_raw`; the words travel in registers and the kernel touches no others.
     unsafe {
         asm!(
             "syscall",
-            inlateout("rax") frame.rax, inlateout("rdi") frame.rdi, inlateout("rsi") frame.rsi,
+            inlateout("rax") number as u64 => rax, inlateout("rdi") frame.rdi => rdi, inlateout("rsi") frame.rsi => rsi,
             inlateout("rdx") rdx => o0, inlateout("r8") r8 => o1, inlateout("r9") r9 => o2, inlateout("r10") r10 => o3,
             inlateout("r12") r12 => o4, inlateout("r13") r13 => o5, inlateout("r14") r14 => o6, inlateout("r15") r15 => o7,
             clobber_abi("sysv64"), options(nostack),
         );
     }
-    frame.words = [o0, o1, o2, o3, o4, o5, o6, o7];
+    Frame {
+        rax,
+        rdi,
+        rsi,
+        words: [o0, o1, o2, o3, o4, o5, o6, o7],
+    }
 }
 
 /// Ends the calling process, without any of its memory being needed any more.

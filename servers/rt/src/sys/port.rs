@@ -124,27 +124,27 @@ impl Port {
 
 /// [`Port::post`] by number.
 pub(super) fn post(port: Handle, key: u64, words: &Words) -> Result<(), Error> {
-    let mut frame = Frame {
+    let frame = Frame {
         rax: 0,
         rdi: port.0,
         rsi: key,
         words: *words,
     };
     // SAFETY: the message travels in registers.
-    unsafe { gate::message(Call::PortPost, &mut frame) };
+    let frame = unsafe { gate::message(Call::PortPost, frame) };
     Error::check(frame.rax).map(drop)
 }
 
 /// [`Port::wait_packet_blocking`] by number.
 pub(super) fn wait(port: Handle, deadline_ns: u64) -> Result<Packet, Error> {
-    let mut frame = Frame {
+    let frame = Frame {
         rax: 0,
         rdi: port.0,
         rsi: deadline_ns,
         words: [0; WORDS],
     };
     // SAFETY: the message travels in registers.
-    unsafe { gate::message(Call::PortWait, &mut frame) };
+    let frame = unsafe { gate::message(Call::PortWait, frame) };
     packet(&frame)
 }
 

@@ -241,7 +241,7 @@ pub fn call(number: u64, arguments: [u64; 6]) -> (u64, u64) {
 /// Any system call with a message: all registers before and after.
 pub fn message(number: abi::Call, frame: &mut gate::Frame) {
     // SAFETY: as in `call`.
-    unsafe { gate::message(number, frame) };
+    *frame = unsafe { gate::message(number, *frame) };
 }
 
 /// Runs for ever, with interrupts as they are and no system call.

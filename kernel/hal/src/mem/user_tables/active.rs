@@ -6,7 +6,7 @@
 //! load of CR3 drops all but the kernel's, which are global.
 
 use core::arch::asm;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use kerncore::tlb::{Flush, Member, Tags};
@@ -33,6 +33,8 @@ pub(crate) struct ActiveCore {
     space: AtomicPtr<Shared>,
     /// The core's own, interrupts off.
     tags: UnsafeCell<Tags<TAGS>>,
+    /// The core itself, as it lies in spaces' sets. Written once, by the core.
+    member: Cell<Member>,
 }
 
 impl ActiveCore {
@@ -40,6 +42,7 @@ impl ActiveCore {
         Self {
             space: AtomicPtr::new(core::ptr::null_mut()),
             tags: UnsafeCell::new(Tags::new()),
+            member: Cell::new(Member::NONE),
         }
     }
 }
@@ -49,6 +52,7 @@ impl ActiveCore {
 /// # Safety
 /// Once on each core, before it loads any process's tables.
 pub(crate) unsafe fn init_this_core() {
+    this_core().member.set(Member::of(percpu::core_number()));
     let features = features();
     // The kernel's half must be global, or each PCID would have a copy of it to be kept in step.
     if features.pcid && features.pge {
@@ -90,8 +94,12 @@ fn cr3() -> u64 {
 /// Whether this core has `tables` active.
 #[inline]
 pub fn is_active(tables: &UserTables) -> bool {
-    let shared: *const Shared = tables.shared();
-    this_core().space.load(Ordering::Relaxed).cast_const() == shared
+    has_active(this_core(), tables.shared())
+}
+
+#[inline(always)]
+fn has_active(core: &ActiveCore, shared: &Shared) -> bool {
+    core::ptr::eq(core.space.load(Ordering::Relaxed), shared)
 }
 
 /// Makes `tables` the address space of this core. Costs three instructions if they are already. Task context; holds until the
@@ -99,25 +107,24 @@ pub fn is_active(tables: &UserTables) -> bool {
 #[inline]
 pub fn activate(tables: &UserTables) {
     if !is_active(tables) {
-        without_interrupts(|| switch_to(tables));
+        without_interrupts(|| switch_to(this_core(), tables.shared()));
     }
 }
 
 /// As [`activate`], for who has turned interrupts off.
 #[inline]
 pub fn activate_now(tables: &UserTables, _off: &InterruptsOff) {
-    if !is_active(tables) {
-        switch_to(tables);
+    let (core, shared) = (this_core(), tables.shared());
+    if !has_active(core, shared) {
+        switch_to(core, shared);
     }
 }
 
 /// Interrupts are off.
 #[inline]
-fn switch_to(tables: &UserTables) {
-    let core = this_core();
-    let shared = tables.shared();
+fn switch_to(core: &ActiveCore, shared: &Shared) {
     // In this order: see `kerncore::tlb`. No request is served in between, interrupts are off.
-    let this = Member::of(percpu::core_number());
+    let this = core.member.get();
     shared.cores.insert(this);
     let value = if use_pcids() {
         tagged(core, shared)
@@ -152,7 +159,7 @@ pub fn activate_kernel() {
             let keep = if use_pcids() { KEEP } else { 0 };
             // SAFETY: the kernel's own tables.
             unsafe { load_cr3(paging::kernel_root() | keep) };
-            leave(before, Member::of(percpu::core_number()));
+            leave(before, this_core().member.get());
         }
     });
 }
