@@ -169,7 +169,7 @@ impl<T> Slots<T> {
     /// What lies there, to be emptied in place; a place for the next thing is promised at once then. `None` also where one of the two is
     /// not to be had simply.
     #[inline(always)]
-    pub(crate) fn to_empty(&mut self, number: Number) -> Option<Emptying<'_, T>> {
+    pub(crate) fn begin_emptying(&mut self, number: Number) -> Option<Emptying<'_, T>> {
         if self.closed || number.generation >= GENERATIONS - 1 {
             return None;
         }
@@ -422,7 +422,7 @@ mod tests {
         };
         let take = |generation, admits: bool| {
             let mut slots = slots.lock();
-            let mut place = slots.to_empty(number(generation))?;
+            let mut place = slots.begin_emptying(number(generation))?;
             let value = *place.value()?;
             admits.then(|| {
                 place.done();

@@ -5,6 +5,7 @@
 //! thread called ([`Riders`]).
 
 use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
 use core::sync::atomic::Ordering;
 use core::task::{Poll, Waker};
 
@@ -453,8 +454,9 @@ pub fn keep_open(
     until
 }
 
-/// Awaits `event`, at most until the deadline in nanoseconds of the monotonic clock; `None` if that came first.
-pub async fn until<F: Future>(deadline_ns: u64, event: F) -> Option<F::Output> {
+/// Awaits `event`, at most until the deadline in nanoseconds of the monotonic clock; `None` if that came first. The event stays where it
+/// is: futures that are passed on are stored once more each time, and a thread's future is small.
+pub async fn until<F: Future>(deadline_ns: u64, event: Pin<&mut F>) -> Option<F::Output> {
     if deadline_ns == abi::FOREVER {
         return Some(event.await);
     }
@@ -469,7 +471,7 @@ async fn take_bits(thread: &Thread) -> Result<u64, Error> {
     let [handle, deadline_ns, ..] = thread.context.lock().arguments();
     let handles = &thread.process.handles;
     let picked = handles.pick(Handle(handle), Rights::READ, Object::as_notification)?;
-    let taken = picked.object.take(picked.lease.as_deref());
+    let taken = pin!(picked.object.take(picked.lease.as_deref()));
     until(deadline_ns, taken).await.ok_or(Error::TimedOut)?
 }
 
@@ -477,10 +479,10 @@ async fn take_bits(thread: &Thread) -> Result<u64, Error> {
 async fn wait_parked(thread: &Ref<Thread>) -> Resume {
     loop {
         // Whoever moves it home wakes this very task.
-        let at_home = poll_fn(|_| match thread.place() {
+        let at_home = pin!(poll_fn(|_| match thread.place() {
             Place::Home => Poll::Ready(()),
             _ => Poll::Pending,
-        });
+        }));
         let deadline_ns = thread.parked_until_ns();
         if until(deadline_ns, at_home).await.is_some() {
             return thread.take_resume();
@@ -506,10 +508,13 @@ async fn wait_answer(thread: &Ref<Thread>) {
         return;
     };
     let in_flight = call.endpoint.resume(&thread.calls, call.record);
-    let answer = until(call.deadline_ns, in_flight.answered(call.lease.as_deref()));
-    let answer = match call.helper {
-        Some(task) => executor::lend::<KernelPlatform, _>(task, answer).await,
-        None => answer.await,
+    let answer = {
+        let answered = pin!(in_flight.answered(call.lease.as_deref()));
+        let mut answer = pin!(until(call.deadline_ns, answered));
+        match call.helper {
+            Some(task) => executor::lend::<KernelPlatform, _>(task, answer.as_mut()).await,
+            None => answer.as_mut().await,
+        }
     };
     let error = match answer {
         Some(Ok(())) => return,

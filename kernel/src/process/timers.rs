@@ -2,6 +2,7 @@
 
 use alloc::collections::BinaryHeap;
 use core::cmp::Ordering;
+use core::pin::pin;
 
 use abi::Error;
 use executor::sync::Notify;
@@ -97,7 +98,7 @@ pub fn start() {
                 .lock()
                 .peek()
                 .map_or(abi::FOREVER, |due| due.armed.deadline_ns);
-            until(next, EARLIER.notified()).await;
+            until(next, pin!(EARLIER.notified())).await;
         }
     });
 }

@@ -130,13 +130,13 @@ pub const OPTIONS: &[KnownOption] = {
             Once,
             "what to do after a panic was reported",
         ),
-        option("selftest", Text, Repeated, "run the named test after boot"),
         option(
             "screen",
             OneOf(&["desktop", "text"]),
             Once,
             "what the screen shows: windows, or the shell alone (the default)",
         ),
+        option("selftest", Text, Repeated, "run the named test after boot"),
         option(
             "shell.serial",
             OneOf(SERIAL_SHELLS),

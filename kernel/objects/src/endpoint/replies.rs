@@ -119,7 +119,7 @@ impl<C: Caller> ReplyTable<C> {
     pub fn answer_here(&self, token: Token, is_here: impl FnOnce(&C) -> bool) -> Option<C> {
         let number = token.number()?;
         let mut calls = self.calls.lock();
-        let mut place = calls.to_empty(number)?;
+        let mut place = calls.begin_emptying(number)?;
         let reply = place.value()?;
         let caller = reply.caller.as_ref()?;
         if !(is_here(caller) && caller.calls().is_waiting(reply.id)) {

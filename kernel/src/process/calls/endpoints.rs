@@ -3,6 +3,8 @@
 use abi::message::{BufferArgs, Kind, Lengths, LongArgs, MAX_HANDLES, StartArgs};
 use abi::{Call, Error, Handle, ObjectType, Rights};
 use alloc::boxed::Box;
+use core::pin::pin;
+use hal::platform::KernelPlatform;
 use objects::channel::Message;
 use objects::endpoint::{Called, Endpoint, Token};
 use objects::handle::Taken;
@@ -212,13 +214,11 @@ pub async fn send_and_wait(
         words[0] = lengths.to_raw();
         dispatch::hand(handed, Kind::LongCall, &words, core, false, &mut helper);
     }
-    let answer = until(
-        deadline_ns,
-        in_flight.answered(entry.lease().map(|lease| &**lease)),
-    );
+    let answered = pin!(in_flight.answered(entry.lease().map(|lease| &**lease)));
+    let mut answer = pin!(until(deadline_ns, answered));
     let answer = match helper {
-        Some(task) => executor::lend::<hal::platform::KernelPlatform, _>(task, answer).await,
-        None => answer.await,
+        Some(task) => executor::lend::<KernelPlatform, _>(task, answer.as_mut()).await,
+        None => answer.as_mut().await,
     };
     match answer.or_else(|| in_flight.try_answer()) {
         Some(Ok(())) => {}

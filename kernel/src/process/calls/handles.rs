@@ -1,5 +1,7 @@
 //! Handles: duplicating, giving, leasing, waiting.
 
+use core::pin::pin;
+
 use abi::handle::HandleInfo;
 use abi::{Call, Error, Handle, ObjectType, Rights, Signals};
 use objects::lease::Lease;
@@ -99,7 +101,7 @@ pub(super) async fn call(
                     Ok((u64::from(now.bits()), 0))
                 };
             }
-            let wait = signals.wait(mask, entry.lease().map(|lease| &**lease));
+            let wait = pin!(signals.wait(mask, entry.lease().map(|lease| &**lease)));
             let seen = until(third, wait).await.ok_or(Error::TimedOut)??;
             Ok((u64::from(seen.bits()), 0))
         }

@@ -93,7 +93,7 @@ pub(super) async fn call(
         }
         Call::LogWait => {
             typed(thread, first, ObjectType::System, Rights::READ)?;
-            until(third, log::grown(second))
+            until(third, core::pin::pin!(log::grown(second)))
                 .await
                 .ok_or(Error::TimedOut)?;
             Ok((0, 0))

@@ -4,6 +4,7 @@
 //! the signal. It goes when the last handle does.
 
 use abi::{Error, ObjectType, Signals};
+use core::pin::pin;
 use executor::CoreId;
 use executor::sync::Notify;
 use hal::irq::{self, Interrupt, IrqError, IrqEvent};
@@ -150,7 +151,7 @@ impl InterruptObject {
                 return Err(Error::WouldWait);
             }
             let awaited = Signals::INTERRUPT | Signals::PEER_CLOSED;
-            let shown = until(deadline_ns, self.signals.wait(awaited, lease)).await;
+            let shown = until(deadline_ns, pin!(self.signals.wait(awaited, lease))).await;
             if shown
                 .ok_or(Error::TimedOut)??
                 .contains(Signals::PEER_CLOSED)

@@ -228,7 +228,7 @@ impl Run {
             }
             Poll::Pending
         });
-        match until(self.deadline_ns, first).await {
+        match until(self.deadline_ns, core::pin::pin!(first)).await {
             Some(brought) => Ok(brought?),
             None => Ok(()),
         }

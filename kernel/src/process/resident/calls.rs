@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::pin::pin;
 use core::task::Poll;
 
 use abi::message::{Kind, Words};
@@ -165,10 +166,11 @@ async fn exchange(
         dispatch::hand(handed, Kind::Call, &words, core, false, &mut helper);
     }
     let lease = entry.lease().map(|lease| &**lease);
-    let answer = until(deadline_ns, in_flight.answered(lease));
+    let answered = pin!(in_flight.answered(lease));
+    let mut answer = pin!(until(deadline_ns, answered));
     let answer = match helper {
-        Some(task) => executor::lend::<KernelPlatform, _>(task, answer).await,
-        None => answer.await,
+        Some(task) => executor::lend::<KernelPlatform, _>(task, answer.as_mut()).await,
+        None => answer.as_mut().await,
     };
     match answer.or_else(|| in_flight.try_answer()) {
         Some(Ok(())) => Ok(Answered::Words(*caller.context.lock().words())),
