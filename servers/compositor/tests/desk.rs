@@ -169,11 +169,9 @@ impl Bench {
                 }
             )
         });
-        if !is_refused {
-            if let Some(colours) = self.memory.pictures.get_mut(&pictures) {
-                colours[usize::from(buffer)] =
-                    rgb((client * 0x31_00 + window * 0x20_0000 + serial * 0x11) & 0xff_ffff);
-            }
+        if !is_refused && let Some(colours) = self.memory.pictures.get_mut(&pictures) {
+            colours[usize::from(buffer)] =
+                rgb((client * 0x31_00 + window * 0x20_0000 + serial * 0x11) & 0xff_ffff);
         }
         for effect in effects {
             self.carry_out(effect);
