@@ -1,0 +1,115 @@
+//! Frames: pictures that wait are shown.
+
+use super::*;
+
+impl Desk {
+    /// When the next frame is wanted, by the monotonic clock; 0: as soon as there is one. `None`: nothing changes.
+    #[must_use]
+    pub fn wanted_ns(&self) -> Option<u64> {
+        if !self.damage.is_empty() {
+            return Some(0);
+        }
+        self.windows
+            .iter()
+            .filter_map(|window| window.waiting.map(|waiting| waiting.target_ns))
+            .min()
+    }
+
+    /// Begins the frame that is on the screen at `shown_ns`: takes the pictures that are due. Gives what is to be composed.
+    pub fn frame(&mut self, shown_ns: u64) -> Vec<Rect> {
+        for at in 0..self.windows.len() {
+            self.latch(at, shown_ns);
+        }
+        self.damage.parts().to_vec()
+    }
+
+    pub(super) fn latch(&mut self, at: usize, shown_ns: u64) {
+        let Some(window) = self.windows.get_mut(at) else {
+            return;
+        };
+        let Some(waiting) = window
+            .waiting
+            .take_if(|waiting| waiting.target_ns <= shown_ns)
+        else {
+            return;
+        };
+        let before = window.shown.replace(Shown {
+            pictures: window.pictures,
+            size: window.size,
+            buffer: waiting.buffer,
+        });
+        let latched = Latched {
+            client: window.client,
+            window: window.id,
+            serial: waiting.serial,
+            input_ticks: window.input_ticks.take(),
+            missed: waiting.missed,
+        };
+        let (client, content) = (window.client, window.place.content);
+        let is_same = before.is_some_and(|before| before.pictures == window.pictures);
+        let part = if is_same {
+            let damage = waiting.damage;
+            Rect::new(
+                content.left + i32::from(damage.x),
+                content.top + i32::from(damage.y),
+                i32::from(damage.size.width),
+                i32::from(damage.size.height),
+            )
+            .and(&content)
+        } else {
+            window.place.touched(&window.look)
+        };
+        let is_seen = !window.place.minimised;
+        self.latched.push(latched);
+        if is_seen {
+            self.damage_part(&part);
+        }
+        match before {
+            None => {
+                self.list(at);
+                self.update_pointer_picture();
+            }
+            Some(before) if !is_same => self.release_pictures(client, before.pictures, before.size),
+            Some(_) => {}
+        }
+        if self
+            .windows
+            .get(at)
+            .is_some_and(|window| window.wants_size.is_some())
+        {
+            self.after_move(at);
+        }
+    }
+
+    /// The frame is on the screen. `late`: why it came later than it should have. Gives the earliest input that it shows the effect of.
+    pub fn shown(
+        &mut self,
+        shown_ns: u64,
+        next_ns: u64,
+        late: Option<Late>,
+        since: impl Fn(u64) -> u64,
+    ) -> Option<u64> {
+        self.damage.clear();
+        let mut longest_ns = None;
+        for latched in core::mem::take(&mut self.latched) {
+            let since_input_ns = latched.input_ticks.map_or(0, &since);
+            longest_ns = longest_ns.max(latched.input_ticks.map(|_| since_input_ns));
+            let event = Event::Presented {
+                window: latched.window,
+                serial: latched.serial,
+                shown_ns,
+                next_ns,
+                since_input_ns,
+                late: late.or(latched.missed.then_some(Late::Presented)),
+            };
+            self.send(latched.client, event);
+        }
+        // What is still waiting came too late for this frame if it was meant for it.
+        for window in &mut self.windows {
+            if let Some(waiting) = &mut window.waiting {
+                waiting.missed |= waiting.target_ns != 0 && waiting.target_ns <= shown_ns;
+            }
+        }
+        longest_ns
+    }
+}

@@ -1,0 +1,145 @@
+//! What a program asks.
+
+use super::*;
+
+impl Desk {
+    /// Does what a program asks. [`Request::Copy`] and [`Request::Paste`] are the caller's, who has the clipboard.
+    pub fn request(&mut self, client: ClientId, request: Request) {
+        let Some(is_desktop) = self.client(client).map(|client| client.is_desktop) else {
+            return;
+        };
+        let of_desktop = matches!(
+            request,
+            Request::List
+                | Request::Demand { .. }
+                | Request::SetTheme(_)
+                | Request::SetKeymap(_)
+                | Request::SetRate(_)
+                | Request::ToggleOverlay
+        );
+        if of_desktop && !is_desktop {
+            return self.refuse(client, 0, format_args!("only the desktop may ask that"));
+        }
+        match request {
+            Request::Open {
+                window,
+                title,
+                size,
+                look,
+                keepsake,
+            } => {
+                if let Err(why) = self.open(client, window, title, size, look, keepsake) {
+                    self.refuse(client, window, format_args!("{why}"));
+                }
+            }
+            Request::List => {
+                if let Some(client) = self.client(client) {
+                    client.lists = true;
+                }
+                for at in 0..self.windows.len() {
+                    self.list(at);
+                }
+            }
+            Request::Demand { window, demand } => match self.index(window) {
+                Some(at) => self.demand(at, demand),
+                None => self.refuse(
+                    client,
+                    window,
+                    format_args!("there is no such window any more"),
+                ),
+            },
+            Request::SetTheme(theme) => self.set_theme(theme),
+            Request::SetKeymap(word) => self.effect(Effect::SetKeymap(word)),
+            Request::SetRate(rate_hz @ (60 | 120)) => {
+                self.frame_ns = 1_000_000_000 / u64::from(rate_hz);
+                self.effect(Effect::SetRate(rate_hz));
+                self.tell_all_of_the_screen();
+            }
+            Request::SetRate(rate_hz) => {
+                self.refuse(
+                    client,
+                    0,
+                    format_args!("{rate_hz} frames a second: only 60 and 120 can be chosen"),
+                );
+            }
+            Request::ToggleOverlay => self.toggle_overlay(),
+            Request::Copy { .. } | Request::Paste => {}
+            Request::Present { window, .. }
+            | Request::SetTitle { window, .. }
+            | Request::SetExtent { window, .. }
+            | Request::SetPointer { window, .. }
+            | Request::Minimise { window }
+            | Request::Close { window } => {
+                let found = self
+                    .windows
+                    .iter()
+                    .position(|other| other.client == client && other.id == window);
+                match found {
+                    Some(at) => self.request_of(at, request),
+                    None => self.refuse(
+                        client,
+                        window,
+                        format_args!("there is no window of this number"),
+                    ),
+                }
+            }
+        }
+    }
+
+    /// Does what is asked about one's own window.
+    pub(super) fn request_of(&mut self, at: usize, request: Request) {
+        let Some(window) = self.windows.get_mut(at) else {
+            return;
+        };
+        let (client, id) = (window.client, window.id);
+        match request {
+            Request::Present {
+                serial,
+                configuration,
+                buffer,
+                damage,
+                target_ns,
+                ..
+            } => {
+                // For a size that it does not have any more: another configuration is on its way.
+                if configuration != window.configuration {
+                    return;
+                }
+                let is_shown = window.shown.is_some_and(|shown| {
+                    shown.pictures == window.pictures && shown.buffer == buffer
+                });
+                let why = if u32::from(buffer) >= BUFFERS {
+                    "there is no such picture"
+                } else if is_shown {
+                    "this picture is on the screen: present the other one"
+                } else if window.waiting.is_some() {
+                    "a picture waits already: wait until it is shown"
+                } else {
+                    window.waiting = Some(Waiting {
+                        serial,
+                        buffer,
+                        damage,
+                        target_ns,
+                        missed: false,
+                    });
+                    return;
+                };
+                self.refuse(client, id, format_args!("{why}"));
+            }
+            Request::SetTitle { title, .. } => {
+                window.title = title;
+                let part = window.place.title(&window.look);
+                self.damage_part(&part);
+                self.list(at);
+            }
+            Request::SetExtent { extent, .. } => self.set_extent(at, extent),
+            Request::SetPointer { pointer, .. } => {
+                window.pointer = pointer;
+                self.update_pointer_picture();
+            }
+            Request::Minimise { .. } => self.demand(at, Demand::Minimise),
+            Request::Close { .. } => self.remove(at),
+            _ => {}
+        }
+    }
+}
