@@ -111,6 +111,7 @@ impl Supervisor {
             && let State::Ready { alive_by_ns } = &mut unit.state
         {
             *alive_by_ns = until_ns;
+            unit.excused = false;
         }
     }
 

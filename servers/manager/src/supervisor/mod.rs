@@ -39,6 +39,8 @@ pub const FIRST_DELAY_NS: u64 = 100_000_000;
 pub const SETTLED_NS: u64 = 1_000_000_000;
 /// How long it waits at most.
 pub const MOST_DELAY_NS: u64 = 10_000_000_000;
+/// Who judges a unit later than this after its time stood still itself.
+const STALL_NS: u64 = 20_000_000;
 
 /// An instance of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,6 +132,8 @@ struct Unit {
     restarts: u32,
     /// Deaths before readiness, in a row.
     failures: u32,
+    /// Whether it was given time once for what the manager came too late to judge.
+    excused: bool,
     exit_code: Option<i32>,
     /// Why the last start failed.
     failure: Text<96>,
@@ -221,16 +225,20 @@ impl Supervisor {
         deadlines.flatten().min()
     }
 
-    /// Does what is due.
+    /// Does what is due. Take note of all [events](Self::event) that are there first: a unit is not to be judged while its word waits.
     pub fn tick(&mut self, now_ns: u64, commands: &mut Vec<Command>) {
         for index in 0..self.units.len() {
-            let Some(unit) = self.units.get(index) else {
+            let Some(state) = self.units.get(index).map(|unit| unit.state) else {
                 continue;
             };
-            if unit.state.deadline_ns().is_none_or(|due| due > now_ns) {
+            let due_ns = state.deadline_ns().filter(|due_ns| *due_ns <= now_ns);
+            let Some(due_ns) = due_ns else {
+                continue;
+            };
+            if now_ns - due_ns > STALL_NS && self.excuse(index, now_ns, now_ns - due_ns) {
                 continue;
             }
-            match unit.state {
+            match state {
                 State::BackOff { .. } => self.enter(index, State::Waiting, now_ns),
                 State::Starting { .. } => self.kill(index, Next::Unready, now_ns, commands),
                 State::Ready { .. } => self.kill(index, Next::Unwell, now_ns, commands),
@@ -241,8 +249,29 @@ impl Supervisor {
         self.settle(now_ns, commands);
     }
 
+    /// Whoever comes this late stood still, and the unit may have too (a whole machine that is paused, a core that is busy for long): once,
+    /// the unit gets that time again, and what its manifest gives it between two signs of life. Whether it did.
+    fn excuse(&mut self, index: usize, now_ns: u64, late_ns: u64) -> bool {
+        let health = self.plan.manifest(index).and_then(|unit| unit.health);
+        let Some(unit) = self.units.get_mut(index).filter(|unit| !unit.excused) else {
+            return false;
+        };
+        let until_ns = now_ns.saturating_add(late_ns);
+        match &mut unit.state {
+            State::Starting { ready_by_ns } => *ready_by_ns = until_ns,
+            State::Ready { alive_by_ns } => {
+                let every_ns = health.map_or(0, |health| health.every_ns);
+                *alive_by_ns = Some(until_ns.saturating_add(every_ns));
+            }
+            _ => return false,
+        }
+        unit.excused = true;
+        true
+    }
+
     fn enter(&mut self, index: usize, state: State, now_ns: u64) {
         if let Some(unit) = self.units.get_mut(index) {
+            unit.excused = false;
             unit.state = state;
             unit.since_ns = now_ns;
         }

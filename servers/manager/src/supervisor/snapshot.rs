@@ -213,6 +213,7 @@ impl Supervisor {
             process: record.process,
             restarts: record.restarts,
             failures: record.failures,
+            excused: false,
             exit_code: record.exit_code,
             failure: record.failure.clone(),
         };

@@ -154,6 +154,36 @@ fn who_is_not_ready_in_time_or_not_well_is_killed() {
 }
 
 #[test]
+fn nobody_is_blamed_for_a_machine_that_stood_still() {
+    let health = Some(Health {
+        every_ns: 100 * MS,
+        misses: 3,
+    });
+    let well = Manifest {
+        health,
+        ..unit("well", &[])
+    };
+    let slow = ("slow", Behaviour::ReadyAfter(SECOND));
+    let mut sim = Sim::with_behaviours(vec![well, unit("slow", &[])], &[slow]);
+    sim.run(500 * MS);
+    sim.stall(20 * SECOND);
+    sim.run(5 * SECOND);
+    for name in ["well", "slow"] {
+        let row = sim.row(name);
+        assert_eq!((row.generation, row.state), (1, UnitState::Ready), "{name}");
+    }
+    // Once: who then still says nothing is killed after all.
+    sim.behave("well", Behaviour::Hangs);
+    sim.crash("well", 1);
+    sim.run(MS);
+    let generation = sim.row("well").generation;
+    sim.stall(SECOND);
+    assert_eq!(sim.row("well").generation, generation);
+    sim.run(SECOND);
+    assert!(sim.row("well").generation > generation);
+}
+
+#[test]
 fn policies_say_who_is_started_again() {
     let policy = |name: &str, restart| Manifest {
         restart,

@@ -200,6 +200,17 @@ impl Sim {
         self.with(|supervisor, now_ns, commands| supervisor.tick(now_ns, commands));
     }
 
+    /// Nobody does anything for so long; the manager looks first.
+    pub fn stall(&mut self, ns: u64) {
+        self.now_ns += ns;
+        for process in self.processes.values_mut() {
+            for (at, _) in &mut process.agenda {
+                *at += ns;
+            }
+        }
+        self.with(|supervisor, now_ns, commands| supervisor.tick(now_ns, commands));
+    }
+
     /// Lets time pass.
     pub fn run(&mut self, ns: u64) {
         let until_ns = self.now_ns + ns;
