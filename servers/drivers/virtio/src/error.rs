@@ -23,6 +23,8 @@ pub enum Fault {
     Nonsense(&'static str),
     /// The kernel refused a part of it.
     Refused(&'static str, abi::Error),
+    /// It has given up and wants to be reset.
+    GaveUp,
     /// No memory.
     NoMemory,
     /// It broke a queue.
@@ -43,6 +45,7 @@ impl fmt::Display for Fault {
             Self::Unsteady => f.write_str("its configuration changes faster than it can be read"),
             Self::Nonsense(what) => write!(f, "what it says cannot be: {what}"),
             Self::Refused(what, error) => write!(f, "{what}: {error}"),
+            Self::GaveUp => f.write_str("it has given up: it has to be started anew"),
             Self::NoMemory => f.write_str("no memory"),
             Self::Broken(broken) => broken.fmt(f),
         }
@@ -50,6 +53,15 @@ impl fmt::Display for Fault {
 }
 
 impl core::error::Error for Fault {}
+
+impl From<pci::Fault> for Fault {
+    fn from(fault: pci::Fault) -> Self {
+        match fault {
+            pci::Fault::NoRegisters(which) => Self::NoRegisters(which),
+            pci::Fault::Refused(what, error) => Self::Refused(what, error),
+        }
+    }
+}
 
 impl From<Broken> for Fault {
     fn from(broken: Broken) -> Self {
@@ -79,3 +91,9 @@ impl fmt::Display for Broken {
 }
 
 impl core::error::Error for Broken {}
+
+impl From<pci::Fault> for crate::gpu::GpuError {
+    fn from(fault: pci::Fault) -> Self {
+        Fault::from(fault).into()
+    }
+}

@@ -1,9 +1,9 @@
 //! Virtio devices behind PCI, for drivers in ring 3 (Virtual I/O Device version 1.2; "§" below is a section of it).
 //!
-//! A driver opens its PCI function, makes a [`hardware::Function`] of it, and starts a [`Device`]: [`pci`] finds its registers,
+//! A driver opens its PCI function, makes a [`hardware::Function`] of it, and starts a [`Device`]: [`layout`] finds its registers,
 //! [`transport`] resets it and agrees on features. Then it makes its [`Queue`]s, each with a message interrupt of its own, and lets the
 //! device [go](Device::go). [`queue`] is the split virtqueue; [`Queue::next`] waits for the device without looking
-//! at it in between. [`input`] drives keyboards, mice and tablets, [`gpu`] graphics.
+//! at it in between. [`input`] drives keyboards, mice and tablets, [`gpu`] graphics, [`net`] network cards.
 //!
 //! What must hold:
 //! * **A device is not believed.** Whatever it writes into a queue or shows in its registers, no index leaves its table, no length its
@@ -20,12 +20,13 @@ extern crate alloc;
 
 mod error;
 pub mod gpu;
-pub mod hardware;
 pub mod input;
-pub mod pci;
+pub mod layout;
+pub mod net;
 pub mod queue;
 pub mod transport;
 
+pub use ::pci as hardware;
 pub use error::{Broken, Fault};
 pub use queue::{Buffer, Queue, Used};
 pub use transport::Device;
@@ -57,6 +58,8 @@ pub const fn kind_of(vendor: u16, device: u16) -> Option<u16> {
 
 /// Features that no kind of device owns (§6).
 pub mod feature {
+    /// Either side says from which index on it wants to be told (§2.7.10).
+    pub const EVENT_INDEX: u64 = 1 << 29;
     /// Made by version 1.0 or later; asked of every device.
     pub const VERSION_1: u64 = 1 << 32;
     /// The addresses it is given are those that the platform says. Ours are.

@@ -22,6 +22,8 @@ const INDEX: usize = 2;
 const USED_BYTES: usize = 8;
 /// In the flags of the used ring: the device looks without being notified.
 const NO_NOTIFY: u16 = 1;
+/// In the flags of the available ring: the driver looks without being interrupted.
+const NO_INTERRUPT: u16 = 1;
 
 /// A piece of memory that the device reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,10 @@ pub struct Rings<S> {
     free: u16,
     available: u16,
     used: u16,
+    /// [`EVENT_INDEX`](crate::feature::EVENT_INDEX) was agreed on.
+    by_index: bool,
+    /// Of what was made available the device was told until here.
+    told: u16,
 }
 
 impl Rings<()> {
@@ -90,7 +96,7 @@ impl Rings<()> {
 
 impl<S: Space> Rings<S> {
     /// Over zeroed memory of [`bytes`](Rings::bytes); `size` is a power of 2. `None` without memory.
-    pub(crate) fn new(space: S, size: u16) -> Option<Self> {
+    pub(crate) fn new(space: S, size: u16, by_index: bool) -> Option<Self> {
         let (mut next, mut chains) = (Vec::new(), Vec::new());
         next.try_reserve_exact(size.into()).ok()?;
         chains.try_reserve_exact(size.into()).ok()?;
@@ -105,6 +111,8 @@ impl<S: Space> Rings<S> {
             free: size,
             available: 0,
             used: 0,
+            by_index,
+            told: 0,
         })
     }
 
@@ -166,9 +174,14 @@ impl<S: Space> Rings<S> {
         Ok(())
     }
 
+    fn waiting(&self) -> u16 {
+        let ring = Rings::device_start(self.size);
+        self.space.load_u16(ring + INDEX).wrapping_sub(self.used)
+    }
+
     fn take(&mut self) -> Result<Option<(u32, u32)>, Broken> {
         let ring = Rings::device_start(self.size);
-        let waiting = self.space.load_u16(ring + INDEX).wrapping_sub(self.used);
+        let waiting = self.waiting();
         if waiting == 0 {
             return Ok(None);
         }
@@ -196,10 +209,35 @@ impl<S: Space> Rings<S> {
         Ok(Some((chain.cookie, written)))
     }
 
-    fn wants_bell(&self) -> bool {
+    fn wants_bell(&mut self) -> bool {
         // The index was stored before the flags are read (§2.7.13.4).
         fence(Ordering::SeqCst);
-        self.space.load_u16(Rings::device_start(self.size)) & NO_NOTIFY == 0
+        let ring = Rings::device_start(self.size);
+        let added = self.available.wrapping_sub(self.told);
+        self.told = self.available;
+        if self.by_index {
+            // Whether the index it waits for is among those that were added (§2.7.10).
+            let entries = USED_BYTES * usize::from(self.size);
+            let awaited = self.space.load_u16(ring + RING_HEAD + entries);
+            self.available.wrapping_sub(awaited).wrapping_sub(1) < added
+        } else {
+            added > 0 && self.space.load_u16(ring) & NO_NOTIFY == 0
+        }
+    }
+
+    /// Asks to be interrupted when the next chain is used, or not to be.
+    fn want_interrupt(&mut self, wanted: bool) {
+        let ring = Rings::driver_start(self.size);
+        if !self.by_index {
+            let flags = if wanted { 0 } else { NO_INTERRUPT };
+            self.space.store_u16(ring, flags);
+        } else if wanted {
+            // Where nothing is wanted, the index stays behind.
+            let at = ring + RING_HEAD + 2 * usize::from(self.size);
+            self.space.store_u16(at, self.used);
+        }
+        // It was asked before it is looked whether something came before.
+        fence(Ordering::SeqCst);
     }
 }
 
@@ -211,11 +249,17 @@ pub(crate) struct Bell<S> {
 }
 
 /// A queue.
+///
+/// It interrupts whenever a chain is used, or only while that is [awaited](Queue::arm) once it was [silenced](Queue::silence).
 pub struct Queue<F: Function> {
     rings: Rings<F::Space>,
     line: F::Line,
     bell: Bell<F::Space>,
     stamp_ticks: u64,
+    /// Its line is silent until it is acknowledged.
+    delivered: bool,
+    is_silent: bool,
+    interrupts: u64,
 }
 
 impl<F: Function> Queue<F> {
@@ -225,6 +269,9 @@ impl<F: Function> Queue<F> {
             line,
             bell,
             stamp_ticks: 0,
+            delivered: false,
+            is_silent: false,
+            interrupts: 0,
         }
     }
 
@@ -238,6 +285,16 @@ impl<F: Function> Queue<F> {
         self.rings.free
     }
 
+    /// How often it has interrupted.
+    pub const fn interrupts(&self) -> u64 {
+        self.interrupts
+    }
+
+    /// Tick of its last interrupt.
+    pub const fn stamp_ticks(&self) -> u64 {
+        self.stamp_ticks
+    }
+
     /// Gives a chain of buffers to the device, those that it writes last; [`notify`](Self::notify) says so to it. `cookie` comes back
     /// with it. The memory is the device's until then.
     ///
@@ -247,13 +304,18 @@ impl<F: Function> Queue<F> {
         self.rings.add(chain, cookie)
     }
 
-    /// Tells the device that chains were added, if it wants to be told.
-    pub fn notify(&self) {
+    /// Tells the device of chains that were added since the last time, if it wants to be told.
+    pub fn notify(&mut self) {
         if self.rings.wants_bell() {
             self.bell
                 .registers
                 .store_u16(self.bell.offset, self.bell.index);
         }
+    }
+
+    /// Whether there is a chain that the device has used.
+    pub fn has_next(&self) -> bool {
+        self.rings.waiting() != 0
     }
 
     /// A chain that the device has used, if there is one now.
@@ -269,6 +331,31 @@ impl<F: Function> Queue<F> {
         }))
     }
 
+    /// Does without interrupts until it is [armed](Self::arm): for a driver that looks by itself while it has work. A hint.
+    pub fn silence(&mut self) {
+        if !self.is_silent {
+            self.is_silent = true;
+            self.rings.want_interrupt(false);
+        }
+    }
+
+    /// Has the next chain that is used interrupt. What was used before does not: look [once more](Self::has_next) before
+    /// waiting for [`interrupted`](Self::interrupted).
+    pub fn arm(&mut self) {
+        if core::mem::take(&mut self.delivered) {
+            self.line.ack();
+        }
+        self.is_silent = false;
+        self.rings.want_interrupt(true);
+    }
+
+    /// Waits for the interrupt that it was armed for. Cancel-safe.
+    pub async fn interrupted(&mut self) {
+        self.stamp_ticks = self.line.wait().await.stamp_ticks;
+        self.delivered = true;
+        self.interrupts = self.interrupts.wrapping_add(1);
+    }
+
     /// Waits for the next chain that the device has used. Cancel-safe.
     ///
     /// # Errors
@@ -278,12 +365,11 @@ impl<F: Function> Queue<F> {
             if let Some(used) = self.try_next()? {
                 return Ok(used);
             }
-            // Once more after the acknowledgement: what came before it does not interrupt again.
-            self.line.ack();
+            self.arm();
             if let Some(used) = self.try_next()? {
                 return Ok(used);
             }
-            self.stamp_ticks = self.line.wait().await.stamp_ticks;
+            self.interrupted().await;
         }
     }
 }

@@ -6,7 +6,7 @@ use core::array;
 use rt::Clock;
 
 use crate::hardware::{Function, Shared, Space};
-use crate::pci::{Layout, MAX_WINDOWS, Region};
+use crate::layout::{Layout, MAX_WINDOWS, Region};
 use crate::queue::{Queue, Rings};
 use crate::{Fault, feature};
 
@@ -260,7 +260,7 @@ impl<F: Function> Device<F> {
         if u32::from(message) >= self.function.messages() {
             return Err(Fault::NoInterrupt);
         }
-        self.function.interrupt(message)
+        Ok(self.function.interrupt(message)?)
     }
 
     /// Makes queue `index`, with at most `most` descriptors (a power of 2, else the one below), which interrupts by `message`. Before
@@ -282,7 +282,8 @@ impl<F: Function> Device<F> {
         }
         let size = 1 << most.clamp(1, MOST_DESCRIPTORS).min(offered).ilog2();
         let Shared { space, address } = self.function.memory(Rings::bytes(size))?;
-        let rings = Rings::new(space, size).ok_or(Fault::NoMemory)?;
+        let by_index = self.features & feature::EVENT_INDEX != 0;
+        let rings = Rings::new(space, size, by_index).ok_or(Fault::NoMemory)?;
         let line = self.line(message)?;
         let common = &self.common;
         common.store_u16(common::QUEUE_SIZE, size);

@@ -239,7 +239,7 @@ impl Mapping {
         self.writable
     }
 
-    fn at(&self, offset: usize, len: usize, align: usize) -> Option<*mut u8> {
+    pub(super) fn at(&self, offset: usize, len: usize, align: usize) -> Option<*mut u8> {
         let end = offset.checked_add(len)?;
         if end > self.len || !offset.is_multiple_of(align) {
             return None;

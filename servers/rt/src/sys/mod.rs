@@ -24,6 +24,7 @@
 pub mod channel;
 pub mod clock;
 pub mod device;
+pub mod dma;
 pub mod driven;
 pub mod endpoint;
 pub mod entry;

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 use rt::{Interrupt, IrqEvent};
-use virtio::Fault;
-use virtio::hardware::{Function, Shared, Space};
+use virtio::hardware::{Bytes, Fault, Function, Shared, Space};
 
 /// What is wrong with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +34,7 @@ const NOTIFY: u32 = 0x3000;
 const MULTIPLIER: u32 = 4;
 /// Where the memory that it reaches begins.
 const BASE: u64 = 0x10_0000;
+const EVENT_INDEX: u64 = 1 << 29;
 
 #[derive(Clone, Default)]
 pub struct QueueState {
@@ -152,9 +152,14 @@ impl Model {
             asked: (0, 0),
             own: None,
             memory: Vec::new(),
-            wires: (0..4).map(|_| Wire::default()).collect(),
+            wires: (0..8).map(|_| Wire::default()).collect(),
             ticks: 0,
         })))
+    }
+
+    /// Offers these features too.
+    pub fn offer(&self, features: u64) {
+        self.state().offered |= features;
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -174,7 +179,13 @@ impl Model {
             return None;
         }
         let head = state.u16_at(driver + 4 + 2 * u64::from(read % size));
-        state.queues[queue].read = read.wrapping_add(1);
+        let next = read.wrapping_add(1);
+        state.queues[queue].read = next;
+        if state.agreed & EVENT_INDEX != 0 {
+            // It wants to be told of the one after this.
+            let at = state.queues[queue].addresses[2] + 4 + 8 * u64::from(size);
+            state.put(at, &next.to_le_bytes());
+        }
         let (mut parts, mut index) = (Vec::new(), head);
         loop {
             assert!(index < size && parts.len() < size.into(), "a bad chain");
@@ -188,12 +199,12 @@ impl Model {
         }
     }
 
-    /// Gives something back, whatever it is, and interrupts.
+    /// Gives something back, whatever it is, and interrupts if that is wanted.
     pub fn give(&self, queue: usize, head: u32, written: u32) {
         let mut state = self.state();
         let QueueState {
             size,
-            addresses: [_, _, device],
+            addresses: [_, driver, device],
             used,
             ..
         } = state.queues[queue].clone();
@@ -203,8 +214,21 @@ impl Model {
         let used = used.wrapping_add(1);
         state.put(device + 2, &used.to_le_bytes());
         state.queues[queue].used = used;
-        let vector = state.queues[queue].vector;
-        state.interrupt(vector.into());
+        let is_wanted = if state.agreed & EVENT_INDEX != 0 {
+            state.u16_at(driver + 4 + 2 * u64::from(size)) == used.wrapping_sub(1)
+        } else {
+            state.u16_at(driver) & 1 == 0
+        };
+        if is_wanted {
+            let vector = state.queues[queue].vector;
+            state.interrupt(vector.into());
+        }
+    }
+
+    /// How many interrupts of a queue wait to be taken.
+    pub fn pending(&self, queue: usize) -> u32 {
+        let state = self.state();
+        state.wires[usize::from(state.queues[queue].vector)].pending
     }
 
     /// Sets the used ring's index, whatever was used.
@@ -234,6 +258,11 @@ impl Model {
 }
 
 impl State {
+    fn add(&mut self, bytes: usize) -> u64 {
+        let start = self.memory.len().next_multiple_of(4096);
+        self.memory.resize(start + bytes, 0);
+        BASE + start as u64
+    }
     fn place(&self, address: u64, len: usize) -> std::ops::Range<usize> {
         let start = usize::try_from(address - BASE).expect("in memory");
         assert!(
@@ -479,8 +508,50 @@ impl Interrupt for Line {
     }
 }
 
+/// Memory by parts: each is a copy, written back when it is dropped.
+pub struct ModelBytes(Model, u64, usize);
+
+pub struct Part {
+    model: Model,
+    address: u64,
+    bytes: Vec<u8>,
+}
+
+impl std::ops::Deref for Part {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl std::ops::DerefMut for Part {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.model.write(self.address, &self.bytes);
+    }
+}
+
+impl Bytes for ModelBytes {
+    type Part<'a> = Part;
+
+    fn part(&mut self, offset: usize, len: usize) -> Option<Part> {
+        let address = self.1 + offset as u64;
+        (offset + len <= self.2).then(|| Part {
+            model: self.0.clone(),
+            address,
+            bytes: self.0.read(address, len),
+        })
+    }
+}
+
 impl Function for Model {
     type Space = ModelSpace;
+    type Bytes = ModelBytes;
     type Line = Line;
 
     fn config(&self, offset: u16) -> u32 {
@@ -501,11 +572,12 @@ impl Function for Model {
     fn interrupt(&self, index: u16) -> Result<Line, Fault> {
         Ok(Line(self.clone(), index.into()))
     }
+    fn bytes(&self, bytes: usize) -> Result<(ModelBytes, u64), Fault> {
+        let address = self.state().add(bytes);
+        Ok((ModelBytes(self.clone(), address, bytes), address))
+    }
     fn memory(&self, bytes: usize) -> Result<Shared<ModelSpace>, Fault> {
-        let mut state = self.state();
-        let start = state.memory.len().next_multiple_of(4096);
-        state.memory.resize(start + bytes, 0);
-        let address = BASE + start as u64;
+        let address = self.state().add(bytes);
         Ok(Shared {
             space: ModelSpace::Memory(self.clone(), address, bytes),
             address,

@@ -1,13 +1,42 @@
-//! What the transport needs of a PCI function, and where that comes from in ring 3. Tests put a model in its place.
+//! What a driver needs of its PCI function: [`Function`]. [`Ring3`] is one that a process holds the device of; tests put a model in
+//! its place.
+//!
+//! What must hold: who drives a function that reaches memory by itself is trusted, as without an IOMMU it can make it write anywhere.
+//! The kernel stops and resets the function before it frees memory that the function knows of.
+#![no_std]
+#![forbid(unsafe_code)]
 
-use abi::device::{DeviceInfo, PartKind};
-use abi::memory::{MapFlags, PAGE_BYTES};
+mod ring3;
+
+use core::fmt;
+use core::ops::DerefMut;
 use core::sync::atomic::Ordering;
-use rt::sys::memory::{Mapping, copy_into, copy_out_of};
-use rt::sys::object::{Device, Dma};
-use rt::{Interrupt, Watched};
 
-use crate::Fault;
+use rt::Interrupt;
+use rt::sys::dma::DmaBytes;
+use rt::sys::memory::{Mapping, copy_into, copy_out_of};
+
+pub use ring3::Ring3;
+
+/// Why a part of a function cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It has no such registers.
+    NoRegisters(&'static str),
+    /// The kernel refused it.
+    Refused(&'static str, abi::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRegisters(which) => write!(f, "it has no usable registers: {which}"),
+            Self::Refused(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for Fault {}
 
 /// Registers, or memory that a device shares. Loads acquire and stores release. A load from outside gives all ones, a store there
 /// does nothing, as on a bus where nobody answers.
@@ -84,10 +113,31 @@ pub struct Shared<S> {
     pub address: u64,
 }
 
+/// Memory whose parts belong to the driver and to the device by turns.
+pub trait Bytes: Send {
+    /// A part, while it is the driver's.
+    type Part<'a>: DerefMut<Target = [u8]> + Send
+    where
+        Self: 'a;
+
+    /// The part from `offset` on; `None` outside. The device must have no use of it meanwhile.
+    fn part(&mut self, offset: usize, len: usize) -> Option<Self::Part<'_>>;
+}
+
+impl Bytes for DmaBytes {
+    type Part<'a> = &'a mut [u8];
+
+    fn part(&mut self, offset: usize, len: usize) -> Option<&mut [u8]> {
+        self.slice_mut(offset, len)
+    }
+}
+
 /// A PCI function.
 pub trait Function: Send + Sync {
     /// Its registers, and memory shared with it.
     type Space: Space;
+    /// Memory for what is exchanged with it.
+    type Bytes: Bytes;
     /// Its message interrupts.
     type Line: Interrupt;
 
@@ -110,82 +160,9 @@ pub trait Function: Send + Sync {
     /// # Errors
     /// [`Fault::Refused`].
     fn memory(&self, bytes: usize) -> Result<Shared<Self::Space>, Fault>;
-}
-
-/// A function that this process drives.
-#[derive(Debug)]
-pub struct Ring3 {
-    device: Device,
-    dma: Dma,
-    info: DeviceInfo,
-    core: u32,
-}
-
-impl Ring3 {
-    /// That of `device`, whose interrupts are taken by `core`.
+    /// The same for content: the driver's and the device's by turns.
     ///
     /// # Errors
     /// [`Fault::Refused`].
-    pub fn new(device: Device, core: u32) -> Result<Self, Fault> {
-        let info = device
-            .describe()
-            .map_err(|error| Fault::Refused("asking what it is", error))?;
-        let dma = device
-            .dma()
-            .map_err(|error| Fault::Refused("letting it reach memory", error))?;
-        Ok(Self {
-            device,
-            dma,
-            info,
-            core,
-        })
-    }
-
-    /// What it is.
-    #[must_use]
-    pub const fn info(&self) -> &DeviceInfo {
-        &self.info
-    }
-}
-
-impl Function for Ring3 {
-    type Space = Mapping;
-    type Line = Watched<rt::sys::object::Interrupt>;
-
-    fn config(&self, offset: u16) -> u32 {
-        self.device.config(offset).unwrap_or(u32::MAX)
-    }
-
-    fn messages(&self) -> u32 {
-        self.info.messages
-    }
-
-    fn registers(&self, index: u8) -> Result<Mapping, Fault> {
-        let refused = |error| Fault::Refused("mapping its registers", error);
-        let part = self
-            .info
-            .parts
-            .get(usize::from(index))
-            .filter(|part| part.kind == PartKind::Memory as u32)
-            .ok_or(Fault::NoRegisters("they are in no memory window"))?;
-        let memory = self.device.memory(u32::from(index)).map_err(refused)?;
-        memory.map(0, part.bytes, MapFlags::WRITE).map_err(refused)
-    }
-
-    fn interrupt(&self, index: u16) -> Result<Self::Line, Fault> {
-        let refused = |error| Fault::Refused("taking its interrupt", error);
-        let interrupt = self
-            .device
-            .interrupt(u32::from(index), self.core)
-            .map_err(refused)?;
-        Watched::interrupt(interrupt).map_err(refused)
-    }
-
-    fn memory(&self, bytes: usize) -> Result<Shared<Mapping>, Fault> {
-        let refused = |error| Fault::Refused("making memory for it", error);
-        let bytes = (bytes as u64).next_multiple_of(PAGE_BYTES);
-        let (vmo, address) = self.dma.memory(bytes).map_err(refused)?;
-        let space = vmo.map(0, bytes, MapFlags::WRITE).map_err(refused)?;
-        Ok(Shared { space, address })
-    }
+    fn bytes(&self, bytes: usize) -> Result<(Self::Bytes, u64), Fault>;
 }
