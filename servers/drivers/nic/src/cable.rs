@@ -294,7 +294,7 @@ impl Receive for Receiver {
 impl Transmit for Transmitter {
     fn has_room(&mut self) -> bool {
         let has_room = self.queued.len() < self.ring_frames;
-        self.cable.state().side(self.side).wants_room |= !has_room;
+        self.cable.state().side(self.side).wants_room = !has_room;
         has_room
     }
 
@@ -364,7 +364,8 @@ impl Card for End {
             let mut state = cable.state();
             let side = state.side(*side);
             let has_room = side.wants_room && queued.len() < *ring_frames;
-            if !side.arrived.is_empty() || has_room || side.link_is_news {
+            let has_frame = !side.wants_room && !side.arrived.is_empty();
+            if has_frame || has_room || side.link_is_news {
                 side.link_is_news = false;
                 side.wants_room &= !has_room;
                 return Poll::Ready(Ok(()));

@@ -132,8 +132,9 @@ pub trait Card: Send {
     /// Tells the card of the frames that were queued, and gives it the buffers back whose frames were read.
     fn flush(&mut self);
 
-    /// Completes when there is a frame; when there is room again after [`Full`]; when the link came or went; at once if that was
-    /// so before. [`flush`](Self::flush) comes first. Cancel-safe.
+    /// Completes when there is a frame, or the link came or went; at once if that was so before. Once it was said that there is
+    /// no room, it is room that is waited for instead of a frame: who cannot answer reads no more either.
+    /// [`flush`](Self::flush) comes first. Cancel-safe.
     ///
     /// # Errors
     /// The card does what no card does, or is gone: it is to be dropped.
@@ -171,7 +172,7 @@ pub trait Frame {
 
 /// The sending half of a card.
 pub trait Transmit: Send {
-    /// Whether a frame can be sent now. After false, [`Card::ready`] waits for room.
+    /// Whether a frame can be sent now. After false, [`Card::ready`] waits for room, once.
     fn has_room(&mut self) -> bool;
 
     /// Has a frame of `len_bytes` written by `fill`, which finds old bytes in it, and queues it; [`Card::flush`] tells the card.

@@ -46,12 +46,17 @@ pub mod kind {
     pub const INPUT: u16 = 18;
 }
 
-/// The kind of the function with these numbers, if it is a virtio device. Devices that can also be driven by the rules before 1.0
-/// have other numbers (§4.1.2.1); their kinds are not needed here.
+/// The kind of the function with these numbers, if it is a virtio device. Those that can also be driven by the rules before 1.0 have
+/// numbers of their own for some kinds (§4.1.2.1).
 #[must_use]
 pub const fn kind_of(vendor: u16, device: u16) -> Option<u16> {
-    match device.checked_sub(0x1040) {
-        Some(kind) if vendor == VENDOR && kind < 0x40 => Some(kind),
+    if vendor != VENDOR {
+        return None;
+    }
+    match device {
+        0x1000 => Some(kind::NETWORK),
+        0x1001 => Some(kind::BLOCK),
+        0x1040..0x1080 => Some(device - 0x1040),
         _ => None,
     }
 }

@@ -14,11 +14,11 @@ pub mod wire;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::pending;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use nic::{About, Checksums, Counters, HEADER_BYTES, Mac, STANDARD_MTU_BYTES, Sums};
-use rt::race::{Either3, first_of_3, only_if};
-use rt::{Clock, Interrupt};
+use rt::{Clock, Either, Interrupt, first};
 
 pub use receive::{Frame, Receiver};
 pub use transmit::Transmitter;
@@ -56,6 +56,16 @@ pub struct Net<F: Function> {
 struct News<F: Function> {
     line: F::Line,
     interrupts: u64,
+}
+
+/// Waits for a change of configuration; for ever, if another pair is told.
+async fn news<F: Function>(news: Option<&News<F>>) {
+    match news {
+        Some(news) => {
+            news.line.wait().await;
+        }
+        None => pending().await,
+    }
 }
 
 fn word<F: Function>(device: &Device<F>, offset: usize) -> Result<u16, Fault> {
@@ -224,11 +234,25 @@ impl<F: Function> Net<F> {
         self.common.look_at_link()
     }
 
-    /// Whether somebody waits for room and there is some.
-    fn has_awaited_room(&mut self) -> bool {
-        let is_met = self.transmitter.is_awaited && self.transmitter.may_have_room();
+    /// Whether there is what is waited for: room, once it was said that there is none, else a frame.
+    fn has_work(&mut self) -> bool {
+        if !self.transmitter.is_awaited {
+            return self.receiver.queue.has_next();
+        }
+        let is_met = self.transmitter.may_have_room();
         self.transmitter.is_awaited &= !is_met;
         is_met
+    }
+
+    /// Has what is waited for interrupt, and nothing else.
+    fn arm(&mut self) {
+        let (awaited, other) = if self.transmitter.is_awaited {
+            (&mut self.transmitter.queue, &mut self.receiver.queue)
+        } else {
+            (&mut self.receiver.queue, &mut self.transmitter.queue)
+        };
+        other.silence();
+        awaited.arm();
     }
 }
 
@@ -257,36 +281,28 @@ impl<F: Function> nic::Card for Net<F> {
     async fn ready(&mut self) -> Result<(), Fault> {
         loop {
             self.fault()?;
-            // Until they are armed again: who is awake looks by itself.
-            self.receiver.queue.silence();
-            self.transmitter.queue.silence();
-            if self.receiver.queue.has_next() || self.has_awaited_room() {
-                return Ok(());
+            if self.has_work() {
+                break;
             }
             // What comes from here on interrupts; what came before is seen by looking once more.
-            self.receiver.queue.arm();
-            let is_awaited = self.transmitter.is_awaited;
-            if is_awaited {
-                self.transmitter.queue.arm();
+            self.arm();
+            if self.has_work() {
+                break;
             }
-            if !self.receiver.queue.has_next() && !self.has_awaited_room() {
-                let news = self.news.as_ref();
-                let woken = first_of_3(
-                    only_if(news.is_some(), async {
-                        if let Some(news) = news {
-                            news.line.wait().await;
-                        }
-                    }),
-                    self.receiver.queue.interrupted(),
-                    only_if(is_awaited, self.transmitter.queue.interrupted()),
-                );
-                if let Either3::A(()) = woken.await
-                    && self.take_news()?
-                {
-                    return Ok(());
-                }
+            let queue = if self.transmitter.is_awaited {
+                &mut self.transmitter.queue
+            } else {
+                &mut self.receiver.queue
+            };
+            let woken = first(news(self.news.as_ref()), queue.interrupted()).await;
+            if woken == Either::A(()) && self.take_news()? {
+                break;
             }
         }
+        // Until they are armed again: who is awake looks by itself.
+        self.receiver.queue.silence();
+        self.transmitter.queue.silence();
+        Ok(())
     }
 
     fn counters(&self) -> Counters {

@@ -18,7 +18,7 @@ pub struct Transmitter<F: Function> {
     max_frame_bytes: usize,
     /// The device adds the checksums of TCP and UDP.
     adds_checksums: bool,
-    /// Somebody was told that there is no room.
+    /// Who asked last was told that there is no room.
     pub(super) is_awaited: bool,
     pub(super) broken: Option<Broken>,
     pub(super) counters: Counters,
@@ -73,7 +73,7 @@ impl<F: Function> nic::Transmit for Transmitter<F> {
         // Also while others are free: slots that were used last are still in the cache.
         self.reclaim();
         let has_room = !self.free.is_empty();
-        self.is_awaited |= !has_room;
+        self.is_awaited = !has_room;
         has_room
     }
 
