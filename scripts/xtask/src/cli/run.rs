@@ -5,7 +5,9 @@ use crate::build;
 use crate::error::{Doing, Error, Result};
 use crate::host::{self, RunDir};
 use crate::packages::{self, Tool};
-use crate::qemu::{Boot, Console, Display, Machine, Media, OnReset, Vm, WaitError, script};
+use crate::qemu::{
+    Boot, Console, Display, Forward, Machine, Media, Network, Nic, OnReset, Vm, WaitError, script,
+};
 use crate::say;
 use lexopt::prelude::*;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -26,6 +28,11 @@ the serial shell in this terminal.
                       output, power off, and exit with the last command's status
                       (101: the kernel panicked; 124: time-out)
   --timeout SECONDS   limit for --exec, boot included (default 60)
+  --nic CARD          network card: virtio (default), e1000e, none. It is on a network of QEMU's own,
+                      with an address by DHCP, names by DNS, and a way out by the host
+  --forward tcp:HOST:GUEST
+                      127.0.0.1:HOST here is the machine's port GUEST; HOST 0 is a free port, said
+                      at the start. Also udp:HOST:GUEST, and as often as needed
   --qmp SOCKET        serve QEMU's machine protocol at this Unix socket
   --accel A           QEMU's accelerator (default tcg)
   --icount            count instructions instead of time; 1 processor unless --smp says more
@@ -56,6 +63,8 @@ struct Options {
     media: Option<Media>,
     exec: Option<String>,
     timeout: Duration,
+    nic: Option<Nic>,
+    forwards: Vec<Forward>,
     qmp: Option<String>,
     accel: Option<String>,
     icount: bool,
@@ -93,6 +102,8 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Option<Options>> {
         media: None,
         exec: None,
         timeout: Duration::from_secs(60),
+        nic: Some(Nic::Virtio),
+        forwards: Vec::new(),
         qmp: None,
         accel: None,
         icount: false,
@@ -128,6 +139,19 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Option<Options>> {
             Long("timeout") => {
                 options.timeout = Duration::from_secs(number(parser, "--timeout", 1, 86_400)?)
             }
+            Long("nic") => {
+                options.nic = match text(parser)?.as_str() {
+                    "virtio" => Some(Nic::Virtio),
+                    "e1000e" => Some(Nic::E1000e),
+                    "none" => None,
+                    other => {
+                        return Err(Error::Usage(format!(
+                            "--nic {other}: virtio, e1000e or none"
+                        )));
+                    }
+                }
+            }
+            Long("forward") => options.forwards.push(text(parser)?.parse()?),
             Long("qmp") => options.qmp = Some(text(parser)?),
             Long("accel") => options.accel = Some(text(parser)?),
             Long("icount") => options.icount = true,
@@ -143,6 +167,9 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Option<Options>> {
     }
     if options.media.is_some() && options.firmware == Firmware::Kernel {
         return Err(Error::Usage("--media needs --firmware bios or uefi".into()));
+    }
+    if options.nic.is_none() && !options.forwards.is_empty() {
+        return Err(Error::Usage("--forward needs a --nic".into()));
     }
     if options.icount && options.accel.is_some() {
         return Err(Error::Usage("--icount brings its own --accel".into()));
@@ -194,6 +221,14 @@ fn machine(options: &Options, files: &RunDir) -> Result<Machine> {
     machine.memory = options.memory.clone();
     if let Some(accel) = &options.accel {
         machine.accel = accel.clone();
+    }
+    if let Some(nic) = options.nic {
+        let forwards = options.forwards.iter().map(|forward| forward.settled());
+        let forwards = forwards.collect::<Result<Vec<_>>>()?;
+        for forward in &forwards {
+            eprintln!("{forward}.");
+        }
+        machine.network = Some(Network { nic, forwards });
     }
     if let Some(socket) = &options.qmp {
         let server = format!("unix:{},server=on,wait=off", socket.replace(',', ",,"));
@@ -332,7 +367,38 @@ fn failed(error: script::ScriptError, ended: Option<ExitCode>) -> Result<ExitCod
 
 #[cfg(test)]
 mod tests {
-    use super::split_commands;
+    use super::{Nic, Options, Result, parse, split_commands};
+
+    fn options(arguments: &[&str]) -> Result<Option<Options>> {
+        let mut all = vec!["run"];
+        all.extend(arguments);
+        parse(&mut lexopt::Parser::from_iter(all))
+    }
+
+    #[test]
+    fn cards_and_forwards_are_read() {
+        let given = options(&[
+            "--forward",
+            "tcp:0:80",
+            "--nic=e1000e",
+            "--forward=udp:5353:53",
+        ]);
+        let given = given.expect("right").expect("no help");
+        assert!(given.nic == Some(Nic::E1000e) && given.forwards.len() == 2);
+        let default = options(&[]).expect("right").expect("no help");
+        assert!(default.nic == Some(Nic::Virtio) && default.forwards.is_empty());
+        let none = options(&["--nic", "none"]).expect("right");
+        assert!(none.expect("no help").nic.is_none());
+        for wrong in [
+            &["--nic", "rtl8139"][..],
+            &["--nic"],
+            &["--forward", "80"],
+            &["--nic", "none", "--forward", "tcp:0:80"],
+            &["--forwards", "tcp:0:80"],
+        ] {
+            assert!(options(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn commands_are_split_as_the_shell_would() {

@@ -1,6 +1,6 @@
 //! The virtual machine's description and the QEMU command line that follows from it.
 
-use super::firmware;
+use super::{Network, firmware};
 use crate::error::{Doing, Error, Result};
 use crate::host::{self, RunDir};
 use std::fs;
@@ -90,6 +90,8 @@ pub struct Machine {
     pub vga: String,
     /// The screen.
     pub display: Display,
+    /// Its card on QEMU's own network.
+    pub network: Option<Network>,
     /// What a reset does.
     pub on_reset: OnReset,
     /// Arguments added at the end, verbatim.
@@ -97,7 +99,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The default machine: q35, `-cpu max`, 2 CPUs, 512 MiB, TCG, no window, reset ends QEMU.
+    /// The default machine: q35, `-cpu max`, 2 CPUs, 512 MiB, TCG, no window, no network, reset ends QEMU.
     pub fn new(boot: Boot) -> Machine {
         Machine {
             boot,
@@ -109,6 +111,7 @@ impl Machine {
             icount: false,
             vga: "std".into(),
             display: Display::None,
+            network: None,
             on_reset: OnReset::Exit,
             extra: Vec::new(),
         }
@@ -185,6 +188,9 @@ impl Machine {
                 add_ovmf(&mut command, dir)?;
                 add_media(&mut command, image, *media);
             }
+        }
+        if let Some(network) = &self.network {
+            network.add_to(&mut command);
         }
         command.args(&self.extra);
         Ok(command)

@@ -10,12 +10,14 @@
 
 pub mod firmware;
 mod machine;
+mod network;
 mod qmp;
 pub mod script;
 mod serial;
 mod vm;
 
 pub use machine::{Boot, Console, Display, Machine, Media, OnReset};
+pub use network::{Forward, Network, Nic, Protocol};
 pub use qmp::{Qmp, keys_of};
 pub use serial::{PANIC_END_MARKS, PANIC_MARK, Serial, WaitError};
 pub use vm::{Ports, Vm};
