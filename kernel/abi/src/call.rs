@@ -151,8 +151,9 @@ calls! {
     100 DevicePart "device_part" ("device, base address register") -> "vmo or io-range, bytes": "its registers: memory to be mapped, or ports. Right: read";
     101 DeviceInterrupt "device_interrupt" ("device, message, core") -> "interrupt": "one of its message interrupts. Right: manage";
     102 DeviceDma "device_dma" ("device") -> "dma": "lets it read and write memory by itself; without an IOMMU, all of it. Right: manage";
-    103 DmaCreate "dma_create" ("dma, bytes") -> "vmo, device address": "zeroed memory that lies in one piece below 4 GiB and stays the device's until that is closed. Right: map";
+    103 DmaCreate "dma_create" ("dma, bytes") -> "vmo, device address": "zeroed memory that lies in one piece below 4 GiB and stays the device's until it is released or the device is closed. Right: map";
     104 DeviceConfig "device_config" ("device, offset") -> "0, word": "reads four bytes of its configuration space, at a multiple of 4. Right: inspect";
+    105 DmaRelease "dma_release" ("dma, device address") -> "0": "the device uses that memory no more, as its driver knows: it goes with its last handle and mapping. Right: map";
 
     112 RandomGet "random_get" ("*bytes, len") -> "0": "random bytes, at most 4096";
     113 LogWrite "log_write" ("log, level 1 error to 5 trace, *text, len") -> "0": "a record in the kernel's log under the process's name. Right: write";

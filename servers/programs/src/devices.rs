@@ -235,6 +235,17 @@ fn dma(device: &Device, registers: &Mapping, interrupt: &Interrupt) -> Result<()
         holds(copy_out_of(&buffer, BUFFER_BYTES, &mut received))?;
         holds(received == sent)?;
     }
+    // Given back once; who has it mapped keeps it.
+    let address = u64::from(address);
+    holds(dma.release(address + 1) == Err(Error::OutOfRange))?;
+    dma.release(address)?;
+    holds(dma.release(address) == Err(Error::OutOfRange))?;
+    holds(copy_into(&buffer, 0, &[1; BUFFER_BYTES]))?;
+    // As often as there is memory, not only as often as a device may have buffers.
+    for _ in 0..100 {
+        let (_, address) = dma.memory(2 * BUFFER_BYTES as u64)?;
+        dma.release(address)?;
+    }
     Ok(())
 }
 

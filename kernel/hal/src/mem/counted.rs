@@ -108,7 +108,8 @@ fn allocate_uninitialised(usage: Usage) -> Option<u64> {
     Some(frame)
 }
 
-/// Takes consecutive frames of zeroes, each with one holder: buffers for devices.
+/// Takes consecutive frames, each with one holder: buffers for devices. What is in them is whatever was: nobody may see them
+/// before they are [zeroes](zero), which for many takes so long that the caller does it step by step.
 ///
 /// # Errors
 /// As [`frames::allocate_frames`].
@@ -119,8 +120,6 @@ pub fn allocate_run(request: Request) -> Result<Frames, AllocError> {
         if let Err(error) = counts().begin(frame) {
             log::error!(target: "memory", "a frame was free and in use at once: {error}");
         }
-        // SAFETY: frames nobody else knows yet.
-        unsafe { fill_with_zeroes(direct::to_virtual(frame)) };
     }
     Ok(run)
 }

@@ -71,8 +71,16 @@ pub(super) async fn call(
             let Object::Dma(dma) = entry.object() else {
                 return Err(Error::WrongType);
             };
-            let (vmo, address) = dma.memory(account, second)?;
+            let (vmo, address) = dma.memory(account, second).await?;
             Ok((thread.process.handles.insert(vmo)?.0, address))
+        }
+        Call::DmaRelease => {
+            let entry = typed(thread, first, ObjectType::Dma, Rights::MAP)?;
+            let Object::Dma(dma) = entry.object() else {
+                return Err(Error::WrongType);
+            };
+            dma.release(second)?;
+            Ok((0, 0))
         }
         Call::DeviceConfig => {
             let word = device(thread, first, Rights::INSPECT)?.config(second)?;

@@ -97,6 +97,7 @@ pub async fn long(
         | Call::DeviceInterrupt
         | Call::DeviceDma
         | Call::DmaCreate
+        | Call::DmaRelease
         | Call::DeviceConfig
         | Call::InterruptWait
         | Call::InterruptAck

@@ -7,6 +7,7 @@ use hal::irq::Interrupt;
 use hal::mem::counted;
 use hal::mem::frames::{Request, Usage};
 use hal::pci::{Bar, Device, MsixTable, PciAddress, PciError};
+use hal::platform::KernelPlatform;
 use objects::job::{Charge, Job};
 use objects::memory::machine::{Cache, Frame};
 use objects::object::Header;
@@ -17,12 +18,14 @@ use super::{IoRange, Owner, release};
 use crate::process::memory::{Memory, VmoObject};
 use crate::process::object::{Capability, Object};
 
-/// Most buffers that a device's driver makes. They stay until the device is closed.
+/// Most buffers that a device has at a time.
 pub const MAX_BUFFERS: usize = 64;
 /// Most messages of a device that are given out.
 const MAX_MESSAGES: u32 = 64;
-/// Longest buffer.
-const MAX_DMA_BYTES: u64 = 16 << 20;
+/// Longest buffer: two pictures of the largest common screens.
+const MAX_DMA_BYTES: u64 = 96 << 20;
+/// Pages made zeroes between two checkpoints.
+const ZERO_STEP: u64 = 32;
 /// Of the vmo of a device's memory: never to be executed.
 const MEMORY_RIGHTS: Rights = Rights::READ
     .union(Rights::WRITE)
@@ -299,9 +302,9 @@ impl DmaObject {
     /// Memory for the device, and its address there.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for more than 16 MiB or none, [`Error::LimitReached`] for more than 64 buffers or what the job may not have,
+    /// [`Error::OutOfRange`] for more than 96 MiB or none, [`Error::LimitReached`] for more than 64 buffers or what the job may not have,
     /// [`Error::NoMemory`].
-    pub fn memory(&self, job: &Ref<Job>, bytes: u64) -> Result<(Capability, u64), Error> {
+    pub async fn memory(&self, job: &Ref<Job>, bytes: u64) -> Result<(Capability, u64), Error> {
         if bytes == 0 || bytes > MAX_DMA_BYTES {
             return Err(Error::OutOfRange);
         }
@@ -315,6 +318,13 @@ impl DmaObject {
             pages,
             _charge: charge,
         })?;
+        for page in 0..pages {
+            counted::zero(address + page * PAGE_BYTES, 0, PAGE_BYTES as usize)
+                .map_err(|_| Error::NoMemory)?;
+            if page % ZERO_STEP == ZERO_STEP - 1 {
+                executor::checkpoint::<KernelPlatform>().await;
+            }
+        }
         let owner = Owner::Memory(memory.clone());
         let cache = Cache::WriteBack;
         let vmo = VmoObject::create_physical(Memory, job, first, pages, cache, Some(owner))?;
@@ -326,5 +336,24 @@ impl DmaObject {
             .push(memory)
             .map_err(|_| Error::LimitReached)?;
         Ok((capability, address))
+    }
+
+    /// The device does not use the buffer at `address` any more, says who drives it: its frames are free once nobody has a handle to its vmo
+    /// or has it mapped.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if no buffer begins there.
+    pub fn release(&self, address: u64) -> Result<(), Error> {
+        let released = {
+            let buffers = &mut self.device.state.lock().buffers;
+            let at = buffers
+                .iter()
+                .position(|memory| memory.first.address() == address)
+                .ok_or(Error::OutOfRange)?;
+            buffers.swap_remove(at)
+        };
+        // Not under the lock: it may be the last holder.
+        drop(released);
+        Ok(())
     }
 }

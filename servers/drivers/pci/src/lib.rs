@@ -6,8 +6,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod ring3;
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::ops::DerefMut;
 use core::sync::atomic::Ordering;
@@ -165,4 +168,29 @@ pub trait Function: Send + Sync {
     /// # Errors
     /// [`Fault::Refused`].
     fn bytes(&self, bytes: usize) -> Result<(Self::Bytes, u64), Fault>;
+}
+
+impl<F: Function> Function for Arc<F> {
+    type Space = F::Space;
+    type Bytes = F::Bytes;
+    type Line = F::Line;
+
+    fn config(&self, offset: u16) -> u32 {
+        F::config(self, offset)
+    }
+    fn messages(&self) -> u32 {
+        F::messages(self)
+    }
+    fn registers(&self, index: u8) -> Result<Self::Space, Fault> {
+        F::registers(self, index)
+    }
+    fn interrupt(&self, index: u16) -> Result<Self::Line, Fault> {
+        F::interrupt(self, index)
+    }
+    fn memory(&self, bytes: usize) -> Result<Shared<Self::Space>, Fault> {
+        F::memory(self, bytes)
+    }
+    fn bytes(&self, bytes: usize) -> Result<(Self::Bytes, u64), Fault> {
+        F::bytes(self, bytes)
+    }
 }

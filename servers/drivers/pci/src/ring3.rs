@@ -5,7 +5,7 @@ use abi::memory::{MapFlags, PAGE_BYTES};
 use rt::Watched;
 use rt::sys::dma::DmaBytes;
 use rt::sys::memory::Mapping;
-use rt::sys::object::{Device, Dma};
+use rt::sys::object::{Device, Dma, Vmo};
 
 use crate::{Fault, Function, Shared};
 
@@ -36,6 +36,23 @@ impl Ring3 {
             info,
             core,
         })
+    }
+
+    /// Memory that the device can reach, to be mapped and passed on, and its address there. It stays until it is
+    /// [released](Self::release) or the device is closed.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn buffer(&self, bytes: u64) -> Result<(Vmo, u64), abi::Error> {
+        self.dma.memory(bytes.next_multiple_of(PAGE_BYTES))
+    }
+
+    /// The device was told to forget the buffer at this address.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn release(&self, address: u64) -> Result<(), abi::Error> {
+        self.dma.release(address)
     }
 
     /// What it is.

@@ -101,10 +101,11 @@ impl Device {
 }
 
 impl Dma {
-    /// Zeroed memory, to be mapped, and the address that the device knows it by. It stays until the device is closed.
+    /// Zeroed memory, to be mapped, and the address that the device knows it by. It stays until it is [released](Dma::release) or the
+    /// device is closed.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] beyond 16 MiB, [`Error::LimitReached`] beyond 64 buffers, the job's limits.
+    /// [`Error::OutOfRange`] beyond 96 MiB, [`Error::LimitReached`] beyond 64 buffers, the job's limits.
     pub fn memory(&self, bytes: u64) -> Result<(Vmo, u64), Error> {
         // SAFETY: makes an object.
         let (rax, rdx) = unsafe { gate::call(Call::DmaCreate, [self.handle().0, bytes]) };
@@ -112,6 +113,16 @@ impl Dma {
             Vmo::from_owned(Owned::from_result(Error::check(rax)?)?),
             rdx,
         ))
+    }
+
+    /// The device does not use that memory any more, whatever it was told before: it is free once nobody has its vmo.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if no memory begins at this address.
+    pub fn release(&self, address: u64) -> Result<(), Error> {
+        // SAFETY: the memory stays for as long as a handle or a mapping shows it.
+        let (rax, _) = unsafe { gate::call(Call::DmaRelease, [self.handle().0, address]) };
+        Error::check(rax).map(drop)
     }
 }
 
