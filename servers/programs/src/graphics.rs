@@ -12,8 +12,8 @@ use rt::sys::clock;
 use rt::sys::memory::{Mapping, copy_into};
 use rt::sys::object::{Device, System};
 use rt::{Env, MonotonicClock};
-use virtio::gpu::{self, CURSOR_PIXELS, Control, GpuError, Picture, Pixels, Rect};
-use virtio::hardware::Ring3;
+use virtio::gpu::{self, CURSOR_PIXELS, Control, GpuError, Picture, Pixels, Rect, Work};
+use virtio::hardware::{Ring3, Shared};
 use virtio::{Fault, kind, kind_of};
 
 rt::entry!(async main);
@@ -69,20 +69,29 @@ async fn run(system: &System) -> Result<(), GpuError> {
         "{} outputs, the first {width} x {height}, {edid} bytes of EDID",
         control.outputs()
     );
-    let picture = control.create(width, height, Pixels::Bgrx).await?;
-    control.show(0, Some(&picture)).await?;
-    let took_ns = present(&mut control, &picture).await?;
+    let (picture, memory) = control.create(width, height, Pixels::Bgrx).await?;
+    let show = Work::Show {
+        output: 0,
+        what: Some((&picture, picture.all())),
+    };
+    control.run(&[show]).await?;
+    let took_ns = present(&mut control, &picture, &memory).await?;
     let pixels = u64::from(width) * u64::from(height);
     log::info!(
         "{PRESENTS} times {pixels} pixels, each in {} us",
         took_ns / 1000 / PRESENTS
     );
 
-    let arrow = control
+    let (arrow, memory) = control
         .create(CURSOR_PIXELS, CURSOR_PIXELS, Pixels::Bgra)
         .await?;
-    fill(&arrow, [CURSOR; 4]);
-    control.upload(&arrow).await?;
+    fill(&arrow, &memory, [CURSOR; 4]);
+    let upload = Work::Transfer {
+        picture: &arrow,
+        rect: arrow.all(),
+        offset: 0,
+    };
+    control.run(&[upload]).await?;
     cursor.set(0, (10, 10), Some(&arrow), (0, 0)).await?;
     cursor.move_to(0, (20, 30)).await?;
     log::info!("shown");
@@ -94,7 +103,8 @@ async fn run(system: &System) -> Result<(), GpuError> {
 /// Paints and presents; how long the device took for all.
 async fn present(
     control: &mut Control<Ring3>,
-    picture: &Picture<Mapping>,
+    picture: &Picture,
+    memory: &Shared<Mapping>,
 ) -> Result<u64, GpuError> {
     let mut took_ticks = 0;
     for round in 1..=PRESENTS {
@@ -102,16 +112,17 @@ async fn present(
         if round < PRESENTS {
             quarters.rotate_left(round as usize % 4);
         }
-        fill(picture, quarters);
-        let (width, height) = (picture.width(), picture.height());
+        fill(picture, memory, quarters);
         let begun = clock::now_ticks();
-        let all = Rect {
-            x: 0,
-            y: 0,
-            width,
-            height,
+        let rect = picture.all();
+        let transfer = Work::Transfer {
+            picture,
+            rect,
+            offset: 0,
         };
-        control.present(picture, all).await?;
+        control
+            .run(&[transfer, Work::Flush { picture, rect }])
+            .await?;
         took_ticks += clock::now_ticks().saturating_sub(begun);
     }
     let page = clock::page();
@@ -119,7 +130,7 @@ async fn present(
 }
 
 /// A row at a time, in pieces.
-fn fill(picture: &Picture<Mapping>, quarters: [[u8; 4]; 4]) {
+fn fill(picture: &Picture, memory: &Shared<Mapping>, quarters: [[u8; 4]; 4]) {
     const PIECE: usize = 64;
     let [top_left, top_right, bottom_left, bottom_right] = quarters;
     let half = (picture.row_bytes() / 8) as usize * 4;
@@ -141,7 +152,7 @@ fn fill(picture: &Picture<Mapping>, quarters: [[u8; 4]; 4]) {
             }
             for at in (from..to).step_by(piece.len()) {
                 let len = piece.len().min(to - at);
-                let copied = copy_into(picture.memory(), at, piece.get(..len).unwrap_or_default());
+                let copied = copy_into(&memory.space, at, piece.get(..len).unwrap_or_default());
                 debug_assert!(copied);
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use model::{Defect, Model};
 use testkit::Sim;
-use virtio::gpu::{self, GpuError, Mode, Pixels, Rect};
+use virtio::gpu::{self, GpuError, Mode, Pixels, Rect, Work};
 use virtio::hardware::Space;
 
 /// What the device was asked: the type, and the words behind the header.
@@ -108,17 +108,28 @@ fn a_picture_is_made_shown_and_presented() {
             control.edid(0).await,
             Ok(Some(vec![1, 2, 3, 4, 5, 6, 7, 8]))
         );
-        let picture = control.create(100, 50, Pixels::Bgrx).await.expect("made");
-        assert!(picture.memory().len() >= 20_000);
+        let (picture, memory) = control.create(100, 50, Pixels::Bgrx).await.expect("made");
+        assert!(memory.space.len() >= 20_000);
         assert_eq!(picture.row_bytes(), 400);
-        control.show(1, Some(&picture)).await.expect("shown");
+        let all = picture.all();
+        let show = |what| Work::Show { output: 1, what };
+        let shown = control.run(&[show(Some((&picture, all)))]).await;
+        shown.expect("shown");
         let rect = Rect {
             x: 10,
             y: 20,
             width: 90,
             height: 30,
         };
-        assert!(control.present(&picture, rect).await.expect("presented") > 0);
+        let picture = &picture;
+        let transfer = |rect, offset| Work::Transfer {
+            picture,
+            rect,
+            offset,
+        };
+        let offset = picture.offset(rect);
+        let work = [transfer(rect, offset), Work::Flush { picture, rect }];
+        assert!(control.run(&work).await.expect("presented") > 0);
         for bad in [
             Rect { width: 91, ..rect },
             Rect { height: 0, ..rect },
@@ -127,23 +138,31 @@ fn a_picture_is_made_shown_and_presented() {
                 ..rect
             },
         ] {
-            assert_eq!(control.present(&picture, bad).await, Err(GpuError::Size));
+            for work in [
+                transfer(bad, 0),
+                Work::Flush { picture, rect: bad },
+                show(Some((picture, bad))),
+            ] {
+                assert_eq!(control.run(&[work]).await, Err(GpuError::Size));
+            }
         }
+        // From elsewhere in its memory, as far as that goes.
+        let beyond = transfer(rect, 20_000 - 30 * 400 + 41);
+        assert_eq!(control.run(&[beyond]).await, Err(GpuError::Size));
         assert_eq!(
-            cursor.set(0, (1, 2), Some(&picture), (0, 0)).await,
+            cursor.set(0, (1, 2), Some(picture), (0, 0)).await,
             Err(GpuError::Size)
         );
-        let arrow = control.create(64, 64, Pixels::Bgra).await.expect("made");
-        control.upload(&arrow).await.expect("uploaded");
+        let (arrow, _) = control.create(64, 64, Pixels::Bgra).await.expect("made");
         cursor
             .set(0, (1, 2), Some(&arrow), (3, 4))
             .await
             .expect("set");
         cursor.move_to(0, (5, 6)).await.expect("moved");
-        control.show(1, None).await.expect("hidden");
-        control.destroy(picture).await.expect("gone");
+        control.run(&[show(None)]).await.expect("hidden");
+        control.destroy(arrow).await.expect("gone");
         assert_eq!(
-            control.create(0, 1, Pixels::Bgra).await.err(),
+            control.create(0, 1, Pixels::Bgra).await.map(drop).err(),
             Some(GpuError::Size)
         );
     });
@@ -151,8 +170,7 @@ fn a_picture_is_made_shown_and_presented() {
     assert_eq!(sim.unfinished(), [""; 0]);
     let sorts: Vec<u32> = asked.iter().map(|asked| asked.0).collect();
     let expected = [
-        0x100, 0x10a, 0x101, 0x106, 0x103, 0x105, 0x104, 0x101, 0x106, 0x105, 0x300, 0x301, 0x103,
-        0x102,
+        0x100, 0x10a, 0x101, 0x106, 0x103, 0x105, 0x104, 0x101, 0x106, 0x300, 0x301, 0x103, 0x102,
     ];
     assert_eq!(sorts, expected);
     assert_eq!(asked[2].1, [1, 2, 100, 50]);
@@ -163,8 +181,8 @@ fn a_picture_is_made_shown_and_presented() {
     assert_eq!(asked[4].1, [0, 0, 100, 50, 1, 1]);
     assert_eq!(asked[5].1, [10, 20, 90, 30, 20 * 400 + 40, 0, 1, 0]);
     assert_eq!(asked[6].1, [10, 20, 90, 30, 1, 0]);
-    assert_eq!(asked[10].1, [0, 1, 2, 0, 2, 3, 4, 0]);
-    assert_eq!(asked[11].1, [0, 5, 6, 0, 0, 0, 0, 0]);
+    assert_eq!(asked[9].1, [0, 1, 2, 0, 2, 3, 4, 0]);
+    assert_eq!(asked[10].1, [0, 5, 6, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -177,7 +195,7 @@ fn the_device_may_refuse() {
         let (function, clock) = (model.clone(), sim.clock());
         sim.spawn("driver", async move {
             let mut gpu = gpu::start(function, &clock).await.expect("good");
-            let made = gpu.control.create(8, 8, Pixels::Bgrx).await;
+            let made = gpu.control.create(8, 8, Pixels::Bgrx).await.map(drop);
             assert_eq!(made.err(), Some(error));
         });
         run(&mut sim, &model, Some(refuse));
