@@ -70,19 +70,22 @@ impl Desk {
         }
         self.fonts = fonts;
         self.draw_overlay(canvas);
-        let (x, y) = (self.steering.x, self.steering.y);
-        self.steering.picture.draw(canvas, x, y);
+        if self.draws_pointer {
+            let (x, y) = (self.steering.x, self.steering.y);
+            self.steering.picture.draw(canvas, x, y);
+        }
     }
 
     /// Where the overlay is.
-    fn overlay_rect(&self) -> Rect {
+    pub(crate) fn overlay_rect(&self) -> Rect {
         let line = self
             .fonts
             .as_ref()
             .map_or(16, |fonts| fonts.overlay.height_px());
         let height = line * OVERLAY_LINES as i32 + GRAPH_HEIGHT + 24;
-        let left = i32::from(self.screen.width) - OVERLAY_WIDTH - OVERLAY_EDGE;
-        Rect::new(left, OVERLAY_EDGE, OVERLAY_WIDTH, height)
+        let output = self.main_output();
+        let left = output.right - OVERLAY_WIDTH - OVERLAY_EDGE;
+        Rect::new(left, output.top + OVERLAY_EDGE, OVERLAY_WIDTH, height)
     }
 
     /// Shows or hides the overlay.

@@ -35,12 +35,18 @@ impl Fonts {
 
 /// The pointer's pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Picture {
+pub enum Picture {
+    /// None.
     Nothing,
+    /// For what is nothing else.
     Arrow,
+    /// For text.
     Text,
+    /// For what can be pressed.
     Hand,
+    /// Over a left or right edge.
     LeftRight,
+    /// Over an upper or lower edge.
     UpDown,
     /// From the upper left to the lower right.
     Falling,
@@ -49,7 +55,18 @@ pub(crate) enum Picture {
 }
 
 impl Picture {
-    pub const fn of_edges(edges: Edges) -> Self {
+    /// All that are something.
+    pub const ALL: [Self; 7] = [
+        Self::Arrow,
+        Self::Text,
+        Self::Hand,
+        Self::LeftRight,
+        Self::UpDown,
+        Self::Falling,
+        Self::Rising,
+    ];
+
+    pub(crate) const fn of_edges(edges: Edges) -> Self {
         match (edges.left || edges.right, edges.top || edges.bottom) {
             (true, false) => Self::LeftRight,
             (true, true) if edges.left == edges.top => Self::Falling,
@@ -320,16 +337,7 @@ mod tests {
 
     #[test]
     fn pictures_lie_within_their_square() {
-        let all = [
-            Picture::Arrow,
-            Picture::Text,
-            Picture::Hand,
-            Picture::LeftRight,
-            Picture::UpDown,
-            Picture::Falling,
-            Picture::Rising,
-        ];
-        for picture in all {
+        for picture in Picture::ALL {
             let (rows, x, y) = picture.rows();
             let width = rows.iter().map(|row| row.len()).max().unwrap_or(0) as i32;
             let half = POINTER_PX / 2;

@@ -30,5 +30,6 @@ pub mod place;
 pub mod steer;
 
 pub use compose::Pictures;
-pub use desk::{ClientId, Desk, Effect, PictureKey};
+pub use decor::Picture;
+pub use desk::{ClientId, Desk, Direct, Effect, Frame, PictureKey};
 pub use frame::{FrameClock, FrameLog};

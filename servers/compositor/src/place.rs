@@ -86,10 +86,26 @@ pub struct Edges {
     pub bottom: bool,
 }
 
-/// The screen without the panel.
-#[must_use]
-pub const fn work_area(screen: Size, panel_px: i32) -> Rect {
-    Rect::new(0, 0, screen.width as i32, screen.height as i32 - panel_px)
+/// Where a window can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// All outputs.
+    pub desk: Rect,
+    /// The window's.
+    pub output: Rect,
+    /// Rows that the panel has of it.
+    pub panel_px: i32,
+}
+
+impl Area {
+    /// The output without the panel.
+    #[must_use]
+    pub const fn work(&self) -> Rect {
+        Rect {
+            bottom: self.output.bottom - self.panel_px,
+            ..self.output
+        }
+    }
 }
 
 /// Whether a window has a title bar and edges.
@@ -208,30 +224,24 @@ impl Place {
 
     /// Where its picture is with another extent.
     #[must_use]
-    pub fn content_for(&self, look: &Look, extent: Extent, screen: Size, panel_px: i32) -> Rect {
-        let work = work_area(screen, panel_px);
+    pub fn content_for(&self, look: &Look, extent: Extent, area: &Area) -> Rect {
+        let (work, output) = (area.work(), area.output);
         let framed = |area: Rect| Rect {
             left: area.left + EDGE_PX,
             top: area.top + TITLE_PX + EDGE_PX,
             right: (area.right - EDGE_PX).max(area.left + EDGE_PX + 1),
             bottom: (area.bottom - EDGE_PX).max(area.top + TITLE_PX + EDGE_PX + 1),
         };
-        let middle = work.width() / 2;
+        let middle = work.left + work.width() / 2;
         match (look.kind, extent) {
-            (Kind::Background, _) | (_, Extent::FullScreen) => {
-                Rect::new(0, 0, i32::from(screen.width), i32::from(screen.height))
-            }
+            (Kind::Background, _) => area.desk,
+            (_, Extent::FullScreen) => output,
             (Kind::Panel, _) => {
-                let height = self.floating.height().clamp(1, i32::from(screen.height));
-                Rect::new(
-                    0,
-                    i32::from(screen.height) - height,
-                    i32::from(screen.width),
-                    height,
-                )
+                let height = self.floating.height().clamp(1, output.height());
+                Rect::new(output.left, output.bottom - height, output.width(), height)
             }
             (Kind::Menu, _) => Rect::new(
-                0,
+                work.left,
                 work.bottom - self.floating.height(),
                 self.floating.width(),
                 self.floating.height(),
@@ -252,15 +262,14 @@ impl Place {
 
 /// A floating window's place, moved so that its title bar can be reached.
 #[must_use]
-pub fn reachable(content: &Rect, screen: Size, panel_px: i32) -> Rect {
-    let work = work_area(screen, panel_px);
-    let left = content
-        .left
-        .clamp(STAYS_PX - content.width(), (work.right - STAYS_PX).max(0));
-    let top = content.top.clamp(
-        TITLE_PX + EDGE_PX,
-        (work.bottom - 4).max(TITLE_PX + EDGE_PX),
+pub fn reachable(content: &Rect, area: &Area) -> Rect {
+    let work = area.work();
+    let left = content.left.clamp(
+        work.left + STAYS_PX - content.width(),
+        (work.right - STAYS_PX).max(work.left),
     );
+    let highest = work.top + TITLE_PX + EDGE_PX;
+    let top = content.top.clamp(highest, (work.bottom - 4).max(highest));
     content.moved(left - content.left, top - content.top)
 }
 
@@ -316,9 +325,11 @@ pub fn resized(start: &Rect, edges: Edges, dx: i32, dy: i32, look: &Look) -> Rec
 mod tests {
     use super::*;
 
-    const SCREEN: Size = Size {
-        width: 1280,
-        height: 800,
+    const OUTPUT: Rect = Rect::new(0, 0, 1280, 800);
+    const AREA: Area = Area {
+        desk: OUTPUT,
+        output: OUTPUT,
+        panel_px: 40,
     };
 
     fn window() -> (Place, Look) {
@@ -385,12 +396,12 @@ mod tests {
     #[test]
     fn title_bars_can_be_reached() {
         for (x, y) in [(-5000, -5000), (5000, 5000), (0, 0)] {
-            let moved = reachable(&Rect::new(x, y, 300, 200), SCREEN, 40);
+            let moved = reachable(&Rect::new(x, y, 300, 200), &AREA);
             let place = Place {
                 content: moved,
                 ..Place::default()
             };
-            let seen = place.title(&Look::default()).and(&work_area(SCREEN, 40));
+            let seen = place.title(&Look::default()).and(&AREA.work());
             assert!(seen.width() >= 40 && seen.height() >= 4, "{moved:?}");
         }
     }
@@ -399,19 +410,16 @@ mod tests {
     fn halves_and_all_fit_the_screen() {
         let (place, look) = window();
         for extent in [Extent::Maximised, Extent::LeftHalf, Extent::RightHalf] {
-            let content = place.content_for(&look, extent, SCREEN, 40);
+            let content = place.content_for(&look, extent, &AREA);
             let outer = Place {
                 content,
                 extent,
                 ..place
             }
             .outer(&look);
-            assert!(
-                work_area(SCREEN, 40).has_all(&outer),
-                "{extent:?}: {outer:?}"
-            );
+            assert!(AREA.work().has_all(&outer), "{extent:?}: {outer:?}");
         }
-        let whole = place.content_for(&look, Extent::FullScreen, SCREEN, 40);
-        assert_eq!(whole, Rect::new(0, 0, 1280, 800));
+        let whole = place.content_for(&look, Extent::FullScreen, &AREA);
+        assert_eq!(whole, OUTPUT);
     }
 }

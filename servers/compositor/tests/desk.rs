@@ -105,6 +105,7 @@ impl Bench {
                 pictures,
                 size,
                 event,
+                ..
             } => {
                 assert!(
                     self.memory.pictures.insert(pictures, [0; 2]).is_none(),
@@ -180,7 +181,11 @@ impl Bench {
 
     /// A frame; only what changed is composed.
     fn frame(&mut self) {
-        let (parts, memory, screen) = (self.desk.frame(u64::MAX), &self.memory, &mut self.screen);
+        let (parts, memory, screen) = (
+            self.desk.frame(u64::MAX, |_| false).parts,
+            &self.memory,
+            &mut self.screen,
+        );
         for part in parts {
             let composed = compose(&mut self.desk, memory, &part);
             let rows = composed.chunks(part.width() as usize);
@@ -698,7 +703,7 @@ fn lateness_and_input_are_told() {
     bench.events(program);
     bench.key(30, NONE);
     bench.paint(program, 1, 1);
-    bench.desk.frame(u64::MAX);
+    bench.desk.frame(u64::MAX, |_| false);
     let longest = bench.desk.shown(7, 8, Some(Late::Started), |_| 42);
     bench.work();
     assert_eq!(longest, Some(42));
@@ -726,11 +731,11 @@ fn lateness_and_input_are_told() {
         },
     );
     assert_eq!(bench.desk.wanted_ns(), Some(500));
-    bench.desk.frame(499);
+    bench.desk.frame(499, |_| false);
     bench.desk.shown(499, 0, None, |_| 0);
     bench.work();
     assert!(bench.events(program).is_empty());
-    bench.desk.frame(500);
+    bench.desk.frame(500, |_| false);
     bench.desk.shown(500, 0, None, |_| 0);
     bench.work();
     assert!(matches!(

@@ -6,148 +6,267 @@ use core::time::Duration;
 
 use compositor::frame::FrameTimes;
 use compositor::keep::RECORD_BYTES;
+use compositor::{Direct, Frame};
 use draw::{Canvas, Pixel, Rect};
-use rt::framebuffer::Framebuffer;
 use rt::sys::clock;
 use rt::sys::object::Vmo;
 use rt::{Either, first, sleep};
 
+use crate::pictures::Reach;
+use crate::screen::{Failure, Output, Picture, Screen};
 use crate::state::{Shared, State};
 
-/// Makes the frames.
-pub struct Frames {
-    framebuffer: Framebuffer,
-    windows: Vmo,
-    shared: Arc<Shared>,
-    /// The picture of the screen: memory that can be read fast, as the framebuffer cannot.
-    screen: Vec<Pixel>,
-    record: Vec<u8>,
+/// A screen that does not say for so long that it shows a frame is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the screen is used for next.
+enum Next {
+    /// A frame that is to begin now, or was to begin then.
+    Frame(u64),
+    /// Its outputs have changed.
+    Arrange,
 }
 
-impl Frames {
-    /// `None` if there is no memory for a picture of the screen.
-    pub fn new(framebuffer: Framebuffer, windows: Vmo, shared: Arc<Shared>) -> Option<Self> {
-        let (width, height) = framebuffer.size();
-        let pixels = width as usize * height as usize;
-        let mut screen = Vec::new();
-        screen.try_reserve_exact(pixels).ok()?;
-        screen.resize(pixels, 0);
-        let mut record = Vec::new();
-        record.try_reserve_exact(RECORD_BYTES).ok()?;
-        Some(Self {
-            framebuffer,
+/// Makes the frames.
+pub struct Frames<S> {
+    screen: S,
+    windows: Arc<Vmo>,
+    shared: Arc<Shared>,
+    /// What was composed: memory that can be read fast, as no screen's can.
+    pixels: Vec<Pixel>,
+    width: u32,
+    record: Vec<u8>,
+    alone: Alone,
+}
+
+/// Outputs that show a window's picture as it is: how it went.
+#[derive(Default)]
+struct Alone {
+    outputs: usize,
+    frames: u64,
+    composed_bytes: u64,
+}
+
+impl Alone {
+    /// Notes a frame, and says in the log what began or ended.
+    fn note(&mut self, frame: &Frame) {
+        let outputs = frame.direct.iter().flatten().count();
+        if outputs != self.outputs {
+            if self.frames > 0 {
+                let Self {
+                    frames,
+                    composed_bytes,
+                    ..
+                } = self;
+                log::info!(
+                    "{frames} frames with a window's picture as it is; {composed_bytes} bytes composed in them"
+                );
+            }
+            if outputs > 0 {
+                log::info!("{outputs} of the outputs take a window's picture as it is");
+            }
+            *self = Self {
+                outputs,
+                ..Self::default()
+            };
+        } else if outputs > 0 {
+            self.frames += 1;
+            self.composed_bytes += frame.parts.iter().map(Rect::area).sum::<u64>() * 4;
+        }
+    }
+}
+
+/// A frame that is ready to be shown.
+struct Made {
+    frame: Frame,
+    direct: Vec<Option<(Direct, Reach)>>,
+    dropped: Vec<(compositor::PictureKey, Reach)>,
+}
+
+impl<S: Screen> Frames<S> {
+    /// Frames for a screen that has been arranged.
+    pub fn new(screen: S, windows: Arc<Vmo>, shared: Arc<Shared>) -> Self {
+        Self {
+            screen,
             windows,
             shared,
-            screen,
-            record,
-        })
-    }
-
-    /// Makes frames for ever, each when something is to be shown.
-    pub async fn run(mut self) {
-        loop {
-            let due_ns = self.due().await;
-            self.make(due_ns);
+            pixels: Vec::new(),
+            width: 0,
+            record: Vec::new(),
+            alone: Alone::default(),
         }
     }
 
-    /// Waits until a frame is to begin.
-    async fn due(&self) -> u64 {
+    /// Makes frames, each when something is to be shown, until the screen fails.
+    pub async fn run(mut self, outputs: Vec<Output>) -> Failure {
+        match self.make_all(outputs).await {
+            Ok(never) => match never {},
+            Err(failure) => failure,
+        }
+    }
+
+    async fn make_all(
+        &mut self,
+        mut outputs: Vec<Output>,
+    ) -> Result<core::convert::Infallible, Failure> {
+        self.record
+            .try_reserve_exact(RECORD_BYTES)
+            .map_err(|_| Failure::Memory(abi::Error::NoMemory))?;
         loop {
-            let wanted = {
-                let state = self.shared.lock();
-                state.desk.wanted_ns().map(|wanted_ns| {
+            self.arrange(outputs)?;
+            loop {
+                match self.next().await {
+                    Next::Arrange => break,
+                    Next::Frame(due_ns) => self.make(due_ns).await?,
+                }
+            }
+            outputs = self.screen.arrange().await?;
+        }
+    }
+
+    /// Room for all outputs.
+    fn arrange(&mut self, outputs: Vec<Output>) -> Result<(), Failure> {
+        let size = self.shared.change(|state| {
+            let places: Vec<Rect> = outputs.iter().map(|output| output.place).collect();
+            state.desk.set_outputs(&places);
+            state.desk.show_all_again();
+            state.outputs = outputs;
+            state.arranged += 1;
+            state.desk.screen()
+        });
+        let pixels = usize::from(size.width) * usize::from(size.height);
+        self.width = size.width.into();
+        self.pixels = Vec::new();
+        self.pixels
+            .try_reserve_exact(pixels)
+            .map_err(|_| Failure::Memory(abi::Error::NoMemory))?;
+        self.pixels.resize(pixels, 0);
+        Ok(())
+    }
+
+    /// When a frame is wanted, if one is.
+    fn wanted_ns(state: &State) -> Option<u64> {
+        match state.pictures.has_dropped() {
+            true => Some(0),
+            false => state.desk.wanted_ns(),
+        }
+    }
+
+    /// Waits until there is something to be done.
+    async fn next(&self) -> Next {
+        loop {
+            let due_ns = {
+                let mut state = self.shared.lock();
+                if core::mem::take(&mut state.outputs_changed) {
+                    return Next::Arrange;
+                }
+                Self::wanted_ns(&state).map(|wanted_ns| {
                     let now_ns = clock::now_ns();
-                    state
-                        .clock
-                        .next_after(now_ns.max(wanted_ns.saturating_sub(1)))
+                    let earliest_ns = now_ns.max(wanted_ns.saturating_sub(1));
+                    state.clock.next_after(earliest_ns)
                 })
             };
-            let Some(due_ns) = wanted else {
+            let Some(due_ns) = due_ns else {
                 self.shared.frame.notified().await;
                 continue;
             };
-            loop {
-                let left_ns = due_ns.saturating_sub(clock::now_ns());
-                if left_ns == 0 {
-                    return due_ns;
-                }
-                match first(
-                    sleep(Duration::from_nanos(left_ns)),
-                    self.shared.frame.notified(),
-                )
-                .await
-                {
-                    Either::A(()) => return due_ns,
-                    Either::B(()) => {
-                        // Something may be wanted earlier than a picture that was for later.
-                        let state = self.shared.lock();
-                        let next_ns = state.clock.next_after(clock::now_ns());
-                        if next_ns < due_ns
-                            && state
-                                .desk
-                                .wanted_ns()
-                                .is_some_and(|wanted_ns| wanted_ns <= next_ns)
-                        {
-                            break;
-                        }
+            if self.wait(due_ns).await {
+                return Next::Frame(due_ns);
+            }
+        }
+    }
+
+    /// Waits until then; `false` if something is wanted earlier or the outputs changed.
+    async fn wait(&self, due_ns: u64) -> bool {
+        loop {
+            let left_ns = due_ns.saturating_sub(clock::now_ns());
+            if left_ns == 0 {
+                return true;
+            }
+            let notified = self.shared.frame.notified();
+            match first(sleep(Duration::from_nanos(left_ns)), notified).await {
+                Either::A(()) => return true,
+                Either::B(()) => {
+                    // Something may be wanted earlier than a picture that was for later.
+                    let state = self.shared.lock();
+                    let next_ns = state.clock.next_after(clock::now_ns());
+                    let is_earlier = next_ns < due_ns
+                        && Self::wanted_ns(&state).is_some_and(|wanted_ns| wanted_ns <= next_ns);
+                    if is_earlier || state.outputs_changed {
+                        return false;
                     }
                 }
             }
         }
     }
 
-    fn make(&mut self, due_ns: u64) {
+    async fn make(&mut self, due_ns: u64) -> Result<(), Failure> {
         let begun_ns = clock::now_ns();
+        let made = self.compose(begun_ns);
+        let composed_ns = clock::now_ns();
+        let picture = Picture {
+            pixels: &self.pixels,
+            width: self.width,
+            parts: &made.frame.parts,
+            direct: &made.direct,
+        };
+        let shown_ns = match first(self.screen.show(&picture), sleep(PATIENCE)).await {
+            Either::A(shown) => shown?,
+            Either::B(()) => return Err(Failure::Silent),
+        };
+        self.alone.note(&made.frame);
+        let times = FrameTimes {
+            due_ns,
+            begun_ns,
+            composed_ns,
+            shown_ns,
+            pixels: made.frame.parts.iter().map(Rect::area).sum(),
+        };
+        self.note_shown(times);
+        if !made.dropped.is_empty() {
+            self.screen.forget(made.dropped).await?;
+        }
+        Ok(())
+    }
+
+    /// Composes what changed.
+    fn compose(&mut self, begun_ns: u64) -> Made {
+        let Self { pixels, width, .. } = self;
+        self.shared.change(|state| {
+            let State { desk, pictures, .. } = state;
+            let frame = desk.frame(begun_ns, |key| pictures.reach(key).is_some());
+            for part in &frame.parts {
+                let height = u32::from(desk.screen().height);
+                let mut canvas = Canvas::new(pixels, *width, height);
+                desk.compose(part, &mut canvas.clipped(part), &*pictures);
+            }
+            let reached = |direct: &Option<Direct>| {
+                let direct = direct.clone()?;
+                let reach = pictures.reach(direct.pictures)?;
+                Some((direct, reach))
+            };
+            Made {
+                direct: frame.direct.iter().map(reached).collect(),
+                frame,
+                // Not shown any more once this frame is.
+                dropped: pictures.take_dropped(),
+            }
+        })
+    }
+
+    /// Tells programs that their pictures are seen.
+    fn note_shown(&mut self, times: FrameTimes) {
         let shared = Arc::clone(&self.shared);
         shared.change(|state| {
-            let parts = state.desk.frame(begun_ns);
-            for part in &parts {
-                self.compose(state, part);
-            }
-            let composed_ns = clock::now_ns();
-            for part in &parts {
-                self.copy_out(part);
-            }
-            let shown_ns = clock::now_ns();
-            let pixels = parts.iter().map(Rect::area).sum();
-            let times = FrameTimes {
-                due_ns,
-                begun_ns,
-                composed_ns,
-                shown_ns,
-                pixels,
-            };
-            let frame_ns = state.clock.frame_ns();
-            let late = state.log.add(times, frame_ns);
-            let next_ns = state.clock.next_after(shown_ns);
+            let late = state.log.add(times, state.clock.frame_ns());
+            let next_ns = state.clock.next_after(times.shown_ns);
             let page = clock::page();
-            let since = |ticks| shown_ns.saturating_sub(clock::ns_at(page, ticks));
-            if let Some(longest_ns) = state.desk.shown(shown_ns, next_ns, late, since) {
+            let since = |ticks| times.shown_ns.saturating_sub(clock::ns_at(page, ticks));
+            if let Some(longest_ns) = state.desk.shown(times.shown_ns, next_ns, late, since) {
                 state.log.input_to_shown_ns = longest_ns;
             }
             self.keep(state);
         });
-    }
-
-    fn compose(&mut self, state: &mut State, part: &Rect) {
-        let (width, height) = self.framebuffer.size();
-        let mut canvas = Canvas::new(&mut self.screen, width, height);
-        state
-            .desk
-            .compose(part, &mut canvas.clipped(part), &state.pictures);
-    }
-
-    fn copy_out(&self, part: &Rect) {
-        let (width, _) = self.framebuffer.size();
-        for y in part.top..part.bottom {
-            let start = y as usize * width as usize;
-            let row = self
-                .screen
-                .get(start + part.left as usize..start + part.right as usize);
-            self.framebuffer
-                .write_row(part.left as u32, y as u32, row.unwrap_or_default());
-        }
     }
 
     /// Writes down where the windows are, for the next compositor.

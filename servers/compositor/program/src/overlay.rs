@@ -28,7 +28,7 @@ struct Before {
 }
 
 /// Keeps the figures fresh while they are shown.
-pub async fn run(shared: Arc<Shared>, system: System) {
+pub async fn run(shared: Arc<Shared>, system: Arc<System>) {
     loop {
         shared.overlay.notified().await;
         let mut before = Before::default();

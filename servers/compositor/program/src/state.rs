@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use abi::{Error, Signals};
 use compositor::frame::FrameLog;
 use compositor::{ClientId, Desk, Effect, FrameClock, keep};
+use draw::Rect;
 use executor::sync::Notify;
 use proto::Text;
 use proto::window::{Event, MAX_EVENT_BYTES, MOST_UNREAD, PointerWhat, Size, to_bytes};
 use rt::Watched;
-use rt::framebuffer::Framebuffer;
 use rt::sys::clock;
 use rt::sys::device::random;
 use rt::sys::message::Handles;
@@ -20,6 +20,7 @@ use rt::sys::object::{Channel, Object, Owned, Vmo};
 use spin::{Mutex, MutexGuard};
 
 use crate::pictures::Store;
+use crate::screen::Output;
 
 /// Frames a second, until somebody wants others.
 const RATE_HZ: u16 = 60;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub settings: Notify,
     /// The overlay is shown.
     pub overlay: Notify,
+    /// The pointer moved, or looks different.
+    pub pointer: Notify,
 }
 
 /// What is behind the lock.
@@ -45,7 +48,13 @@ pub struct State {
     pub pictures: Store,
     /// When frames begin.
     pub clock: FrameClock,
-    /// How they were.
+    /// The screen's outputs.
+    pub outputs: Vec<Output>,
+    /// How often they were arranged.
+    pub arranged: u64,
+    /// They are not what they were.
+    pub outputs_changed: bool,
+    /// How frames were.
     pub log: FrameLog,
     /// The number of the next record of windows.
     pub record: u64,
@@ -82,26 +91,25 @@ fn read_kept(windows: &Vmo) -> Result<(u64, Vec<keep::Kept>), Error> {
 }
 
 impl Shared {
-    /// A desk as large as the framebuffer.
+    /// A desk on these outputs.
     ///
     /// # Errors
     /// If `windows` cannot be read.
-    pub fn new(framebuffer: &Framebuffer, windows: &Vmo) -> Result<Self, Error> {
+    pub fn new(outputs: &[Output], windows: &Vmo) -> Result<Self, Error> {
         let (record, kept) = read_kept(windows)?;
-        let (width, height) = framebuffer.size();
-        let side = |length: u32| u16::try_from(length).unwrap_or(u16::MAX);
-        let screen = Size {
-            width: side(width),
-            height: side(height),
-        };
         let frames = FrameClock::new(clock::now_ns(), RATE_HZ);
-        let mut desk = Desk::new(screen, frames.frame_ns(), kept, keepsake);
+        let mut desk = Desk::new(Size::default(), frames.frame_ns(), kept, keepsake);
+        let places: Vec<Rect> = outputs.iter().map(|output| output.place).collect();
+        desk.set_outputs(&places);
         desk.set_ticks_per_ms(clock::page().tsc_hz / 1000);
         Ok(Self {
             state: Mutex::new(State {
                 desk,
                 pictures: Store::default(),
                 clock: frames,
+                outputs: Vec::new(),
+                arranged: 0,
+                outputs_changed: false,
                 log: FrameLog::new(),
                 record,
                 keymap: None,
@@ -111,6 +119,7 @@ impl Shared {
             frame: Notify::new(),
             settings: Notify::new(),
             overlay: Notify::new(),
+            pointer: Notify::new(),
         })
     }
 
@@ -124,11 +133,17 @@ impl Shared {
         let mut state = self.lock();
         let result = change(&mut state);
         let settings = state.carry_out();
-        let wants_frame = state.desk.wanted_ns().is_some();
+        let wants_frame = state.desk.wanted_ns().is_some()
+            || state.pictures.has_dropped()
+            || state.outputs_changed;
+        let pointer = state.desk.take_pointer_changed();
         let has_overlay = state.desk.has_overlay();
         drop(state);
         if has_overlay {
             self.overlay.notify_one();
+        }
+        if pointer {
+            self.pointer.notify_one();
         }
         if wants_frame {
             self.frame.notify_one();
@@ -186,8 +201,9 @@ impl State {
                         client,
                         pictures,
                         size,
+                        whole,
                         event,
-                    } => match self.pictures.make(pictures, size) {
+                    } => match self.pictures.make(pictures, size, whole) {
                         Ok(vmo) => self.send(client, &event, Some(vmo.into_owned())),
                         Err(error) => {
                             log::warn!("pictures of {} x {}: {error}", size.width, size.height);

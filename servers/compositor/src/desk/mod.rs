@@ -1,6 +1,8 @@
-//! The desk: windows and their programs. What these ask is in `request` and `open`, where windows go in `stack`, frames in `present`.
+//! The desk: windows and their programs. What these ask is in `request` and `open`, where windows go in `stack`, frames in `present`, what they
+//! are seen on in `outputs`.
 
 mod open;
+mod outputs;
 mod present;
 mod request;
 mod stack;
@@ -18,8 +20,9 @@ use proto::window::{
 use crate::damage::Damage;
 use crate::decor::Fonts;
 use crate::keep::Kept;
-use crate::place::{self, Place};
+use crate::place::{self, Area, Place};
 use crate::steer::Steering;
+pub use outputs::{Direct, Frame};
 
 /// A program that is connected.
 pub type ClientId = u32;
@@ -46,6 +49,8 @@ pub enum Effect {
         pictures: PictureKey,
         /// Of one.
         size: Size,
+        /// Whether the screen might take them as they are: see [`Direct`].
+        whole: bool,
         /// [`Event::Configured`].
         event: Event,
     },
@@ -123,7 +128,15 @@ struct Latched {
 /// The screen and all windows.
 #[derive(Debug)]
 pub struct Desk {
+    /// All outputs and what lies between them.
     pub(crate) screen: Size,
+    pub(crate) outputs: Vec<Rect>,
+    /// By output, the window's pictures that it shows alone.
+    directs: Vec<Option<PictureKey>>,
+    /// The pointer is part of what is composed.
+    pub(crate) draws_pointer: bool,
+    /// It moved or looks different.
+    pub(crate) pointer_changed: bool,
     pub(crate) theme: Theme,
     pub(crate) palette: Palette,
     frame_ns: u64,
@@ -153,6 +166,10 @@ impl Desk {
     pub fn new(screen: Size, frame_ns: u64, kept: Vec<Kept>, next_keepsake: fn() -> u128) -> Self {
         let mut desk = Self {
             screen,
+            outputs: [Rect::new(0, 0, screen.width.into(), screen.height.into())].to_vec(),
+            directs: [None].to_vec(),
+            draws_pointer: true,
+            pointer_changed: false,
             theme: Theme::default(),
             palette: Palette::of(Theme::default()),
             frame_ns,
@@ -182,7 +199,7 @@ impl Desk {
         core::mem::take(&mut self.effects)
     }
 
-    /// The screen's size.
+    /// The size of all outputs together.
     #[must_use]
     pub const fn screen(&self) -> Size {
         self.screen

@@ -41,7 +41,6 @@ impl Desk {
             .position(|kept| kept.keepsake == keepsake && keepsake != Keepsake::default());
         let kept = kept.map(|at| self.kept.swap_remove(at));
         let size = place::allowed(size, &look);
-        let panel_px = self.panel_px();
         let floating = match &kept {
             Some(kept) => kept.place.floating,
             None => self.first_place(size, &look),
@@ -55,7 +54,8 @@ impl Desk {
             extent,
             minimised: kept.as_ref().is_some_and(|kept| kept.place.minimised),
         };
-        place.content = place.content_for(&look, extent, self.screen, panel_px);
+        let area = self.area(&look, &floating);
+        place.content = place.content_for(&look, extent, &area);
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1).max(1);
         let window = Window {
@@ -103,17 +103,20 @@ impl Desk {
         if look.kind != Kind::Normal {
             return Rect::new(0, 0, width, height);
         }
-        let work = place::work_area(self.screen, self.panel_px());
+        let area = self.area(look, &Rect::EMPTY);
+        let work = area.work();
         let step = self.cascade * (place::TITLE_PX + 6);
         self.cascade = (self.cascade + 1) % 6;
         let fitting = |start: i32, room: i32| start.min(room - place::EDGE_PX).max(8);
-        let left = fitting((work.width() - width) / 2 - 60 + step, work.width() - width);
-        let top = fitting(
-            (work.height() - height) / 2 - 60 + step,
-            work.height() - height,
-        );
-        let rect = Rect::new(left, top.max(place::TITLE_PX + 1), width, height);
-        place::reachable(&rect, self.screen, self.panel_px())
+        let left =
+            work.left + fitting((work.width() - width) / 2 - 60 + step, work.width() - width);
+        let top = work.top
+            + fitting(
+                (work.height() - height) / 2 - 60 + step,
+                work.height() - height,
+            );
+        let top = top.max(work.top + place::TITLE_PX + 1);
+        place::reachable(&Rect::new(left, top, width, height), &area)
     }
 
     /// Tells a window its size, with new pictures, unless it still has to paint the last ones.
@@ -164,6 +167,7 @@ impl Desk {
         window.size = size;
         window.pictures = pictures;
         window.waiting = None;
+        let whole = window.place.extent == Extent::FullScreen && !window.look.alpha;
         let event = Event::Configured {
             window: window.id,
             configuration: window.configuration,
@@ -175,6 +179,7 @@ impl Desk {
             client: client_id,
             pictures,
             size,
+            whole,
             event,
         });
         Ok(())

@@ -15,12 +15,13 @@ impl Desk {
             .min()
     }
 
-    /// Begins the frame that is on the screen at `shown_ns`: takes the pictures that are due. Gives what is to be composed.
-    pub fn frame(&mut self, shown_ns: u64) -> Vec<Rect> {
+    /// Begins the frame that is on the screen at `shown_ns`: takes the pictures that are due. Gives what is to be composed, and what the screen
+    /// is to take as it is, of the pictures that it `reaches`.
+    pub fn frame(&mut self, shown_ns: u64, reaches: impl Fn(PictureKey) -> bool) -> Frame {
         for at in 0..self.windows.len() {
             self.latch(at, shown_ns);
         }
-        self.damage.parts().to_vec()
+        self.divide(reaches)
     }
 
     pub(super) fn latch(&mut self, at: usize, shown_ns: u64) {
@@ -89,7 +90,6 @@ impl Desk {
         late: Option<Late>,
         since: impl Fn(u64) -> u64,
     ) -> Option<u64> {
-        self.damage.clear();
         let mut longest_ns = None;
         for latched in core::mem::take(&mut self.latched) {
             let since_input_ns = latched.input_ticks.map_or(0, &since);

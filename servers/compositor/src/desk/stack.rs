@@ -175,8 +175,14 @@ impl Desk {
     }
 
     pub(crate) fn set_extent(&mut self, at: usize, extent: Extent) {
-        let panel_px = self.panel_px();
-        let screen = self.screen;
+        let Some(content) = self.windows.get(at).map(|window| window.place.content) else {
+            return;
+        };
+        self.set_extent_near(at, extent, &content);
+    }
+
+    /// The same, on the output that has most of `near`.
+    pub(crate) fn set_extent_near(&mut self, at: usize, extent: Extent, near: &Rect) {
         let Some(window) = self.windows.get(at) else {
             return;
         };
@@ -187,9 +193,8 @@ impl Desk {
         if window.look.fixed && !matches!(extent, Extent::Floating | Extent::FullScreen) {
             return;
         }
-        let content = window
-            .place
-            .content_for(&window.look, extent, screen, panel_px);
+        let area = self.area(&window.look, near);
+        let content = window.place.content_for(&window.look, extent, &area);
         self.move_to(at, content, extent);
         let at = self.lift(at);
         self.after_move(at);
@@ -229,17 +234,19 @@ impl Desk {
         }
     }
 
-    /// The panel came or went: what depends on it moves.
+    /// The panel or an output came or went: what depends on it moves.
     pub(super) fn lay_out_again(&mut self) {
-        let panel_px = self.panel_px();
         for at in 0..self.windows.len() {
             let Some(window) = self.windows.get(at) else {
                 continue;
             };
             let extent = window.place.extent;
-            let content = window
-                .place
-                .content_for(&window.look, extent, self.screen, panel_px);
+            let area = self.area(&window.look, &window.place.content);
+            let content = window.place.content_for(&window.look, extent, &area);
+            let content = match (window.look.kind, extent) {
+                (Kind::Normal, Extent::Floating) => place::reachable(&content, &area),
+                _ => content,
+            };
             if content != window.place.content {
                 self.move_to(at, content, extent);
                 self.after_move(at);

@@ -124,8 +124,8 @@ impl Desk {
             _ => (0, KEY_STEP_PX),
         };
         if shift && place.extent == Extent::Floating {
-            let content =
-                place::reachable(&place.content.moved(dx, dy), self.screen, self.panel_px());
+            let content = place.content.moved(dx, dy);
+            let content = place::reachable(&content, &self.area(&look, &content));
             return self.move_to(at, content, Extent::Floating);
         }
         if control && place.extent == Extent::Floating && !look.fixed {

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use draw::Rect;
 use proto::input::{self, Button, KeyChange, MAX_POSITION, What};
 use proto::key::{KeyPress, Modifiers};
-use proto::window::{Demand, Event, Extent, Kind, Pointer, PointerWhat, Size, WindowId};
+use proto::window::{Demand, Event, Extent, Kind, Look, Pointer, PointerWhat, Size, WindowId};
 
 use crate::decor::{POINTER_PX, Picture};
 use crate::desk::Desk;
@@ -66,8 +66,6 @@ pub(crate) struct Steering {
     logo_alone: bool,
     /// The last press in a title bar.
     title_press: Option<(WindowId, u64)>,
-    /// Tick of the last motion that is not on the screen yet.
-    pub moved_ticks: Option<u64>,
     pub ticks_per_ms: u64,
 }
 
@@ -122,7 +120,6 @@ impl Steering {
             },
             logo_alone: false,
             title_press: None,
-            moved_ticks: None,
             ticks_per_ms: 1_000_000,
         }
     }
@@ -224,16 +221,41 @@ impl Desk {
             })
     }
 
+    /// Whether the pointer is composed, or shown by the screen itself: then [`pointer`](Self::pointer) says where.
+    pub fn set_draws_pointer(&mut self, draws: bool) {
+        self.draws_pointer = draws;
+        self.pointer_changed = true;
+        let part = self.steering.pointer_rect();
+        self.damage_part(&part);
+    }
+
+    /// The tip of the pointer, and what it looks like.
+    #[must_use]
+    pub const fn pointer(&self) -> (i32, i32, Picture) {
+        (self.steering.x, self.steering.y, self.steering.picture)
+    }
+
+    /// Whether the pointer moved or looks different since this was asked last.
+    pub const fn take_pointer_changed(&mut self) -> bool {
+        core::mem::replace(&mut self.pointer_changed, false)
+    }
+
+    fn damage_pointer(&mut self) {
+        self.pointer_changed = true;
+        if self.draws_pointer {
+            let part = self.steering.pointer_rect();
+            self.damage_part(&part);
+        }
+    }
+
     fn point_at(&mut self, x: i32, y: i32, ticks: u64) {
-        let x = x.clamp(0, i32::from(self.screen.width.max(1)) - 1);
-        let y = y.clamp(0, i32::from(self.screen.height.max(1)) - 1);
+        let (x, y) = self.within_outputs(x, y);
         if (x, y) == (self.steering.x, self.steering.y) {
             return;
         }
-        self.damage_part(&self.steering.pointer_rect());
+        self.damage_pointer();
         (self.steering.x, self.steering.y) = (x, y);
-        self.steering.moved_ticks.get_or_insert(ticks);
-        self.damage_part(&self.steering.pointer_rect());
+        self.damage_pointer();
         match self.steering.grab {
             Grab::Title { window, dx, dy } => self.drag(window, x + dx, y + dy),
             Grab::Edges {
@@ -473,7 +495,10 @@ impl Desk {
         let moved = place
             .content
             .moved(left - place.content.left, top - place.content.top);
-        let content = place::reachable(&moved, self.screen, self.panel_px());
+        let Some(look) = self.windows.get(at).map(|window| window.look) else {
+            return;
+        };
+        let content = place::reachable(&moved, &self.area(&look, &moved));
         self.move_to(at, content, Extent::Floating);
     }
 
@@ -483,16 +508,18 @@ impl Desk {
         let Some(at) = self.index(window) else {
             return;
         };
-        let extent = if y < SNAP_PX {
+        let pointer = Rect::new(x, y, 1, 1);
+        let output = self.area(&Look::default(), &pointer).output;
+        let extent = if y < output.top + SNAP_PX {
             Extent::Maximised
-        } else if x < SNAP_PX {
+        } else if x < output.left + SNAP_PX {
             Extent::LeftHalf
-        } else if x >= i32::from(self.screen.width) - SNAP_PX {
+        } else if x >= output.right - SNAP_PX {
             Extent::RightHalf
         } else {
             return;
         };
-        self.set_extent(at, extent);
+        self.set_extent_near(at, extent, &pointer);
     }
 
     fn toggle_maximised(&mut self, at: usize) {
@@ -525,7 +552,7 @@ impl Desk {
         };
         if hit != self.steering.picture {
             self.steering.picture = hit;
-            self.damage_part(&self.steering.pointer_rect());
+            self.damage_pointer();
         }
         let hot = match self.at_pointer() {
             Some((window, Spot::Button(button))) => Some((window, button)),
