@@ -4,7 +4,6 @@ use crate::lab::Lab;
 use crate::picture::Picture;
 use crate::scenario::{Scenario, Verdict};
 use crate::session::{COMMAND_LIMIT, KERNEL_BOOT_LIMIT};
-use serde_json::json;
 
 /// What the program paints into the quarters, in reading order (`servers/programs/src/graphics.rs`).
 const QUARTERS: [[u8; 3]; 4] = [[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 200, 0]];
@@ -33,8 +32,8 @@ fn virtio(lab: &Lab) -> Verdict {
     let figure = serial.wait_line("pixels, each in", COMMAND_LIMIT)?;
     serial.wait_line("shown", COMMAND_LIMIT)?;
     let file = vm.dir().join("gpu.ppm");
-    let dump = json!({ "filename": file, "device": "gpu", "head": 0 });
-    vm.qmp.execute("screendump", dump)?;
+    vm.qmp.watch("gpu", 0);
+    vm.qmp.screendump(&file, "ppm")?;
     let picture = Picture::parse(&std::fs::read(&file)?)?;
     if (picture.width, picture.height) != SIZE {
         return Err(format!("the picture is {} x {}", picture.width, picture.height).into());

@@ -5,7 +5,6 @@ use crate::picture::Picture;
 use crate::reader::Reader;
 use crate::scenario::{Scenario, Verdict};
 use crate::session::{PROMPT, Prompt};
-use serde_json::json;
 use std::error::Error;
 use std::path::Path;
 use std::thread;
@@ -153,14 +152,12 @@ pub fn wait_for_text(
 /// The screen now.
 pub fn look(vm: &mut Vm) -> Result<Picture, Box<dyn Error>> {
     let file = vm.dir().join("screen.ppm");
-    vm.qmp.screendump(&file)?;
+    vm.qmp.screendump(&file, "ppm")?;
     let bytes = std::fs::read(&file)?;
     Picture::parse(&bytes).map_err(Into::into)
 }
 
 /// Saves the screen as PNG for people.
 pub fn keep(vm: &mut Vm, file: &Path) -> Result<(), Box<dyn Error>> {
-    vm.qmp
-        .execute("screendump", json!({ "filename": file, "format": "png" }))?;
-    Ok(())
+    Ok(vm.qmp.screendump(file, "png")?)
 }

@@ -18,6 +18,8 @@ pub struct Qmp {
     writer: UnixStream,
     /// Events that came while an answer was awaited.
     events: VecDeque<Value>,
+    /// The device and the output that screendumps are of, if not the first screen.
+    watched: Option<(String, u32)>,
 }
 
 impl Qmp {
@@ -30,6 +32,7 @@ impl Qmp {
             reader: BufReader::new(stream),
             writer,
             events: VecDeque::new(),
+            watched: None,
         };
         qmp.receive(Instant::now() + ANSWER_LIMIT, "the QMP greeting")?;
         qmp.execute("qmp_capabilities", json!({}))?;
@@ -96,10 +99,19 @@ impl Qmp {
             .map(drop)
     }
 
-    /// Writes the screen to a file as PPM.
-    pub fn screendump(&mut self, file: &Path) -> Result<()> {
-        self.execute("screendump", json!({ "filename": file }))
-            .map(drop)
+    /// From now on screendumps are of this output of a graphics device, by its `id`; else they are of the first screen.
+    pub fn watch(&mut self, device: &str, output: u32) {
+        self.watched = Some((device.to_owned(), output));
+    }
+
+    /// Writes the screen to a file, in this format (`ppm` or `png`).
+    pub fn screendump(&mut self, file: &Path, format: &str) -> Result<()> {
+        let mut arguments = json!({ "filename": file, "format": format });
+        if let Some((device, output)) = &self.watched {
+            arguments["device"] = json!(device);
+            arguments["head"] = json!(output);
+        }
+        self.execute("screendump", arguments).map(drop)
     }
 
     /// Raises an NMI on every CPU.
