@@ -110,4 +110,4 @@ pub use raw::{
 };
 pub use reserve::{Mode, Reservation, Reserved};
 pub use slot::State;
-pub use spawn::{SpawnError, Task};
+pub use spawn::{SpawnError, Task, task_bytes};

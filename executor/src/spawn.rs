@@ -4,11 +4,16 @@ use core::{fmt, future::Future, marker::PhantomData, panic::Location, time::Dura
 
 use crate::{
     AdmissionError, CoreId, JoinHandle, Platform, Reservation, Reserved,
-    raw::{core::Core, sites::Site},
+    raw::{block, core::Core, sites::Site, slab},
     sched::{FAIR, OPEN, fair},
     slot::{Slot, flag},
     time,
 };
+
+/// Bytes of memory that a task with a future of this type takes while it lives, beside its slot.
+pub const fn task_bytes<F: Future>() -> usize {
+    slab::bytes_of(block::layout_of::<F>())
+}
 
 /// Why a task could not be spawned. The future is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

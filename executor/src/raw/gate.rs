@@ -426,6 +426,27 @@ impl Future for Acquire<'_> {
     }
 }
 
+/// Waits for a permit of a gate that is never closed: see [`Notify::notified`](crate::sync::Notify::notified).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Notified<'a>(Acquire<'a>);
+
+impl<'a> Notified<'a> {
+    pub(crate) fn new(gate: &'a Gate) -> Self {
+        Self(gate.acquire(1))
+    }
+}
+
+impl Future for Notified<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: the field is pinned where its owner is, and nothing moves it.
+        let acquire = unsafe { self.map_unchecked_mut(|notified| &mut notified.0) };
+        acquire.poll(context).map(drop)
+    }
+}
+
 impl Drop for Acquire<'_> {
     fn drop(&mut self) {
         if matches!(self.node.state, NodeState::New | NodeState::Done) {

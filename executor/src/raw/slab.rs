@@ -48,23 +48,32 @@ pub(crate) struct Returns {
 }
 
 #[inline(always)]
-fn class_of(layout: Layout) -> Option<u32> {
+const fn class_of(layout: Layout) -> Option<u32> {
     let size = layout.size();
     if layout.align() > GRAIN || size > COARSE {
         None
     } else if size <= FINE {
-        Some((size.max(1).div_ceil(GRAIN) - 1) as u32)
+        let size = if size == 0 { 1 } else { size };
+        Some((size.div_ceil(GRAIN) - 1) as u32)
     } else {
         Some((FINE / GRAIN + (size - FINE).div_ceil(COARSE_GRAIN) - 1) as u32)
     }
 }
 
-fn size_of_class(class: u32) -> usize {
+const fn size_of_class(class: u32) -> usize {
     let class = class as usize;
     if class < FINE / GRAIN {
         (class + 1) * GRAIN
     } else {
         FINE + (class - FINE / GRAIN + 1) * COARSE_GRAIN
+    }
+}
+
+/// Bytes that a block of this layout takes.
+pub(crate) const fn bytes_of(layout: Layout) -> usize {
+    match class_of(layout) {
+        Some(class) => size_of_class(class),
+        None => layout.size(),
     }
 }
 

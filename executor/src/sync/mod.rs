@@ -26,6 +26,6 @@ pub use crate::raw::{
     oneshot::{self, Disconnected, NoMemory},
 };
 pub use mutex::{Mutex, MutexGuard};
-pub use notify::Notify;
+pub use notify::{Notified, Notify};
 pub use rwlock::RwLock;
 pub use semaphore::{Permit, Semaphore};

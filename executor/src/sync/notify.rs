@@ -2,6 +2,8 @@
 
 use crate::raw::gate::Gate;
 
+pub use crate::raw::gate::Notified;
+
 /// An event. A notification that finds nobody waiting is kept for the next who waits; more than one are one.
 ///
 /// ```
@@ -49,9 +51,8 @@ impl Notify {
 
     /// Waits for a notification. Starts to wait when first polled. Cancel-safe: dropped after it was chosen but before it
     /// was polled, it passes the notification on.
-    pub async fn notified(&self) {
-        // The gate is never closed.
-        let _ = self.0.acquire(1).await;
+    pub fn notified(&self) -> Notified<'_> {
+        Notified::new(&self.0)
     }
 }
 

@@ -115,13 +115,9 @@ impl Lease {
         self.signals.set(Signals::REVOKED);
     }
 
-    /// Waits for the revocation of it or one around it.
-    pub async fn revoked(&self) {
-        // It can only end well.
-        let _ = self
-            .family()
-            .changed
-            .until(None, || self.is_revoked().then_some(Ok(())))
-            .await;
+    /// Waits for the revocation of it or one around it. It can only end well.
+    pub fn revoked(&self) -> impl Future<Output = Result<(), Error>> {
+        let look = move || self.is_revoked().then_some(Ok(()));
+        self.family().changed.until(None, look)
     }
 }

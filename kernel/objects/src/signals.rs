@@ -7,14 +7,14 @@
 //! Waiting takes no memory: the waiter's node lies in its future. A future that is dropped takes nothing with it.
 
 use core::{
-    future::poll_fn,
-    pin::pin,
+    pin::Pin,
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use abi::{Error, Signals};
-use executor::sync::Notify;
+use executor::sync::{Notified, Notify};
+use pin_project_lite::pin_project;
 
 use crate::{lease::Lease, observers::Observers};
 
@@ -42,13 +42,16 @@ impl Event {
     }
 
     /// As [`until`], for what this event tells.
-    pub(crate) async fn until<T>(
-        &self,
-        lease: Option<&Lease>,
-        look: impl FnMut() -> Option<Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let _counted = self.count();
-        until(&self.happened, lease, look).await
+    pub(crate) fn until<'a, T, L: FnMut() -> Option<Result<T, Error>>>(
+        &'a self,
+        lease: Option<&'a Lease>,
+        look: L,
+    ) -> Until<'a, L> {
+        let counted = self.count();
+        Until {
+            counted: Some(counted),
+            ..until(&self.happened, lease, look)
+        }
     }
 
     /// Counts among those who wait, before looking.
@@ -141,68 +144,105 @@ impl SignalState {
     ///
     /// # Errors
     /// [`Error::Revoked`] as soon as the lease that the waiting hangs on is revoked; [`Error::BadArgument`] for nothing to wait for.
-    pub async fn wait(&self, mask: Signals, lease: Option<&Lease>) -> Result<Signals, Error> {
-        if mask.is_empty() {
-            return Err(Error::BadArgument);
-        }
-        self.wait_until(lease, || {
+    pub fn wait<'a>(
+        &'a self,
+        mask: Signals,
+        lease: Option<&'a Lease>,
+    ) -> impl Future<Output = Result<Signals, Error>> + 'a {
+        self.wait_until(lease, move || {
+            if mask.is_empty() {
+                return Some(Err(Error::BadArgument));
+            }
             let now = self.get() & mask;
             (!now.is_empty()).then_some(Ok(now))
         })
-        .await
     }
 
     /// Waits until `look` finds something; it is asked again after each change of signals to set.
     ///
     /// # Errors
     /// What `look` answers; [`Error::Revoked`] as soon as the lease is revoked.
-    pub async fn wait_until<T>(
-        &self,
-        lease: Option<&Lease>,
-        look: impl FnMut() -> Option<Result<T, Error>>,
-    ) -> Result<T, Error> {
-        self.changed.until(lease, look).await
+    pub fn wait_until<'a, T, L: FnMut() -> Option<Result<T, Error>>>(
+        &'a self,
+        lease: Option<&'a Lease>,
+        look: L,
+    ) -> Until<'a, L> {
+        self.changed.until(lease, look)
     }
 }
 
 /// Waits until `look` finds something, asking again after each notification.
-pub(crate) async fn until<T>(
-    event: &Notify,
-    lease: Option<&Lease>,
-    mut look: impl FnMut() -> Option<Result<T, Error>>,
-) -> Result<T, Error> {
-    let revoked = || lease.is_some_and(Lease::is_revoked);
-    if revoked() {
-        return Err(Error::Revoked);
+pub(crate) fn until<'a, T, L: FnMut() -> Option<Result<T, Error>>>(
+    event: &'a Notify,
+    lease: Option<&'a Lease>,
+    look: L,
+) -> Until<'a, L> {
+    Until {
+        event,
+        lease,
+        look,
+        happened: None,
+        revocation: None,
+        counted: None,
+        counted_for_lease: None,
     }
-    if let Some(found) = look() {
-        return found;
+}
+
+pin_project! {
+    /// Ends with what `look` finds, or with the revocation of the lease. A thread sleeps in one of these: each is in place once, and small.
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Until<'a, L> {
+        event: &'a Notify,
+        lease: Option<&'a Lease>,
+        look: L,
+        // `None` before the first look.
+        #[pin]
+        happened: Option<Notified<'a>>,
+        #[pin]
+        revocation: Option<Notified<'a>>,
+        counted: Option<Counted<'a>>,
+        counted_for_lease: Option<Counted<'a>>,
     }
-    let family = lease.map(|lease| &lease.family().changed);
-    let _counted = family.map(Event::count);
-    loop {
-        let mut happened = pin!(event.notified());
-        let mut revocation = pin!(async {
-            if let Some(family) = family {
-                family.happened.notified().await;
+}
+
+impl<T, L: FnMut() -> Option<Result<T, Error>>> Future for Until<'_, L> {
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let lease = *this.lease;
+        let mut found = || {
+            if lease.is_some_and(Lease::is_revoked) {
+                return Some(Err(Error::Revoked));
             }
-        });
-        let found = poll_fn(|context| {
+            (this.look)()
+        };
+        if this.happened.is_none() {
+            if let Some(found) = found() {
+                return Poll::Ready(found);
+            }
+            *this.counted_for_lease = lease.map(|lease| lease.family().changed.count());
+        }
+        let mut fresh = this.happened.is_none();
+        loop {
+            if fresh {
+                this.happened.set(Some(this.event.notified()));
+                let family = lease.map(|lease| &lease.family().changed);
+                this.revocation
+                    .set(family.map(|family| family.happened.notified()));
+            }
             // First in the lists, then a look: whatever changes after the look wakes this task.
-            let mut woken = happened.as_mut().poll(context).is_ready();
-            woken |= family.is_some() && revocation.as_mut().poll(context).is_ready();
-            if revoked() {
-                return Poll::Ready(Some(Err(Error::Revoked)));
+            fresh = false;
+            for list in [this.happened.as_mut(), this.revocation.as_mut()] {
+                if let Some(notified) = list.as_pin_mut() {
+                    fresh |= notified.poll(context).is_ready();
+                }
             }
-            match look() {
-                None if woken => Poll::Ready(None),
-                None => Poll::Pending,
-                found => Poll::Ready(found),
+            match found() {
+                Some(found) => return Poll::Ready(found),
+                None if fresh => {}
+                None => return Poll::Pending,
             }
-        })
-        .await;
-        if let Some(found) = found {
-            return found;
         }
     }
 }

@@ -38,8 +38,8 @@ const FETCH: u64 = 1 << 4;
 pub struct Fault {
     /// Intel SDM vol. 3A table 7-1.
     pub vector: u8,
-    /// The CPU's error code.
-    pub error_code: u64,
+    /// The CPU's error code, as it is pushed: 32 bits.
+    pub error_code: u32,
     /// What a page fault was about.
     pub address: u64,
     /// Why no page can be brought.
@@ -57,7 +57,7 @@ impl fmt::Display for Fault {
         if *vector != PAGE_FAULT {
             return write!(f, "exception {vector}, error code {error_code:#x}");
         }
-        match (touch_of(*error_code), refusal) {
+        match (touch_of((*error_code).into()), refusal) {
             (Some(touch), Some(error)) => {
                 let what = match touch {
                     Touch::Read => "read",
@@ -89,7 +89,7 @@ pub fn judge(thread: &Thread, fault: Fault) -> Verdict {
     if fault.vector != PAGE_FAULT {
         return Verdict::Stuck(fault);
     }
-    let Some(touch) = touch_of(fault.error_code) else {
+    let Some(touch) = touch_of(fault.error_code.into()) else {
         return Verdict::Stuck(fault);
     };
     let refused = |error| {
@@ -195,7 +195,7 @@ pub fn contained(thread: &Ref<Thread>, abandoned: &Abandoned) {
     {
         let fault = Fault {
             vector,
-            error_code,
+            error_code: error_code as u32,
             address,
             refusal: None,
         };
@@ -227,7 +227,7 @@ fn send(
     let report = ExitReport {
         reason: ExitReason::Exception as u32,
         vector: u32::from(fault.vector),
-        error_code: fault.error_code,
+        error_code: fault.error_code.into(),
         address: fault.address,
         thread_id: thread.id(),
         registers: registers(&thread.context.lock()),

@@ -4,6 +4,7 @@
 //! or something must be awaited, and [`live`] awaits that. A poll may run other threads than its own: those of servers that its
 //! thread called ([`Riders`]).
 
+use alloc::boxed::Box;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::sync::atomic::Ordering;
@@ -13,8 +14,9 @@ use abi::{Call, Error, Handle, Rights};
 use hal::mem::user_tables;
 use hal::platform::KernelPlatform;
 use hal::user::{self, Exit, InterruptsOff};
+use objects::job::{Charge, Job};
 use objects::memory::Touch;
-use objects::refs::Ref;
+use objects::refs::{Ref, try_box};
 
 use super::context::Context;
 use super::crash::Fault;
@@ -31,8 +33,40 @@ use crate::exec;
 
 /// Most servers that call one another within one caller's poll. One more goes the long way, through its own task.
 const MOST_RIDERS: usize = 4;
-/// What a thread's future takes, about: charged with the thread.
-pub const FUTURE_BYTES: u64 = 1024;
+/// What a thread's task takes: charged with the thread.
+pub const TASK_BYTES: u64 = task_bytes(life_of);
+// Threads mostly wait, and there are many: what they wait in is kept small.
+const _: () = assert!(TASK_BYTES <= 1280);
+
+const fn task_bytes<F: Future>(_: fn(Ref<Thread>) -> F) -> u64 {
+    executor::task_bytes::<F>() as u64
+}
+
+/// A future in memory of its own, paid for by a job: one that is large, and not what threads sleep in.
+pub struct Beside<F> {
+    future: Pin<Box<F>>,
+    _charge: Charge,
+}
+
+impl<F: Future> Future for Beside<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut core::task::Context<'_>) -> Poll<F::Output> {
+        self.future.as_mut().poll(context)
+    }
+}
+
+/// Puts a future that was not polled yet into memory of its own.
+///
+/// # Errors
+/// [`Error::NoMemory`].
+pub fn beside<F: Future>(account: &Ref<Job>, future: F) -> Result<Beside<F>, Error> {
+    let charge = account.charge_kernel(size_of::<F>() as u64)?;
+    Ok(Beside {
+        future: Box::into_pin(try_box(future)?),
+        _charge: charge,
+    })
+}
 
 /// The threads that a task runs: its own, and on top of it servers' that are answering a call of the one below.
 struct Riders {
@@ -135,88 +169,90 @@ impl Drop for Life {
 
 /// The life of `thread`, on its core. It ends with the future, even if that is dropped before it was ever polled.
 fn life_of(thread: Ref<Thread>) -> impl Future<Output = ()> + Send {
-    live(Life(Riders {
+    let mut life = Life(Riders {
         own: thread,
         lent: heapless::Vec::new(),
-    }))
-}
-
-async fn live(mut life: Life) {
-    if let Some(task) = executor::current_task::<KernelPlatform>() {
-        life.0.own.set_task(task);
-    }
-    let mut ask = false;
-    loop {
-        // Both are waited for here: what else is to be awaited is a place further on in this future, and costs a way there.
-        let next = poll_fn(|context| {
-            let next = match cpu::share_of(&life.0.own) {
-                cpu::Share::Until(end) => {
-                    let ask = core::mem::take(&mut ask);
-                    run(&mut life.0, ask, end, context.waker())
+    });
+    // An async function would keep what it is given twice.
+    async move {
+        if let Some(task) = executor::current_task::<KernelPlatform>() {
+            life.0.own.set_task(task);
+        }
+        let mut ask = false;
+        loop {
+            // Both are waited for here: what else is to be awaited is a place further on in this future, and costs a way there.
+            let next = poll_fn(|context| {
+                let next = match cpu::share_of(&life.0.own) {
+                    cpu::Share::Until(end) => {
+                        let ask = core::mem::take(&mut ask);
+                        run(&mut life.0, ask, end, context.waker())
+                    }
+                    // Used up during a call: the server goes on by itself.
+                    cpu::Share::Wait(_) if life.0.send_all_home(Resume::Enter) => Next::Answer,
+                    cpu::Share::Wait(until) => Next::Share(until),
+                };
+                match next {
+                    Next::Yield => context.waker().wake_by_ref(),
+                    Next::Again => ask = true,
+                    next => return Poll::Ready(next),
                 }
-                // Used up during a call: the server goes on by itself.
-                cpu::Share::Wait(_) if life.0.send_all_home(Resume::Enter) => Next::Answer,
-                cpu::Share::Wait(until) => Next::Share(until),
+                Poll::Pending
+            });
+            let next = next.await;
+            let own = &life.0.own;
+            let resume = match next {
+                Next::End => break,
+                // Not reached.
+                Next::Yield | Next::Again => continue,
+                Next::Share(until) => {
+                    exec::sleep_until(until).await;
+                    continue;
+                }
+                Next::Page(fault, touch) => {
+                    if let Err(error) = calls::bring_in(&own.process, fault.address, touch).await {
+                        *own.fault.lock() = Some(Fault {
+                            refusal: Some(error),
+                            ..fault
+                        });
+                        crash::settle(own).await;
+                    }
+                    continue;
+                }
+                Next::Long(call) => {
+                    let arguments = own.context.lock().arguments();
+                    let results = calls::long(own, call, arguments).await;
+                    let (rax, rdx) = results.unwrap_or_else(|error: Error| (error.to_raw(), 0));
+                    own.context.lock().set_results(rax, rdx);
+                    continue;
+                }
+                Next::Drive(unfinished) => {
+                    let finished = drive::finish(own, unfinished);
+                    let results = match beside(own.process.account(), finished) {
+                        Ok(finished) => finished.await,
+                        Err(error) => Err(error),
+                    };
+                    let (rax, rdx) = results.unwrap_or_else(|error: Error| (error.to_raw(), 0));
+                    own.context.lock().set_results(rax, rdx);
+                    continue;
+                }
+                Next::Take => {
+                    let (rax, rdx) = match take_bits(own).await {
+                        Ok(bits) => (0, bits),
+                        Err(error) => (error.to_raw(), 0),
+                    };
+                    own.context.lock().set_results(rax, rdx);
+                    continue;
+                }
+                Next::Answer => Resume::Answer,
+                Next::Settle => Resume::Settle,
+                Next::Parked => wait_parked(own).await,
             };
-            match next {
-                Next::Yield => context.waker().wake_by_ref(),
-                Next::Again => ask = true,
-                next => return Poll::Ready(next),
+            match resume {
+                Resume::Enter => {}
+                Resume::Ask => ask = true,
+                Resume::Answer => wait_answer(own).await,
+                Resume::Settle => crash::settle(own).await,
             }
-            Poll::Pending
-        });
-        let next = next.await;
-        let own = &life.0.own;
-        let resume = match next {
-            Next::End => break,
-            // Not reached.
-            Next::Yield | Next::Again => continue,
-            Next::Share(until) => {
-                exec::sleep_until(until).await;
-                continue;
-            }
-            Next::Page(fault, touch) => {
-                if let Err(error) = calls::bring_in(&own.process, fault.address, touch).await {
-                    *own.fault.lock() = Some(Fault {
-                        refusal: Some(error),
-                        ..fault
-                    });
-                    crash::settle(own).await;
-                }
-                continue;
-            }
-            Next::Long(call) => {
-                let arguments = own.context.lock().arguments();
-                let (rax, rdx) = match calls::long(own, call, arguments).await {
-                    Ok(results) => results,
-                    Err(error) => (error.to_raw(), 0),
-                };
-                own.context.lock().set_results(rax, rdx);
-                continue;
-            }
-            Next::Drive(unfinished) => {
-                let results = drive::finish(own, unfinished).await;
-                let (rax, rdx) = results.unwrap_or_else(|error: Error| (error.to_raw(), 0));
-                own.context.lock().set_results(rax, rdx);
-                continue;
-            }
-            Next::Take => {
-                let (rax, rdx) = match take_bits(own).await {
-                    Ok(bits) => (0, bits),
-                    Err(error) => (error.to_raw(), 0),
-                };
-                own.context.lock().set_results(rax, rdx);
-                continue;
-            }
-            Next::Answer => Resume::Answer,
-            Next::Settle => Resume::Settle,
-            Next::Parked => wait_parked(own).await,
-        };
-        match resume {
-            Resume::Enter => {}
-            Resume::Ask => ask = true,
-            Resume::Answer => wait_answer(own).await,
-            Resume::Settle => crash::settle(own).await,
         }
     }
 }
@@ -292,7 +328,11 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64, waker: &Waker) -> Next {
             };
             match outcome {
                 Outcome::Set => {}
-                outcome => break outcome,
+                outcome => {
+                    // Nothing is in it after a system call, and the thread may wait for long.
+                    context.shed_extended_area();
+                    break outcome;
+                }
             }
         };
         drop(context);
@@ -385,7 +425,7 @@ fn trapped(riders: &mut Riders, trap: Exit) -> Option<Next> {
             address,
         } => Fault {
             vector,
-            error_code,
+            error_code: error_code as u32,
             address,
             refusal: None,
         },

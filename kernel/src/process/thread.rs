@@ -129,9 +129,8 @@ impl Thread {
     ) -> Result<Ref<Self>, Error> {
         let charge = process.account().charge_threads(1)?;
         // The registers' vector-state area and the task's future are paid for from the beginning.
-        let bytes = Ref::<Self>::BYTES
-            + hal::user::extended::size_bytes() as u64
-            + super::run::FUTURE_BYTES;
+        let bytes =
+            Ref::<Self>::BYTES + hal::user::extended::size_bytes() as u64 + super::run::TASK_BYTES;
         let header = Header::new(ObjectType::Thread, process.account(), bytes)?;
         Ok(Ref::try_new(Self {
             header,

@@ -3,11 +3,17 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 use abi::process::JobLimits;
+use abi::system::Table;
 use abi::{Error, Signals};
+use alloc::vec;
+use proto::MemoryInfo;
+use proto::table::{MAX_ROW_BYTES, Reader};
 use rt::Env;
 use rt::sys::clock;
-use rt::sys::object::{Notification, Object};
+use rt::sys::object::{Notification, Object, System};
 use rt::sys::process::{this_job, this_process};
 use rt::sys::thread::Sleepers;
 
@@ -16,12 +22,19 @@ rt::entry!(main);
 /// How long the threads have to start, to fall asleep, and to end.
 const PATIENCE_NS: u64 = 20_000_000_000;
 
-fn main(env: Env) -> i32 {
+fn main(mut env: Env) -> i32 {
     let count = env
         .argument(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(10_000);
-    match sleep(count) {
+    let system = match env.take("system") {
+        Ok(system) => system,
+        Err(missing) => {
+            log::error!("{missing}");
+            return 1;
+        }
+    };
+    match sleep(count, &system) {
         Ok(()) => 0,
         Err(error) => {
             log::error!("{error}");
@@ -34,9 +47,18 @@ fn used() -> Result<JobLimits, Error> {
     Ok(this_job().usage()?.used)
 }
 
-fn sleep(count: usize) -> Result<(), Error> {
+/// Bytes of the kernel's heap that are in use.
+fn heap_used(system: &System) -> Result<u64, Error> {
+    let mut bytes = vec![0; 4 * MAX_ROW_BYTES];
+    let len = system.query(Table::Memory, &mut 0, &mut bytes)?;
+    let mut rows = Reader::<MemoryInfo>::new(bytes.get(..len).unwrap_or_default());
+    let memory = rows.next().and_then(Result::ok).ok_or(Error::BadState)?;
+    Ok(memory.heap.used)
+}
+
+fn sleep(count: usize, system: &System) -> Result<(), Error> {
     let notification = Notification::create()?;
-    let before = used()?;
+    let (before, heap_before) = (used()?, heap_used(system)?);
     let start_ns = clock::now_ns();
     let sleepers = match Sleepers::start(count, &notification, drop) {
         Ok(sleepers) => sleepers,
@@ -52,11 +74,12 @@ fn sleep(count: usize) -> Result<(), Error> {
     while used()?.memory_bytes < wanted && clock::now_ns() < end_ns {
         pause(1_000_000)?;
     }
-    let after = used()?;
+    let (after, heap_after) = (used()?, heap_used(system)?);
     let per_thread = |after: u64, before: u64| after.saturating_sub(before) / count.max(1) as u64;
     log::info!(
-        "{} threads sleep: kernel bytes each {}, memory bytes each {}, started in {} ns each",
+        "{} threads sleep: kernel heap bytes each {}, charged {}, memory bytes each {}, started in {} ns each",
         sleepers.started(),
+        per_thread(heap_after, heap_before),
         per_thread(after.kernel_bytes, before.kernel_bytes),
         per_thread(after.memory_bytes, before.memory_bytes),
         started_ns / count.max(1) as u64,

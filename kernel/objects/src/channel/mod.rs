@@ -291,13 +291,14 @@ impl<O: KernelObject> Channel<O> {
     ///
     /// # Errors
     /// [`Error::PeerClosed`] if none will come any more, [`Error::Revoked`].
-    pub async fn readable(&self, lease: Option<&Lease>) -> Result<Lengths, Error> {
-        self.signals()
-            .wait_until(lease, || match self.peek() {
-                Err(Error::WouldWait) => None,
-                found => Some(found),
-            })
-            .await
+    pub fn readable<'a>(
+        &'a self,
+        lease: Option<&'a Lease>,
+    ) -> impl Future<Output = Result<Lengths, Error>> + 'a {
+        self.signals().wait_until(lease, move || match self.peek() {
+            Err(Error::WouldWait) => None,
+            found => Some(found),
+        })
     }
 
     /// Closes this end: what it was sent goes, and the peer is told. For [`KernelObject::last_handle_closed`].

@@ -75,8 +75,11 @@ impl<O: KernelObject> InFlight<'_, O> {
     ///
     /// # Errors
     /// Those the server's end brings: [`Error::PeerClosed`]; [`Error::Revoked`] as soon as the lease is.
-    pub async fn answered(&self, lease: Option<&Lease>) -> Result<(), Error> {
-        self.slot.answered(self.id, lease).await
+    pub fn answered<'a>(
+        &'a self,
+        lease: Option<&'a Lease>,
+    ) -> impl Future<Output = Result<(), Error>> + 'a {
+        self.slot.answered(self.id, lease)
     }
 }
 

@@ -154,11 +154,7 @@ impl CallSlot {
     /// # Errors
     /// What ended the call; [`Error::Revoked`] as soon as the lease is: the call is still to be given up then.
     pub(super) async fn answered(&self, id: CallId, lease: Option<&Lease>) -> Result<(), Error> {
-        let mut revoked = pin!(async {
-            if let Some(lease) = lease {
-                lease.revoked().await;
-            }
-        });
+        let mut revoked = pin!(lease.map(Lease::revoked));
         poll_fn(|context| {
             if let Some(answer) = self.answer(id) {
                 return Poll::Ready(answer);
@@ -179,7 +175,9 @@ impl CallSlot {
             if let Some(answer) = self.answer(id) {
                 return Poll::Ready(answer);
             }
-            if lease.is_some() && revoked.as_mut().poll(context).is_ready() {
+            if let Some(revoked) = revoked.as_mut().as_pin_mut()
+                && revoked.poll(context).is_ready()
+            {
                 return Poll::Ready(Err(Error::Revoked));
             }
             Poll::Pending

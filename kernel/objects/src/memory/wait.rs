@@ -67,23 +67,22 @@ impl<M: Machine> Wait<M> {
 
     /// Until it is worth looking again. Takes no memory; may be dropped.
     pub async fn ready(&self) {
-        let when = |done: bool| done.then_some(Ok::<(), Error>(()));
-        // None of them fails: there is no lease to be revoked.
-        let _: Result<(), Error> = match &self.what {
-            For::Shootdown => {
-                let look = || when(!self.vmo.is_unsettled(self.page));
-                until(self.vmo.changed(), None, look).await
-            }
-            For::Page(pager) => {
+        let event = match &self.what {
+            For::Shootdown => self.vmo.changed(),
+            For::Page(pager) | For::Room(pager) => {
                 pager.announce();
-                let look = || when(pager.is_closed() || !self.vmo.is_wanted(self.page));
-                until(pager.changed(), None, look).await
-            }
-            For::Room(pager) => {
-                pager.announce();
-                let look = || when(pager.is_closed() || pager.has_room());
-                until(pager.changed(), None, look).await
+                pager.changed()
             }
         };
+        let look = || {
+            let done = match &self.what {
+                For::Shootdown => !self.vmo.is_unsettled(self.page),
+                For::Page(pager) => pager.is_closed() || !self.vmo.is_wanted(self.page),
+                For::Room(pager) => pager.is_closed() || pager.has_room(),
+            };
+            done.then_some(Ok::<(), Error>(()))
+        };
+        // It does not fail: there is no lease to be revoked.
+        let _: Result<(), Error> = until(event, None, look).await;
     }
 }

@@ -36,7 +36,6 @@ pub(super) async fn call(
             let minted = entry.mint(badge, rights(third)?)?;
             Ok((thread.process.handles.insert(minted)?.0, 0))
         }
-        Call::CallLong => call_long(thread, first, second, third).await,
         Call::ReplyLong => reply_long(thread, first, second).await,
         Call::MessageRead => {
             let space = &thread.process.space;
@@ -229,7 +228,8 @@ pub async fn send_and_wait(
     Ok(answer)
 }
 
-async fn call_long(
+/// Calls with a message, and takes the answer into the caller's memory.
+pub(super) async fn call_long(
     thread: &Ref<Thread>,
     handle: u64,
     deadline_ns: u64,

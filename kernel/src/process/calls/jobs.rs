@@ -20,6 +20,18 @@ fn job_of(thread: &Thread, handle: u64, rights: Rights) -> Result<Ref<JobObject>
     }
 }
 
+/// Ends a process, thread or job. Takes no memory: it is how memory comes back.
+pub(super) fn kill(thread: &Thread, [handle, exit_code, ..]: Arguments) -> Result<Results, Error> {
+    let entry = thread.process.handles.get(Handle(handle), Rights::KILL)?;
+    match entry.object() {
+        Object::Process(process) => Process::kill(process, exit_code as i32),
+        Object::Thread(thread) => thread.kill(),
+        Object::Job(job) => job::kill(job, exit_code as i32),
+        _ => return Err(Error::WrongType),
+    }
+    Ok((0, 0))
+}
+
 pub(super) async fn call(
     thread: &Ref<Thread>,
     call: Call,
@@ -42,16 +54,6 @@ pub(super) async fn call(
             let job = job_of(thread, first, Rights::MANAGE)?;
             let limits: JobLimits = memory::read(space, second).await?;
             job.job().set_limits(&limits)?;
-            Ok((0, 0))
-        }
-        Call::Kill => {
-            let entry = thread.process.handles.get(Handle(first), Rights::KILL)?;
-            match entry.object() {
-                Object::Process(process) => Process::kill(process, second as i32),
-                Object::Thread(thread) => thread.kill(),
-                Object::Job(job) => job::kill(job, second as i32),
-                _ => return Err(Error::WrongType),
-            }
             Ok((0, 0))
         }
         Call::ProcessCreate => {

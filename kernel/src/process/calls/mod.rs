@@ -18,6 +18,7 @@ use objects::refs::Ref;
 use super::object::{Capability, Entry, Object};
 use super::outcome::Results;
 use super::process::Process;
+use super::run::beside;
 use super::thread::Thread;
 pub use endpoints::send_and_wait;
 
@@ -30,6 +31,7 @@ pub async fn long(
     call: Call,
     arguments: Arguments,
 ) -> Result<Results, Error> {
+    let account = thread.process.account();
     match call {
         Call::HandleDuplicate
         | Call::HandleInfo
@@ -40,13 +42,13 @@ pub async fn long(
         Call::JobCreate
         | Call::JobInfo
         | Call::JobSetLimits
-        | Call::Kill
         | Call::ProcessCreate
         | Call::ProcessInfo
         | Call::ProcessSetExceptions
         | Call::ProcessFork
         | Call::JobProcess
-        | Call::ReservationCreate => jobs::call(thread, call, arguments).await,
+        | Call::ReservationCreate => beside(account, jobs::call(thread, call, arguments))?.await,
+        Call::Kill => jobs::kill(thread, arguments),
         Call::ResidentStart => resident::start(thread, arguments).await,
         Call::ThreadCreate
         | Call::ThreadRegisters
@@ -70,13 +72,16 @@ pub async fn long(
         | Call::Protect
         | Call::MemoryRead
         | Call::MemoryWrite
-        | Call::MemoryLookup => memory::call(thread, call, arguments).await,
+        | Call::MemoryLookup => beside(account, memory::call(thread, call, arguments))?.await,
         Call::ChannelCreate | Call::ChannelWrite | Call::ChannelRead => {
             channels::call(thread, call, arguments).await
         }
+        Call::CallLong => {
+            let [handle, deadline_ns, message, ..] = arguments;
+            endpoints::call_long(thread, handle, deadline_ns, message).await
+        }
         Call::EndpointCreate
         | Call::EndpointMint
-        | Call::CallLong
         | Call::ReplyLong
         | Call::MessageRead
         | Call::CallStart

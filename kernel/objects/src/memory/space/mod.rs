@@ -295,13 +295,12 @@ impl<M: Machine> Space<M> {
     /// [`FaultError`].
     pub async fn fault_in(&self, address: u64, touch: Touch) -> Result<(), FaultError> {
         loop {
-            match self.fault(address, touch) {
+            let resolved = match self.fault(address, touch) {
                 Outcome::Mapped => return Ok(()),
                 Outcome::Violation(violation) => return Err(FaultError::Violation(violation)),
-                Outcome::Blocked(blocked) => {
-                    blocked.resolve().await.map_err(|_| FaultError::NoMemory)?;
-                }
-            }
+                Outcome::Blocked(blocked) => blocked.resolve(),
+            };
+            resolved.await.map_err(|_| FaultError::NoMemory)?;
         }
     }
 

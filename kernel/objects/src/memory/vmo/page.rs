@@ -1,5 +1,7 @@
 //! A page's frame, for reading or for writing.
 
+use alloc::boxed::Box;
+
 use abi::Error;
 
 use super::retired::Batch;
@@ -9,7 +11,7 @@ use crate::memory::machine::{Frame, Frames, Machine};
 use crate::memory::pager::Request;
 use crate::memory::store::Slot;
 use crate::memory::wait::Wait;
-use crate::refs::Ref;
+use crate::refs::{NoMemory, Ref, try_box};
 
 /// Why something could not be done at once.
 #[must_use = "nothing was done"]
@@ -23,17 +25,31 @@ pub enum Blocked<M: Machine> {
 }
 
 impl<M: Machine> Blocked<M> {
-    /// Until it is worth trying again.
+    /// Until it is worth trying again. What it waits in is large, rare, and would be a part of all that copies: it lies in memory of its
+    /// own. Without memory for that, others run before the next try.
     ///
     /// # Errors
     /// If it never will be.
-    pub async fn resolve(self) -> Result<(), Error> {
+    pub fn resolve(self) -> impl Future<Output = Result<(), Error>> {
+        let resolved = match self {
+            Self::Failed(error) => Err(error),
+            wait => Ok(try_box(wait.resolved())),
+        };
+        async move {
+            match resolved? {
+                Ok(resolved) => Box::into_pin(resolved).await,
+                Err(NoMemory) => M::checkpoint().await,
+            }
+            Ok(())
+        }
+    }
+
+    async fn resolved(self) {
         match self {
             Self::Wait(wait) => wait.ready().await,
             Self::Settle(retired) => retired.settle().await,
-            Self::Failed(error) => return Err(error),
+            Self::Failed(_) => {}
         }
-        Ok(())
     }
 }
 
