@@ -1,7 +1,7 @@
 //! Has a network card for itself, without the net server: answers raw frames, ARP for 10.77.0.2, and UDP sent to there, at once and
 //! in the task that drives the card. For tests and measurements, and as an example of how short that way is.
 //!
-//! `frames DRIVER`: the first card of that driver, opened by `system`. A frame of type 0x88b5 (for local experiments, IEEE 802) comes back to
+//! `frames virtio-net` or `frames e1000e`: the first such card, opened by `system`. A frame of type 0x88b5 (for local experiments, IEEE 802) comes back to
 //! its sender, unless it begins with a word: `figures` has the counters and what the processors did since the last time logged, `end`
 //! ends the program.
 #![no_std]
@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+use alloc::string::ToString;
 
 use abi::device::pci_address;
 use abi::system::Table;
@@ -18,9 +20,12 @@ use proto::table::{MAX_ROW_BYTES, Reader};
 use proto::{CoreRow, PciRow};
 use rt::sys::object::{Device, System};
 use rt::{Env, MonotonicClock, tables};
-use virtio::{kind, kind_of};
+use virtio::kind_of;
 
 rt::entry!(async main);
+
+/// Its interrupts are taken by the first core.
+const CORE: u32 = 0;
 
 const EXPERIMENT: u16 = 0x88b5;
 const ARP: u16 = 0x0806;
@@ -39,25 +44,41 @@ async fn main(mut env: Env) -> i32 {
         return 2;
     };
     let name = env.arguments().nth(1).unwrap_or("virtio-net");
-    match run(&system, name).await {
+    let ended = match name {
+        "e1000e" => e1000e(&system).await.map_err(|fault| fault.to_string()),
+        _ => virtio(&system).await.map_err(|fault| fault.to_string()),
+    };
+    match ended {
         Ok(()) => 0,
-        Err(error) => {
-            log::error!("{name}: {error}");
+        Err(fault) => {
+            log::error!("{name}: {fault}");
             1
         }
     }
 }
 
-fn is_wanted(row: &PciRow, driver: &str) -> bool {
-    driver == "virtio-net" && kind_of(row.vendor, row.device) == Some(kind::NETWORK)
+async fn virtio(system: &System) -> Result<(), virtio::Fault> {
+    let is_wanted = |row: &PciRow| kind_of(row.vendor, row.device) == Some(virtio::kind::NETWORK);
+    let function = Ring3::new(find(system, is_wanted)?, CORE)?;
+    let mut cards = virtio::net::start(function, 1, &MonotonicClock).await?;
+    match cards.pop() {
+        Some(card) => serve(system, card).await,
+        None => Err(virtio::Fault::NoQueue(0)),
+    }
 }
 
-/// The first card of a driver.
-fn find(system: &System, driver: &str) -> Result<Device, pci::Fault> {
+async fn e1000e(system: &System) -> Result<(), e1000e::Fault> {
+    let is_wanted = |row: &PciRow| e1000e::CARDS.contains(&(row.vendor, row.device));
+    let function = Ring3::new(find(system, is_wanted)?, CORE)?;
+    serve(system, e1000e::start(function, &MonotonicClock).await?).await
+}
+
+/// The first device that is wanted.
+fn find(system: &System, is_wanted: impl Fn(&PciRow) -> bool) -> Result<Device, pci::Fault> {
     let (mut cursor, mut bytes) = (0, [0; 2 * MAX_ROW_BYTES]);
     while let Ok(len @ 1..) = system.query(Table::Pci, &mut cursor, &mut bytes) {
         for row in Reader::<PciRow>::new(bytes.get(..len).unwrap_or_default()).flatten() {
-            if is_wanted(&row, driver) {
+            if is_wanted(&row) {
                 let at = row.address;
                 let number = pci_address(at.segment, at.bus, at.device, at.function);
                 return Device::open(system, number)
@@ -66,15 +87,6 @@ fn find(system: &System, driver: &str) -> Result<Device, pci::Fault> {
         }
     }
     Err(pci::Fault::NoRegisters("there is no such card"))
-}
-
-async fn run(system: &System, driver: &str) -> Result<(), virtio::Fault> {
-    let function = Ring3::new(find(system, driver)?, 0)?;
-    let mut cards = virtio::net::start(function, 1, &MonotonicClock).await?;
-    match cards.pop() {
-        Some(card) => serve(system, card).await,
-        None => Err(virtio::Fault::NoQueue(0)),
-    }
 }
 
 /// What becomes of a frame.

@@ -1,14 +1,16 @@
 //! What a driver needs of its PCI function: [`Function`]. [`Ring3`] is one that a process holds the device of; tests put a model in
-//! its place.
+//! its place, made of the parts in [`testing`] (a feature).
 //!
 //! What must hold: who drives a function that reaches memory by itself is trusted, as without an IOMMU it can make it write anywhere.
 //! The kernel stops and resets the function before it frees memory that the function knows of.
-#![no_std]
+#![cfg_attr(not(feature = "testing"), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod ring3;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use alloc::sync::Arc;
 use core::fmt;

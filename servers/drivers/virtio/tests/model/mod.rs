@@ -2,12 +2,10 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Poll, Waker};
 
-use rt::{Interrupt, IrqEvent};
-use virtio::hardware::{Bytes, Fault, Function, Shared, Space};
+use virtio::hardware::testing::{Line, Ram, RamBytes, RamSpace, Wires};
+use virtio::hardware::{Fault, Function, Shared, Space};
 
 /// What is wrong with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +30,6 @@ const COMMON: u32 = 0;
 const DEVICE: u32 = 0x2000;
 const NOTIFY: u32 = 0x3000;
 const MULTIPLIER: u32 = 4;
-/// Where the memory that it reaches begins.
-const BASE: u64 = 0x10_0000;
 const EVENT_INDEX: u64 = 1 << 29;
 
 #[derive(Clone, Default)]
@@ -45,13 +41,6 @@ pub struct QueueState {
     /// How far the device has read and used it.
     read: u16,
     used: u16,
-}
-
-#[derive(Default)]
-struct Wire {
-    pending: u32,
-    unacked: bool,
-    waker: Option<Waker>,
 }
 
 pub struct State {
@@ -72,9 +61,8 @@ pub struct State {
     asked: (u8, u8),
     /// The device's own configuration, if it is not asked for things: events, events seen, and what else there is.
     pub own: Option<Vec<u8>>,
-    memory: Vec<u8>,
-    wires: Vec<Wire>,
-    pub ticks: u64,
+    memory: Ram,
+    wires: Wires,
 }
 
 #[derive(Clone)]
@@ -151,9 +139,8 @@ impl Model {
             answers: Vec::new(),
             asked: (0, 0),
             own: None,
-            memory: Vec::new(),
-            wires: (0..8).map(|_| Wire::default()).collect(),
-            ticks: 0,
+            memory: Ram::default(),
+            wires: Wires::new(8),
         })))
     }
 
@@ -228,20 +215,19 @@ impl Model {
     /// How many interrupts of a queue wait to be taken.
     pub fn pending(&self, queue: usize) -> u32 {
         let state = self.state();
-        state.wires[usize::from(state.queues[queue].vector)].pending
+        state.wires.pending(state.queues[queue].vector.into())
     }
 
     /// Sets the used ring's index, whatever was used.
     pub fn claim_used(&self, queue: usize, index: u16) {
-        let mut state = self.state();
+        let state = self.state();
         let device = state.queues[queue].addresses[2];
         state.put(device + 2, &index.to_le_bytes());
     }
 
     /// What the device reads of memory that it was given.
     pub fn read(&self, address: u64, len: usize) -> Vec<u8> {
-        let state = self.state();
-        state.memory[state.place(address, len)].to_vec()
+        self.state().memory.read(address, len)
     }
 
     /// The device's configuration has changed.
@@ -258,46 +244,21 @@ impl Model {
 }
 
 impl State {
-    fn add(&mut self, bytes: usize) -> u64 {
-        let start = self.memory.len().next_multiple_of(4096);
-        self.memory.resize(start + bytes, 0);
-        BASE + start as u64
-    }
-    fn place(&self, address: u64, len: usize) -> std::ops::Range<usize> {
-        let start = usize::try_from(address - BASE).expect("in memory");
-        assert!(
-            start + len <= self.memory.len(),
-            "the device was told to leave its memory"
-        );
-        start..start + len
-    }
-    fn put(&mut self, address: u64, bytes: &[u8]) {
-        let place = self.place(address, bytes.len());
-        self.memory[place].copy_from_slice(bytes);
-    }
-    fn get<const N: usize>(&self, address: u64) -> [u8; N] {
-        self.memory[self.place(address, N)]
-            .try_into()
-            .expect("N bytes")
+    fn put(&self, address: u64, bytes: &[u8]) {
+        self.memory.write(address, bytes);
     }
     fn u16_at(&self, address: u64) -> u16 {
-        u16::from_le_bytes(self.get(address))
+        u16::from_le_bytes(self.memory.get(address))
     }
     fn u32_at(&self, address: u64) -> u32 {
-        u32::from_le_bytes(self.get(address))
+        u32::from_le_bytes(self.memory.get(address))
     }
     fn u64_at(&self, address: u64) -> u64 {
-        u64::from_le_bytes(self.get(address))
+        u64::from_le_bytes(self.memory.get(address))
     }
 
     fn interrupt(&mut self, message: usize) {
-        self.ticks += 1;
-        if let Some(wire) = self.wires.get_mut(message) {
-            wire.pending += 1;
-            if let Some(waker) = wire.waker.take() {
-                waker.wake();
-            }
-        }
+        self.wires.send(message);
     }
 
     fn queue(&mut self) -> Option<&mut QueueState> {
@@ -408,32 +369,27 @@ impl State {
 
 pub enum ModelSpace {
     Window(Model),
-    Memory(Model, u64, usize),
+    Memory(RamSpace),
 }
 
 impl ModelSpace {
     fn load(&self, offset: usize, bytes: usize) -> u32 {
         match self {
             Self::Window(model) => model.state().load(offset),
-            Self::Memory(model, base, len) => {
-                if offset + bytes > *len {
-                    return u32::MAX;
-                }
-                let mut word = [0; 4];
-                let state = model.state();
-                let place = state.place(base + offset as u64, bytes);
-                word[..bytes].copy_from_slice(&state.memory[place]);
-                u32::from_le_bytes(word)
-            }
+            Self::Memory(memory) => match bytes {
+                1 => memory.load_u8(offset).into(),
+                2 => memory.load_u16(offset).into(),
+                _ => memory.load_u32(offset),
+            },
         }
     }
 
     fn store(&self, offset: usize, value: u32, bytes: usize) {
         match self {
             Self::Window(model) => model.state().store(offset, value),
-            Self::Memory(model, base, len) => {
-                assert!(offset + bytes <= *len, "the driver leaves its memory");
-                model.write(base + offset as u64, &value.to_le_bytes()[..bytes]);
+            Self::Memory(memory) => {
+                let inside = memory.write(offset, &value.to_le_bytes()[..bytes]);
+                assert!(inside, "the driver leaves its memory");
             }
         }
     }
@@ -443,7 +399,7 @@ impl Space for ModelSpace {
     fn len(&self) -> usize {
         match self {
             Self::Window(_) => WINDOW_BYTES,
-            Self::Memory(_, _, len) => *len,
+            Self::Memory(memory) => memory.len(),
         }
     }
     fn load_u8(&self, offset: usize) -> u8 {
@@ -478,80 +434,9 @@ impl Space for ModelSpace {
     }
 }
 
-pub struct Line(Model, usize);
-
-impl Interrupt for Line {
-    fn wait(&self) -> impl Future<Output = IrqEvent> + Send {
-        poll_fn(|cx| {
-            let mut state = self.0.state();
-            let stamp_ticks = state.ticks;
-            let wire = &mut state.wires[self.1];
-            if wire.unacked || wire.pending == 0 {
-                wire.waker = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            wire.unacked = true;
-            let count = std::mem::take(&mut wire.pending);
-            Poll::Ready(IrqEvent { stamp_ticks, count })
-        })
-    }
-
-    fn ack(&self) {
-        let mut state = self.0.state();
-        let wire = &mut state.wires[self.1];
-        wire.unacked = false;
-        if wire.pending > 0
-            && let Some(waker) = wire.waker.take()
-        {
-            waker.wake();
-        }
-    }
-}
-
-/// Memory by parts: each is a copy, written back when it is dropped.
-pub struct ModelBytes(Model, u64, usize);
-
-pub struct Part {
-    model: Model,
-    address: u64,
-    bytes: Vec<u8>,
-}
-
-impl std::ops::Deref for Part {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl std::ops::DerefMut for Part {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        self.model.write(self.address, &self.bytes);
-    }
-}
-
-impl Bytes for ModelBytes {
-    type Part<'a> = Part;
-
-    fn part(&mut self, offset: usize, len: usize) -> Option<Part> {
-        let address = self.1 + offset as u64;
-        (offset + len <= self.2).then(|| Part {
-            model: self.0.clone(),
-            address,
-            bytes: self.0.read(address, len),
-        })
-    }
-}
-
 impl Function for Model {
     type Space = ModelSpace;
-    type Bytes = ModelBytes;
+    type Bytes = RamBytes;
     type Line = Line;
 
     fn config(&self, offset: u16) -> u32 {
@@ -563,25 +448,22 @@ impl Function for Model {
             .unwrap_or(u32::MAX)
     }
     fn messages(&self) -> u32 {
-        self.state().wires.len() as u32
+        self.state().wires.count()
     }
     fn registers(&self, index: u8) -> Result<ModelSpace, Fault> {
         assert_eq!(index, WINDOW);
         Ok(ModelSpace::Window(self.clone()))
     }
     fn interrupt(&self, index: u16) -> Result<Line, Fault> {
-        Ok(Line(self.clone(), index.into()))
+        Ok(self.state().wires.line(index))
     }
-    fn bytes(&self, bytes: usize) -> Result<(ModelBytes, u64), Fault> {
-        let address = self.state().add(bytes);
-        Ok((ModelBytes(self.clone(), address, bytes), address))
+    fn bytes(&self, bytes: usize) -> Result<(RamBytes, u64), Fault> {
+        Ok(self.state().memory.parts(bytes))
     }
     fn memory(&self, bytes: usize) -> Result<Shared<ModelSpace>, Fault> {
-        let address = self.state().add(bytes);
-        Ok(Shared {
-            space: ModelSpace::Memory(self.clone(), address, bytes),
-            address,
-        })
+        let Shared { space, address } = self.state().memory.shared(bytes);
+        let space = ModelSpace::Memory(space);
+        Ok(Shared { space, address })
     }
 }
 
