@@ -40,6 +40,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::alone("qemu.process.fuzz", fuzz),
         Scenario::long("qemu.process.fuzz_long", fuzz_long),
         Scenario::alone("qemu.process.probes_icount", probes),
+        Scenario::alone("qemu.process.cross_core", cross_core),
     ]
 }
 
@@ -277,6 +278,54 @@ fn devices(lab: &Lab) -> Verdict {
         return Err(format!("the device may still reach memory: command {command:#x}").into());
     }
     Ok("ports, line, registers, messages, DMA, twice".into())
+}
+
+/// Calls and wakes from core to core, in wall time, beside what a loop sees that does nothing: the host's noise.
+fn cross_core(lab: &Lab) -> Verdict {
+    let program = "programs/probes";
+    let mut machine = machine(lab, program);
+    machine.cpus = 2;
+    let (code, said) = run(&machine, program, SUITE_LIMIT)?;
+    let per_us = said
+        .lines()
+        .find_map(|line| {
+            let (before, _) = line.split_once(" ticks are a microsecond")?;
+            before.split_whitespace().next_back()?.parse::<f64>().ok()
+        })
+        .filter(|ticks| *ticks > 0.0)
+        .ok_or("no scale")?;
+    let figures = |probe: &str| {
+        let line = said
+            .lines()
+            .find(|line| line.contains(&format!("probe {probe} ")))
+            .ok_or(format!("no probe {probe}:\n{said}"))?;
+        let us = |word: &str| {
+            let mut words = line.split_whitespace().skip_while(|found| *found != word);
+            let ticks: f64 = words
+                .nth(1)
+                .and_then(|ticks| ticks.parse().ok())
+                .unwrap_or(f64::NAN);
+            ticks / per_us
+        };
+        Ok::<_, String>(format!(
+            "{:.1}/{:.1}/{:.1}",
+            us("p50"),
+            us("p99"),
+            us("p99.9")
+        ))
+    };
+    let text = format!(
+        "p50/p99/p99.9 in us: call and reply of two processes {}, of two threads {}, two wakes of two processes {}; nothing {}",
+        figures("call_reply_process_other_core")?,
+        figures("call_reply_thread_other_core")?,
+        figures("two_wakes_process_other_core")?,
+        figures("nothing")?,
+    );
+    if code == 0 {
+        Ok(text)
+    } else {
+        Err(format!("exit code {code}\n{said}").into())
+    }
 }
 
 /// The median of a probe's line, in instructions.

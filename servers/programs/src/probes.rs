@@ -67,6 +67,7 @@ fn measure_on_core(env: Env) -> Result<(), Error> {
 }
 
 fn measure(mut env: Env) -> Result<(), Error> {
+    log::info!("{} ticks are a microsecond", clock::ticks_in(1000));
     probe("nothing", || Ok(()))?;
     probe("null_system_call", || {
         nop();
