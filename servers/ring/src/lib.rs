@@ -24,7 +24,7 @@ mod sender;
 
 pub use atomics::{AtomicU32, AtomicU64};
 pub use layout::{Counters, OpenError, format};
-pub use receiver::{ReceiveError, Receiver};
+pub use receiver::{ReceiveError, Receiver, Taken};
 pub use sender::{SendError, Sender};
 
 /// Memory that two sides have mapped.

@@ -40,6 +40,17 @@ impl fmt::Display for ReceiveError {
 
 impl core::error::Error for ReceiveError {}
 
+/// What [`Receiver::try_take`] took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes put into the buffer.
+    pub bytes: usize,
+    /// Bytes of the record that are still there. 0: the record is gone.
+    pub left: usize,
+    /// Whether the sender sleeps and must be woken.
+    pub wake: bool,
+}
+
 /// The end that records come out of.
 #[derive(Debug)]
 pub struct Receiver<M> {
@@ -47,6 +58,8 @@ pub struct Receiver<M> {
     capacity: u32,
     /// What the memory says too, but this is the truth.
     head: u32,
+    /// Bytes of the record at the head that were taken already.
+    taken: u32,
 }
 
 impl<M: Memory> Receiver<M> {
@@ -62,6 +75,7 @@ impl<M: Memory> Receiver<M> {
             memory,
             capacity,
             head,
+            taken: 0,
         })
     }
 
@@ -94,27 +108,36 @@ impl<M: Memory> Receiver<M> {
         }
     }
 
-    /// Takes the next record into the beginning of `buffer`: its length, and whether the sender sleeps and must be woken.
-    ///
-    /// # Errors
-    /// See [`ReceiveError`]; nothing was taken then.
-    pub fn try_receive(&mut self, buffer: &mut [u8]) -> Result<(usize, bool), ReceiveError> {
+    /// The record at the head: how many bytes of it are left, what it takes in the ring, and what all records there take.
+    fn first(&self) -> Result<(usize, u32, u32), ReceiveError> {
         let used = self.used()?;
         if used == 0 {
             return Err(ReceiveError::Empty);
         }
         let mut len = [0; HEADER_BYTES as usize];
         self.take(self.head, &mut len)?;
-        // Read once: the sender may change it at any time.
-        let len = u32::from_le_bytes(len) as usize;
-        let size = record_bytes(len)
+        // Read once: the sender may change it at any time, also between two parts of the record.
+        let len = u32::from_le_bytes(len);
+        let size = record_bytes(len as usize)
             .filter(|&size| size <= used)
             .ok_or(ReceiveError::Corrupt)?;
-        let place = buffer
-            .get_mut(..len)
-            .ok_or(ReceiveError::TooSmall { len })?;
-        self.take(self.head.wrapping_add(HEADER_BYTES), place)?;
+        let left = len
+            .checked_sub(self.taken)
+            .ok_or(ReceiveError::Corrupt)?;
+        Ok((left as usize, size, used))
+    }
+
+    /// Where the bytes that are left of the record at the head begin.
+    const fn rest_at(&self) -> u32 {
+        self.head
+            .wrapping_add(HEADER_BYTES)
+            .wrapping_add(self.taken)
+    }
+
+    /// Gives the room of the record at the head back; whether the sender sleeps and must be woken.
+    fn release(&mut self, size: u32, used: u32) -> Result<bool, ReceiveError> {
         self.head = self.head.wrapping_add(size);
+        self.taken = 0;
         count(&self.memory, RECEIVED);
         let head = self.memory.word(HEAD).ok_or(ReceiveError::Corrupt)?;
         head.store(self.head, Ordering::SeqCst);
@@ -125,8 +148,51 @@ impl<M: Memory> Receiver<M> {
             .ok_or(ReceiveError::Corrupt)?;
         let wanted = sleeps.load(Ordering::SeqCst);
         let free = self.capacity - (used - size);
-        let wake = wanted != 0 && free >= wanted && sleeps.swap(0, Ordering::SeqCst) != 0;
-        Ok((len, wake))
+        Ok(wanted != 0 && free >= wanted && sleeps.swap(0, Ordering::SeqCst) != 0)
+    }
+
+    /// Takes the next record, or what is left of it, into the beginning of `buffer`: its length, and whether the sender sleeps and
+    /// must be woken.
+    ///
+    /// # Errors
+    /// See [`ReceiveError`]; nothing was taken then.
+    pub fn try_receive(&mut self, buffer: &mut [u8]) -> Result<(usize, bool), ReceiveError> {
+        let (len, size, used) = self.first()?;
+        let place = buffer
+            .get_mut(..len)
+            .ok_or(ReceiveError::TooSmall { len })?;
+        self.take(self.rest_at(), place)?;
+        Ok((len, self.release(size, used)?))
+    }
+
+    /// Takes as much of the next record as `buffer` has room for; the rest of it comes next time. An empty buffer takes an empty
+    /// record, and of others nothing.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Empty`], [`ReceiveError::Corrupt`]; nothing was taken then.
+    pub fn try_take(&mut self, buffer: &mut [u8]) -> Result<Taken, ReceiveError> {
+        let (left, size, used) = self.first()?;
+        let bytes = left.min(buffer.len());
+        let place = buffer.get_mut(..bytes).ok_or(ReceiveError::Corrupt)?;
+        self.take(self.rest_at(), place)?;
+        let left = left - bytes;
+        let wake = if left == 0 {
+            self.release(size, used)?
+        } else {
+            // Not more than the record, whose length is a `u32`.
+            self.taken += bytes as u32;
+            false
+        };
+        Ok(Taken { bytes, left, wake })
+    }
+
+    /// Gives up what is left of the next record; whether the sender sleeps and must be woken.
+    ///
+    /// # Errors
+    /// As [`Receiver::try_take`].
+    pub fn skip(&mut self) -> Result<bool, ReceiveError> {
+        let (_, size, used) = self.first()?;
+        self.release(size, used)
     }
 
     /// Says that the receiver sleeps until there is a record. `true`: now wait to be woken; `false`: there is one already.

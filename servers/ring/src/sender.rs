@@ -73,8 +73,8 @@ impl<M: Memory> Sender<M> {
         (self.capacity - HEADER_BYTES) as usize
     }
 
-    fn size_of(&self, record: &[u8]) -> Result<u32, SendError> {
-        record_bytes(record.len())
+    fn size_of(&self, len: usize) -> Result<u32, SendError> {
+        record_bytes(len)
             .filter(|&size| size <= self.capacity)
             .ok_or(SendError::TooLong {
                 most: self.most_bytes(),
@@ -105,12 +105,25 @@ impl<M: Memory> Sender<M> {
     /// # Errors
     /// See [`SendError`]; nothing was sent then.
     pub fn try_send(&mut self, record: &[u8]) -> Result<bool, SendError> {
-        let size = self.size_of(record)?;
+        self.try_send_parts(&[record])
+    }
+
+    /// [`try_send`](Sender::try_send) of a record whose bytes lie in several places.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send_parts(&mut self, parts: &[&[u8]]) -> Result<bool, SendError> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let size = self.size_of(len)?;
         if self.free()? < size {
             return Err(SendError::Full);
         }
-        self.put(self.tail, &(record.len() as u32).to_le_bytes())?;
-        self.put(self.tail.wrapping_add(HEADER_BYTES), record)?;
+        self.put(self.tail, &(len as u32).to_le_bytes())?;
+        let mut at = self.tail.wrapping_add(HEADER_BYTES);
+        for part in parts {
+            self.put(at, part)?;
+            at = at.wrapping_add(part.len() as u32);
+        }
         self.tail = self.tail.wrapping_add(size);
         count(&self.memory, SENT);
         let tail = self.memory.word(TAIL).ok_or(SendError::Corrupt)?;
@@ -128,12 +141,23 @@ impl<M: Memory> Sender<M> {
         count(&self.memory, REFUSED);
     }
 
-    /// Says that the sender sleeps until there is room for this record. `true`: now wait to be woken; `false`: there is room already.
+    /// The longest record that there is room for now, in bytes; `None` if not even an empty one.
+    ///
+    /// # Errors
+    /// [`SendError::Corrupt`].
+    pub fn room(&self) -> Result<Option<usize>, SendError> {
+        Ok(self
+            .free()?
+            .checked_sub(HEADER_BYTES)
+            .map(|bytes| (bytes & !3) as usize))
+    }
+
+    /// Says that the sender sleeps until there is room for a record of `len` bytes. `true`: now wait to be woken; `false`: there is room already.
     ///
     /// # Errors
     /// As [`Sender::try_send`].
-    pub fn sleep(&mut self, record: &[u8]) -> Result<bool, SendError> {
-        let size = self.size_of(record)?;
+    pub fn sleep(&mut self, len: usize) -> Result<bool, SendError> {
+        let size = self.size_of(len)?;
         let sleeps = self.memory.word(SENDER_SLEEPS).ok_or(SendError::Corrupt)?;
         sleeps.swap(size, Ordering::SeqCst);
         dekker_fence();

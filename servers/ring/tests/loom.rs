@@ -42,7 +42,7 @@ fn send(sender: &mut Sender<Shared>, record: &[u8], mine: &Bell, theirs: &Bell) 
                 return;
             }
             Err(SendError::Full) => {
-                if sender.sleep(record).unwrap() {
+                if sender.sleep(record.len()).unwrap() {
                     mine.wait();
                 }
             }

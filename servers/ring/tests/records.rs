@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use common::Shared;
 use proptest::prelude::*;
 use ring::layout::MAX_CAPACITY;
-use ring::{Counters, OpenError, ReceiveError, Receiver, SendError, Sender, format};
+use ring::{Counters, OpenError, ReceiveError, Receiver, SendError, Sender, Taken, format};
 
 #[test]
 fn capacities_are_checked() {
@@ -60,7 +60,7 @@ fn a_full_ring_says_so_and_counts() {
     );
     assert_eq!(sender.try_send(&vec![7; most]), Ok(false));
     assert_eq!(sender.try_send(&[]), Err(SendError::Full));
-    assert_eq!(sender.sleep(&[]), Ok(true));
+    assert_eq!(sender.sleep(0), Ok(true));
     let mut buffer = vec![0; most];
     assert_eq!(
         receiver.try_receive(&mut buffer[..10]),
@@ -175,7 +175,7 @@ proptest! {
                     }
                 }
                 4 => {
-                    let _ = sender.sleep(&buffer[..value as usize % 5000]);
+                    let _ = sender.sleep(value as usize % 5000);
                 }
                 _ => {
                     let _ = receiver.sleep();
@@ -183,4 +183,46 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn records_can_be_taken_in_parts() {
+    let memory = Shared::ring(4096);
+    let mut sender = Sender::new(memory.clone()).unwrap();
+    let mut receiver = Receiver::new(memory.clone()).unwrap();
+    assert_eq!(sender.room(), Ok(Some(4092)));
+    assert_eq!(sender.try_send_parts(&[b"ab", b"", b"cdefg"]), Ok(false));
+    assert_eq!(sender.try_send(&[]), Ok(false));
+    assert_eq!(sender.try_send(b"hi"), Ok(false));
+    let mut buffer = [0; 3];
+    let taken = |bytes, left| {
+        Ok(Taken {
+            bytes,
+            left,
+            wake: false,
+        })
+    };
+    assert_eq!(receiver.try_take(&mut buffer), taken(3, 4));
+    assert_eq!(&buffer, b"abc");
+    assert_eq!(receiver.try_take(&mut buffer), taken(3, 1));
+    assert_eq!(&buffer, b"def");
+    assert_eq!(
+        receiver.try_receive(&mut []),
+        Err(ReceiveError::TooSmall { len: 1 })
+    );
+    assert_eq!(receiver.try_receive(&mut buffer), Ok((1, false)));
+    assert_eq!(buffer.first(), Some(&b'g'));
+    assert_eq!(receiver.try_take(&mut []), taken(0, 0), "an empty record");
+    assert_eq!(receiver.try_take(&mut buffer[..1]), taken(1, 1));
+    assert_eq!(receiver.skip(), Ok(false));
+    assert_eq!(receiver.try_take(&mut buffer), Err(ReceiveError::Empty));
+    assert_eq!(receiver.skip(), Err(ReceiveError::Empty));
+
+    // A length that shrinks between two parts.
+    assert_eq!(sender.try_send(b"abcdef"), Ok(false));
+    assert_eq!(receiver.try_take(&mut buffer), taken(3, 3));
+    for offset in (4096..8192).step_by(4) {
+        memory.poke(offset, 2);
+    }
+    assert_eq!(receiver.try_take(&mut buffer), Err(ReceiveError::Corrupt));
 }

@@ -165,7 +165,7 @@ impl Sender {
     /// the ring is full, [`Error::BadState`] if it wrote nonsense into the ring.
     pub async fn send(&mut self, record: &[u8]) -> Result<(), Error> {
         while !self.try_send(record)? {
-            if self.ring.sleep(record).map_err(of_sender)? {
+            if self.ring.sleep(record.len()).map_err(of_sender)? {
                 woken(&self.bell).await?;
             }
         }
