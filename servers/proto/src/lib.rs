@@ -8,6 +8,7 @@
 //! * [`manager`]: the same as bytes, and what a unit says to the manager.
 //! * [`framebuffer`]: what the pixels of a framebuffer vmo are. [`terminal`]: what is at the end of a terminal's channel.
 //! * [`input`]: what happens at keyboards and pointers; [`key`]: a key press. [`window`]: programs and the compositor.
+//! * [`net`]: programs and the net server.
 //! * [`contract`]: services written down once; [`echo`](mod@echo): one for tests.
 //! * [`text`]: [`Text`], a short string stored in place.
 //!
@@ -28,6 +29,7 @@ pub mod info;
 pub mod input;
 pub mod key;
 pub mod manager;
+pub mod net;
 pub mod process;
 pub mod rows;
 pub mod services;

@@ -121,9 +121,7 @@ impl<M: Memory> Receiver<M> {
         let size = record_bytes(len as usize)
             .filter(|&size| size <= used)
             .ok_or(ReceiveError::Corrupt)?;
-        let left = len
-            .checked_sub(self.taken)
-            .ok_or(ReceiveError::Corrupt)?;
+        let left = len.checked_sub(self.taken).ok_or(ReceiveError::Corrupt)?;
         Ok((left as usize, size, used))
     }
 
