@@ -27,6 +27,11 @@ pub const MAX_REQUEST_BYTES: usize = crate::services::MAX_COMMAND_BYTES + 64;
 /// Bytes for the rows of one answer.
 pub const MAX_ROWS_BYTES: usize = 8192;
 
+/// Longest entry of a manifest's `grants`.
+pub const MAX_GRANT_BYTES: usize = 64;
+/// An entry of a manifest's `grants`, in answers.
+pub type Grant = crate::text::Text<MAX_GRANT_BYTES>;
+
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadMessage {
@@ -107,6 +112,16 @@ pub enum Request<'a> {
         /// Its name and arguments, each ended by a zero byte.
         command: &'a str,
     },
+    /// What the manifest of the unit whose connection to a service has this badge grants it there: rows of [`Grant`]. Only for the unit
+    /// that offers the service. Idempotent.
+    Granted {
+        /// The service.
+        service: &'a str,
+        /// The badge.
+        badge: u32,
+        /// From [`Answer::Rows`]; at first [`Cursor::START`].
+        after: Cursor,
+    },
     /// Names of programs that can be started, after the cursor. Idempotent.
     Programs {
         /// From [`Answer::Rows`]; at first [`Cursor::START`].
@@ -162,7 +177,7 @@ impl<'a> Request<'a> {
     /// Whether only a unit whose manifest says `control = true` may ask.
     #[must_use]
     pub const fn needs_control(&self) -> bool {
-        !matches!(self, Self::Connect { .. })
+        !matches!(self, Self::Connect { .. } | Self::Granted { .. })
     }
 }
 
@@ -217,6 +232,11 @@ mod tests {
             },
             Request::Unit { name: "shell" },
             Request::Programs { after: Cursor(3) },
+            Request::Granted {
+                service: "net",
+                badge: 9,
+                after: Cursor::START,
+            },
             Request::Act {
                 name: "net",
                 action: Action::Disable,

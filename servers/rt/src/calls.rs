@@ -95,6 +95,32 @@ pub async fn exchange(
     }
 }
 
+/// A long call with handles both ways, for tasks: the answer's length. The handles leave `send` if the call was accepted; those of the
+/// answer are in `receive`. Dropped before it is ready, it gives the call up.
+///
+/// # Errors
+/// As [`exchange`]; [`Error::Unsupported`] in a resident server.
+pub async fn exchange_handles(
+    endpoint: &Endpoint,
+    request: &[u8],
+    send: &mut Handles,
+    answer: &mut [u8],
+    receive: &mut Handles,
+) -> Result<usize, Error> {
+    if gate::is_resident() {
+        return Err(Error::Unsupported);
+    }
+    let mut call = StartedCall::new(endpoint, FOREVER, Message::Long(request, send))?;
+    match call.answered().await? {
+        // Answered with words alone: it was dropped.
+        Body::Words(_) => Err(Error::PeerClosed),
+        Body::Long(_) => {
+            let lengths = call.read(answer, receive)?;
+            Ok((lengths.bytes as usize).min(answer.len()))
+        }
+    }
+}
+
 /// A resident server's call.
 struct UnderWay {
     resident: &'static Resident,

@@ -13,6 +13,7 @@
 //! * [`race`]: [`first`], [`first_of_3`] and [`yield_now`], the few combinators servers need.
 //! * [`watched`]: objects that tasks wait for. [`tasks`]: tasks and time, wherever a server is placed.
 //! * [`ring`](mod@ring): records through shared memory, for bulk data.
+//! * [`duplex`]: two rings, one each way, with one bell: what sockets are made of.
 //! * [`service`]: contracts over endpoints. [`calls`]: how a task calls and only itself waits.
 //! * [`framebuffer`]: the screen's pixels, for who is given them.
 //! * [`tables`]: the system's figures.
@@ -30,6 +31,7 @@ extern crate alloc;
 
 pub mod calls;
 pub mod clock;
+pub mod duplex;
 pub mod framebuffer;
 pub mod io;
 pub mod launch;

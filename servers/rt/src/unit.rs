@@ -11,8 +11,9 @@ use core::ops::Range;
 
 use abi::message::WORDS;
 use abi::{Error, FOREVER, Signals};
-use proto::Refused;
-use proto::manager::{ALIVE, Answer, MAX_REQUEST_BYTES, READY, Request};
+use proto::manager::{ALIVE, Answer, Grant, MAX_GRANT_BYTES, MAX_REQUEST_BYTES, READY, Request};
+use proto::table::Reader;
+use proto::{Cursor, Refused};
 
 use crate::service::Reconnect;
 use crate::sys::message::Handles;
@@ -21,6 +22,8 @@ use crate::watched::Watched;
 
 /// Longest answer without its rows.
 pub const ANSWER_BYTES: usize = 256;
+/// Most entries of a manifest's grants for one service.
+const MOST_GRANTS: usize = 32;
 
 /// Why the manager did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +154,46 @@ impl Manager {
         match answer {
             Answer::Refused(refused) => Err(AskError::Refused(Box::new(refused))),
             answer => Ok((answer, rows)),
+        }
+    }
+
+    /// What the manifest of the unit whose connection to `service` has this badge grants it there; only for who offers the service. At most
+    /// `words.len()` entries, and how many there are. Waits with the whole thread, but for nothing that takes long.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub fn granted(
+        &self,
+        service: &str,
+        badge: u32,
+        words: &mut [Grant],
+    ) -> Result<usize, AskError> {
+        let (mut count, mut after) = (0, Cursor::START);
+        loop {
+            let mut bytes = [0; ANSWER_BYTES + MOST_GRANTS * (MAX_GRANT_BYTES + 8)];
+            let request = Request::Granted {
+                service,
+                badge,
+                after,
+            };
+            let (answer, rows) = self.ask_blocking(&request, &mut bytes, &mut Handles::new())?;
+            let Answer::Rows {
+                after: behind,
+                count: 1..,
+            } = answer
+            else {
+                return Ok(count);
+            };
+            after = behind;
+            let rows = Reader::<Grant>::new(bytes.get(rows).unwrap_or_default());
+            for grant in rows {
+                let grant = grant.map_err(|_| AskError::Unexpected)?;
+                let Some(place) = words.get_mut(count) else {
+                    return Ok(count);
+                };
+                *place = grant;
+                count += 1;
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Objects that tasks wait for: [`Watched`], and byte streams over channels.
 
 use core::ops::Deref;
+use core::task::{Context, Poll};
 
 use abi::message::Lengths;
 use abi::{Error, Signals};
@@ -45,6 +46,19 @@ impl<T: Object> Watched<T> {
     /// [`Error::Revoked`].
     pub async fn signalled(&self, signals: Signals) -> Result<Signals, Error> {
         self.watch.signalled(signals).await
+    }
+
+    /// Whether one of `signals`, among those watched, has become set since it was last reported; else the context's waker is called when
+    /// it does. For who has just been told that nothing is there.
+    ///
+    /// # Errors
+    /// [`Error::Revoked`].
+    pub fn poll_changed(
+        &self,
+        signals: Signals,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Signals, Error>> {
+        self.watch.poll_changed(signals, context)
     }
 
     /// Tries until it is not told to wait, and waits for one of `signals` in between.

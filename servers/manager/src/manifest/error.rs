@@ -45,6 +45,10 @@ pub enum Problem {
     Reserved(String),
     /// More entries than this.
     TooMany(usize),
+    /// Longer than so many bytes.
+    TooLong(usize),
+    /// It is about a service that the unit does not use.
+    NotUsed(String),
     /// It holds a zero byte.
     Zero,
     /// Deadline or budget do not fit into the period.
@@ -80,6 +84,10 @@ impl fmt::Display for Problem {
             Self::Twice(name) => write!(f, "{name:?} is there twice"),
             Self::Reserved(name) => write!(f, "every process has {name:?} already"),
             Self::TooMany(most) => write!(f, "more than {most} entries"),
+            Self::TooLong(most) => write!(f, "longer than {most} bytes"),
+            Self::NotUsed(service) => {
+                write!(f, "{service:?} is neither in uses nor in may-use")
+            }
             Self::Zero => f.write_str("holds a zero byte"),
             Self::Reservation => {
                 f.write_str("budget must be at most the deadline, and that at most the period")

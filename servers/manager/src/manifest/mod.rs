@@ -10,6 +10,7 @@
 //! placement = "isolated"             # or "resident"
 //! needs = ["terminal.serial", "system"] # handles by name, from those that the kernel gave to the manager
 //! uses = ["echo"]                    # services of other units, which are then ready first; a handle by that name
+//! may-use = ["net"]                  # services that it may connect to later, if they are there: nothing waits for them
 //! offers = ["prompt"]                # services: an endpoint by that name
 //! after = ["log"]                    # units that are ready first, without a handle
 //! control = false                    # may it ask the manager to start and stop others (false)
@@ -18,6 +19,9 @@
 //! ready-within = "5 s"               # else it is killed and counts as dead before readiness
 //! stop-within = "2 s"                # it is asked to end by bit 0 of the notification `stop`; without it, killed at once
 //! log-lines = 256                    # how many lines of its output are kept
+//!
+//! [grants]                           # what it may do with services, in words that these understand
+//! net = ["connect", "listen tcp 80"]
 //!
 //! [health]                           # without it nobody looks
 //! every = "500 ms"                   # it says ALIVE at least that often once it is ready
@@ -124,8 +128,12 @@ pub struct Manifest {
     pub needs: Vec<String>,
     /// Services of other units.
     pub uses: Vec<String>,
+    /// Services that it may connect to.
+    pub may_use: Vec<String>,
     /// Services it offers.
     pub offers: Vec<String>,
+    /// What it may do with a service.
+    pub grants: Vec<(String, Vec<String>)>,
     /// Units that are ready first.
     pub after: Vec<String>,
     /// Whether it may ask for what concerns others.
@@ -162,7 +170,9 @@ impl Manifest {
             placement: Placement::Isolated,
             needs: Vec::new(),
             uses: Vec::new(),
+            may_use: Vec::new(),
             offers: Vec::new(),
+            grants: Vec::new(),
             after: Vec::new(),
             control: false,
             restart: Restart::Always,
@@ -175,6 +185,22 @@ impl Manifest {
             limits: JobLimits::NONE,
             state: Vec::new(),
         }
+    }
+
+    /// Whether it may have a connection to a service.
+    #[must_use]
+    pub fn may_connect(&self, service: &str) -> bool {
+        self.uses
+            .iter()
+            .chain(&self.may_use)
+            .any(|used| used == service)
+    }
+
+    /// What it may do with a service.
+    #[must_use]
+    pub fn granted(&self, service: &str) -> &[String] {
+        let found = self.grants.iter().find(|(name, _)| name == service);
+        found.map_or(&[], |(_, words)| words)
     }
 
     /// Reads the manifest of the unit `name` from TOML text. `file` is for errors.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use abi::memory::{MAX_VMO_BYTES, PAGE_BYTES};
 use abi::process::ReservationArgs;
 use proto::Placement;
+use proto::manager::MAX_GRANT_BYTES;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -204,9 +205,17 @@ pub fn manifest(name: &str, file: &str, text: &str) -> Read<Manifest> {
     for entry in entries(&place, "", table.get_ref()) {
         top_level(&mut manifest, &entry)?;
     }
+    for (service, _) in &manifest.grants {
+        if !manifest.may_connect(service) {
+            let mut error = place.error(0, "grants", Problem::NotUsed(service.clone()));
+            error.line = 0;
+            return Err(error);
+        }
+    }
     // A handle's name says one thing.
     let state = manifest.state.iter().map(|vmo| &vmo.name);
-    let handles = manifest.needs.iter().chain(&manifest.uses).chain(state);
+    let services = manifest.uses.iter().chain(&manifest.may_use);
+    let handles = manifest.needs.iter().chain(services).chain(state);
     let mut seen: Vec<&String> = Vec::new();
     for name in handles.chain(&manifest.offers) {
         if seen.contains(&name) {
@@ -233,7 +242,9 @@ fn top_level(manifest: &mut Manifest, entry: &Entry<'_>) -> Read<()> {
         }
         "needs" => manifest.needs = entry.names(&RESERVED)?,
         "uses" => manifest.uses = entry.names(&RESERVED)?,
+        "may-use" => manifest.may_use = entry.names(&RESERVED)?,
         "offers" => manifest.offers = entry.names(&RESERVED)?,
+        "grants" => manifest.grants = grants(entry)?,
         "after" => manifest.after = entry.names(&[])?,
         "control" => manifest.control = entry.flag()?,
         "restart" => {
@@ -327,6 +338,20 @@ fn limits(manifest: &mut Manifest, entry: &Entry<'_>) -> Read<()> {
         _ => return entry.fail(Problem::UnknownKey),
     }
     Ok(())
+}
+
+fn grants(table: &Entry<'_>) -> Read<Vec<(String, Vec<String>)>> {
+    let mut grants = Vec::new();
+    for entry in table.table()? {
+        let words = entry.texts()?;
+        if words.iter().any(|word| word.len() > MAX_GRANT_BYTES) {
+            return entry.fail(Problem::TooLong(MAX_GRANT_BYTES));
+        }
+        // A name with a dot is quoted in TOML, and the key still begins with the table's.
+        let service = entry.key.strip_prefix("grants.").unwrap_or_default();
+        grants.push((service.into(), words));
+    }
+    Ok(grants)
 }
 
 fn state(table: &Entry<'_>) -> Read<Vec<StateVmo>> {

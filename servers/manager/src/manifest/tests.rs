@@ -106,6 +106,14 @@ fn errors_name_file_line_and_key() {
             "manifests/unit.toml: \"a\" is there twice",
         ),
         (
+            "[grants]\nnet = [\"connect\"]",
+            "manifests/unit.toml: grants: \"net\" is neither in uses nor in may-use",
+        ),
+        (
+            "may-use = [\"net\"]\ngrants.net = [\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"]",
+            "manifests/unit.toml:2: grants.net: longer than 64 bytes",
+        ),
+        (
             "ready-within = \"5\"",
             "manifests/unit.toml:1: ready-within: must be a time like \"500 ms\" (ns, us, ms or s)",
         ),
@@ -225,4 +233,14 @@ proptest! {
         }
         let _ = parse(&text);
     }
+}
+
+#[test]
+fn grants_go_with_services() {
+    let text = "uses = [\"echo\"]\nmay-use = [\"net\"]\n[grants]\nnet = [\"connect\", \"listen tcp 80\"]";
+    let manifest = Manifest::parse("unit", "manifests/unit.toml", text).expect("a good one");
+    assert_eq!(manifest.granted("net"), ["connect", "listen tcp 80"]);
+    assert!(manifest.granted("echo").is_empty());
+    assert!(manifest.may_connect("net") && manifest.may_connect("echo"));
+    assert!(!manifest.may_connect("window"));
 }

@@ -100,7 +100,7 @@ impl Supervisor {
         let allowed = self
             .plan
             .manifest(client)
-            .is_some_and(|manifest| manifest.uses.iter().any(|used| used == service));
+            .is_some_and(|manifest| manifest.may_connect(service));
         if !allowed {
             return Connection::Refused(Text::format(format_args!(
                 "the manifest does not say that the unit uses {service:?}"

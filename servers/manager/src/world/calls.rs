@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use abi::message::WORDS;
 use loader::Archive;
 use proto::manager::{
-    ALIVE, Answer, BadMessage, MAX_REQUEST_BYTES, MAX_ROWS_BYTES, READY, Request,
+    ALIVE, Answer, BadMessage, Grant, MAX_REQUEST_BYTES, MAX_ROWS_BYTES, READY, Request,
 };
 use proto::table::Writer;
 use proto::{Action, Cursor, Refused, UnitName};
@@ -109,7 +109,7 @@ impl Manager {
                 Err(refused) => send(to, (*refused).into()),
             };
         }
-        self.answer(token, &request);
+        self.answer(token, from, &request);
     }
 
     /// Begins what takes its time.
@@ -140,8 +140,29 @@ impl Manager {
         })
     }
 
-    fn answer(&mut self, token: Token, request: &Request<'_>) {
+    fn answer(&mut self, token: Token, from: Instance, request: &Request<'_>) {
         match *request {
+            Request::Granted {
+                service,
+                badge,
+                after,
+            } => {
+                let plan = self.supervisor.plan();
+                if plan.provider(service) != Some(from.unit) {
+                    return refuse(
+                        token,
+                        Refused::because(format_args!("{service} is not the caller's service")),
+                    );
+                }
+                // The unit may be gone: it has no rights then.
+                let unit = self.supervisor.by_badge(badge);
+                let manifest = unit.and_then(|unit| plan.manifest(unit.unit));
+                let words = manifest.map_or(&[][..], |manifest| manifest.granted(service));
+                let first = usize::try_from(after.0).unwrap_or(usize::MAX);
+                let rows = words.iter().enumerate().skip(first);
+                let rows = rows.map(|(at, words)| (Grant::from_start(words), Cursor(at as u64 + 1)));
+                rows_to(token, after, rows);
+            }
             Request::Units { after } => {
                 let first = usize::try_from(after.0).unwrap_or(usize::MAX);
                 let rows = (first..self.units.len())
