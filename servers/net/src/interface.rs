@@ -1,20 +1,24 @@
 //! One interface: a card or the way to ourselves, its sockets, and how it is set up.
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::task::{Context, Poll};
 
-use nic::{Card, Frame, Receive};
+use nic::Card;
 use proto::Text;
 use proto::net::{InterfaceName, NetError, Row, Setup, Traffic};
-use smoltcp::iface::{Config, Interface as Stack, PollResult, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface as Stack, SocketHandle, SocketSet};
 use smoltcp::phy::{DeviceCapabilities, Medium};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use crate::neighbours::Neighbours;
-use crate::routers::{self, Routers};
-use crate::wire::{self, Loopback, Outlet, Received, Sending, Wire};
+use crate::routers::Routers;
+use crate::driver::{Driver, Intake};
+use crate::wire::{self, Loopback, Wire};
 
 /// Frames that are taken in before others have their turn.
 pub const FRAMES_AT_ONCE: usize = 64;
@@ -22,9 +26,8 @@ pub const FRAMES_AT_ONCE: usize = 64;
 pub const MAX_NAME_SERVERS: usize = 3;
 
 /// Where frames come from and go to.
-#[derive(Debug)]
-enum Port<C> {
-    Card(C),
+enum Port {
+    Card(Box<dyn Driver>),
     Loopback(Loopback),
 }
 
@@ -38,9 +41,9 @@ pub struct Turn {
 }
 
 /// An interface.
-pub struct Interface<C: Card> {
+pub struct Interface {
     name: InterfaceName,
-    port: Port<C>,
+    port: Port,
     capabilities: DeviceCapabilities,
     /// Checksums that the card did not find right are looked at before the stack.
     check: bool,
@@ -61,7 +64,7 @@ pub struct Interface<C: Card> {
     link: bool,
 }
 
-impl<C: Card> core::fmt::Debug for Interface<C> {
+impl core::fmt::Debug for Interface {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Interface")
             .field("name", &self.name)
@@ -69,7 +72,7 @@ impl<C: Card> core::fmt::Debug for Interface<C> {
     }
 }
 
-impl<C: Card> Interface<C> {
+impl Interface {
     /// The way to ourselves.
     #[must_use]
     pub fn loopback(seed: u64, now: Instant) -> Self {
@@ -90,12 +93,13 @@ impl<C: Card> Interface<C> {
 
     /// A card's.
     #[must_use]
-    pub fn card(name: &str, card: C, seed: u64, now: Instant) -> Self {
+    pub fn card<C: Card + 'static>(name: &str, card: C, seed: u64, now: Instant) -> Self {
         let (capabilities, check) = wire::capabilities(&card);
         let mac = HardwareAddress::Ethernet(EthernetAddress(card.about().mac.0));
         let link = card.link_is_up();
         let token = card.about().mac;
-        let mut new = Self::new(name, Port::Card(card), capabilities, check, mac, seed, now);
+        let port = Port::Card(Box::new(card));
+        let mut new = Self::new(name, port, capabilities, check, mac, seed, now);
         new.link = link;
         new.routers = Routers::new(token);
         new
@@ -103,7 +107,7 @@ impl<C: Card> Interface<C> {
 
     fn new(
         name: &str,
-        port: Port<C>,
+        port: Port,
         capabilities: DeviceCapabilities,
         check: bool,
         hardware: HardwareAddress,
@@ -145,11 +149,11 @@ impl<C: Card> Interface<C> {
         &self.name
     }
 
-    /// The card, if it has one.
-    pub fn card_mut(&mut self) -> Option<&mut C> {
+    /// Ready when there is something to do for its card.
+    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>> {
         match &mut self.port {
-            Port::Card(card) => Some(card),
-            Port::Loopback(_) => None,
+            Port::Card(card) => card.poll_ready(context),
+            Port::Loopback(_) => Poll::Pending,
         }
     }
 
@@ -196,75 +200,33 @@ impl<C: Card> Interface<C> {
         mut look: impl FnMut(&mut SocketSet<'static>, &mut Neighbours, &[u8]) -> bool,
     ) -> Turn {
         self.stack.poll_maintenance(now);
-        let Self {
-            port,
-            capabilities,
-            check,
-            stack,
-            sockets,
-            neighbours,
-            dropped,
-            is_full,
-            ..
-        } = self;
-        let mut more = true;
-        *is_full = false;
-        match port {
+        let mut intake = Intake {
+            stack: &mut self.stack,
+            sockets: &mut self.sockets,
+            capabilities: &self.capabilities,
+            now,
+            look: &mut |sockets, frame| look(sockets, &mut self.neighbours, frame),
+            dropped: &mut self.dropped,
+        };
+        let more = match &mut self.port {
             Port::Card(card) => {
-                for _ in 0..FRAMES_AT_ONCE {
-                    let (receiver, transmitter) = card.halves();
-                    let outlet = &mut Sending(transmitter);
-                    if !outlet.has_room() {
-                        // An answer would be lost.
-                        *is_full = true;
-                        more = false;
-                        break;
-                    }
-                    let Some(frame) = receiver.next() else {
-                        more = false;
-                        break;
-                    };
-                    let checked = frame.checked();
-                    let is_good = !*check
-                        || checked.ipv4 && checked.payload
-                        || nic::checksum::is_right(frame.bytes());
-                    if !is_good || !look(sockets, neighbours, frame.bytes()) {
-                        *dropped += 1;
-                        continue;
-                    }
-                    let mut wire = Wire {
-                        frame: Some(Received(frame)),
-                        outlet,
-                        capabilities,
-                    };
-                    stack.poll_ingress_single(now, &mut wire, sockets);
-                }
-                let (_, transmitter) = card.halves();
-                let outlet = &mut Sending(transmitter);
-                send_all(stack, sockets, outlet, capabilities, now);
-                *is_full |= !outlet.has_room();
-                card.flush();
+                let (more, is_full) = card.take_in(&mut intake, self.check);
+                self.is_full = is_full;
+                more
             }
-            Port::Loopback(outlet) => {
+            Port::Loopback(loopback) => {
+                let mut more = true;
                 for _ in 0..FRAMES_AT_ONCE {
-                    send_all(stack, sockets, outlet, capabilities, now);
-                    let Some(packet) = outlet.0.pop_front() else {
+                    intake.send_all(loopback);
+                    let Some(packet) = loopback.0.pop_front() else {
                         more = false;
                         break;
                     };
-                    if !look(sockets, neighbours, &packet) {
-                        *dropped += 1;
-                        continue;
-                    }
-                    let mut wire = Wire {
-                        frame: Some(packet),
-                        outlet,
-                        capabilities,
-                    };
-                    stack.poll_ingress_single(now, &mut wire, sockets);
+                    intake.frame(packet, loopback);
                 }
+                more
             }
-        }
+        };
         // Without room it is the card that says when to go on.
         let at = if self.is_full {
             None
@@ -276,20 +238,17 @@ impl<C: Card> Interface<C> {
 
     /// Sends what is to be sent, as far as there is room.
     pub(crate) fn send(&mut self, now: Instant) {
-        let Self {
-            port,
-            capabilities,
-            stack,
-            sockets,
-            ..
-        } = self;
-        match port {
-            Port::Card(card) => {
-                let (_, transmitter) = card.halves();
-                send_all(stack, sockets, &mut Sending(transmitter), capabilities, now);
-                card.flush();
-            }
-            Port::Loopback(outlet) => send_all(stack, sockets, outlet, capabilities, now),
+        let mut intake = Intake {
+            stack: &mut self.stack,
+            sockets: &mut self.sockets,
+            capabilities: &self.capabilities,
+            now,
+            look: &mut |_, _| true,
+            dropped: &mut self.dropped,
+        };
+        match &mut self.port {
+            Port::Card(card) => card.send(&mut intake),
+            Port::Loopback(loopback) => intake.send_all(loopback),
         }
     }
 
@@ -434,10 +393,7 @@ impl<C: Card> Interface<C> {
         }
         if self.routers.shall_ask(now) {
             self.routers.asked(now);
-            let mac = card.about().mac;
-            let (_, transmitter) = card.halves();
-            routers::ask(mac, &mut Sending(transmitter));
-            card.flush();
+            card.ask_for_routers();
         }
         self.routers.take_changed(now)
     }
@@ -475,22 +431,6 @@ impl<C: Card> Interface<C> {
     pub(crate) fn label(&self) -> InterfaceName {
         self.name.clone()
     }
-}
-
-/// Sends what sockets have to send, as far as there is room.
-fn send_all<O: Outlet>(
-    stack: &mut Stack,
-    sockets: &mut SocketSet<'static>,
-    outlet: &mut O,
-    capabilities: &DeviceCapabilities,
-    now: Instant,
-) {
-    let mut wire = Wire::<Vec<u8>, _> {
-        frame: None,
-        outlet,
-        capabilities,
-    };
-    while stack.poll_egress(now, &mut wire, sockets) == PollResult::SocketStateChanged {}
 }
 
 /// Whether an interface can be set up like this.

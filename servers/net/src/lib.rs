@@ -7,7 +7,7 @@
 //! * [`interface`]: a card or the way to ourselves, with its addresses. [`routers`]: what IPv6 routers say. [`neighbours`]: who is there.
 //! * [`pump`]: moves bytes between sockets and the rings of their programs; whatever is in those.
 //! * [`names`]: a resolver with its cache. [`message`]: its messages as bytes.
-//! * [`wire`]: a card as smoltcp sees it. [`inspect`]: a look at each frame before that. [`random`]: numbers nobody can guess. [`slab`]: numbered things.
+//! * [`driver`]: cards of any kind as one. [`wire`]: a card as smoltcp sees it. [`inspect`]: a look at each frame before that. [`random`]: numbers nobody can guess. [`slab`]: numbered things.
 //!
 //! # Who calls
 //! The net server calls [`Stack::turn`] when a card or a timer woke it, and the pumps when a program or the stack woke a socket's
@@ -26,6 +26,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod driver;
 pub mod inspect;
 pub mod interface;
 pub mod listen;

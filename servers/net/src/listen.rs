@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::task::Waker;
 
-use nic::Card;
 use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp;
 
@@ -62,7 +61,7 @@ impl Listener {
     }
 
     /// Forgets connections that came to nothing, and wakes who waits for those that stand.
-    pub(crate) fn settle<C: Card>(&mut self, interfaces: &mut [Interface<C>]) {
+    pub(crate) fn settle(&mut self, interfaces: &mut [Interface]) {
         let mut any = false;
         self.places.retain(|place| {
             let Some(interface) = interfaces.get_mut(place.interface) else {
@@ -85,9 +84,9 @@ impl Listener {
     }
 
     /// Takes out the first connection that stands: its place, who it is with, and what it is to.
-    pub(crate) fn take<C: Card>(
+    pub(crate) fn take(
         &mut self,
-        interfaces: &mut [Interface<C>],
+        interfaces: &mut [Interface],
     ) -> Option<(Place, SocketAddr, SocketAddr)> {
         for (index, place) in self.places.iter().enumerate() {
             let Some(interface) = interfaces.get(place.interface) else {

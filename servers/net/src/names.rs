@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::task::{Poll, Waker};
 
-use nic::Card;
 use proto::net::{MAX_ADDRESSES, NetError, Protocol};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
@@ -131,7 +130,7 @@ fn at_once(name: &str) -> Option<Addresses> {
     Some(addresses)
 }
 
-impl<C: Card> Stack<C> {
+impl Stack {
     /// Begins to look for a name.
     ///
     /// # Errors

@@ -7,7 +7,6 @@
 use core::net::SocketAddr;
 use core::task::Waker;
 
-use nic::Card;
 use proto::net::{DATAGRAM_HEADER_BYTES, NetError, datagram_address, datagram_header};
 use ring::{Memory, ReceiveError, Receiver, SendError, Sender};
 use smoltcp::phy::ChecksumCapabilities;
@@ -259,7 +258,7 @@ fn end(end: IpEndpoint) -> SocketAddr {
     SocketAddr::new(end.addr.into(), end.port)
 }
 
-impl<C: Card> Stack<C> {
+impl Stack {
     /// A round for a connection. The waker is called when another one is worth while for what the stack does; for what the program
     /// does it says so itself, as the rings say.
     pub fn pump_tcp<M: Memory>(&mut self, key: Key, pump: &mut Pump<M>, waker: &Waker) -> Round {

@@ -2,7 +2,6 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use nic::Card;
 use proto::net::{Protocol, Row, SocketState, Table, UNSPECIFIED};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
@@ -30,7 +29,7 @@ const fn state(state: tcp::State) -> SocketState {
     }
 }
 
-impl<C: Card> Stack<C> {
+impl Stack {
     /// The row at `index` of a table or the next one behind it, and where to go on; `None` behind the last one.
     #[must_use]
     pub fn row(&self, table: Table, index: u32, now: Instant) -> Option<(Row, u32)> {

@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Waker;
 
-use nic::Card;
 use proto::net::{
     DEFAULT_RING_BYTES, FIRST_DYNAMIC_PORT, MAX_RING_BYTES, MIN_RING_BYTES, NetError, Protocol,
 };
@@ -77,7 +76,7 @@ fn new_udp(bytes: u32) -> Result<udp::Socket<'static>, NetError> {
     Ok(udp::Socket::new(buffer()?, buffer()?))
 }
 
-impl<C: Card> Stack<C> {
+impl Stack {
     /// Whether a client may have another socket with rings of this size, and what that is.
     fn admit(&self, owner: u32, ring_bytes: u32) -> Result<u32, NetError> {
         let ring_bytes = match ring_bytes {

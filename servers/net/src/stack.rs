@@ -1,6 +1,8 @@
 //! The stack: all interfaces, all sockets.
 
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::task::{Context, Poll};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nic::Card;
@@ -34,8 +36,8 @@ pub struct Place {
 
 /// The stack.
 #[derive(Debug)]
-pub struct Stack<C: Card> {
-    pub(crate) interfaces: Vec<Interface<C>>,
+pub struct Stack {
+    pub(crate) interfaces: Vec<Interface>,
     pub(crate) sockets: Slab<Socket>,
     pub(crate) listeners: Slab<Listener>,
     /// Connections whose programs are done with them.
@@ -48,7 +50,7 @@ pub struct Stack<C: Card> {
     pub(crate) setup_changed: bool,
 }
 
-impl<C: Card> Stack<C> {
+impl Stack {
     /// A stack that leads to ourselves alone.
     #[must_use]
     pub fn new(seed: [u8; 32], now: Instant) -> Self {
@@ -69,7 +71,13 @@ impl<C: Card> Stack<C> {
     }
 
     /// Adds a card's interface, set up like this; its number. `None` if there are too many.
-    pub fn add(&mut self, name: &str, card: C, setup: Setup, now: Instant) -> Option<usize> {
+    pub fn add<C: Card + 'static>(
+        &mut self,
+        name: &str,
+        card: C,
+        setup: Setup,
+        now: Instant,
+    ) -> Option<usize> {
         let number = self.interfaces.len();
         if number >= MAX_INTERFACES || self.interfaces.try_reserve(1).is_err() {
             return None;
@@ -91,13 +99,23 @@ impl<C: Card> Stack<C> {
 
     /// An interface.
     #[must_use]
-    pub fn interface(&self, number: usize) -> Option<&Interface<C>> {
+    pub fn interface(&self, number: usize) -> Option<&Interface> {
         self.interfaces.get(number)
     }
 
-    /// An interface's card.
-    pub fn card_mut(&mut self, number: usize) -> Option<&mut C> {
-        self.interfaces.get_mut(number)?.card_mut()
+    /// Ready when there is something to do for an interface's card; see [`Card::ready`].
+    ///
+    /// # Errors
+    /// The card is of no use any more; what it says.
+    pub fn poll_ready(
+        &mut self,
+        number: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), String>> {
+        match self.interfaces.get_mut(number) {
+            Some(interface) => interface.poll_ready(context),
+            None => Poll::Pending,
+        }
     }
 
     /// Sets an interface up.

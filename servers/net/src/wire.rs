@@ -147,15 +147,16 @@ pub fn capabilities<C: Card>(card: &C) -> (DeviceCapabilities, bool) {
     all.max_transmission_unit = about.max_frame_bytes();
     let (fills, checks) = (about.checksums.transmit, about.checksums.receive);
     let card_checks = checks.tcp && checks.udp;
-    let sum = |filled| match (filled, card_checks) {
+    let sum = |filled, checked| match (filled, checked) {
         (true, true) => Checksum::None,
         (true, false) => Checksum::Rx,
         (false, true) => Checksum::Tx,
         (false, false) => Checksum::Both,
     };
-    all.checksum.ipv4 = sum(fills.ipv4);
-    all.checksum.tcp = sum(fills.tcp);
-    all.checksum.udp = sum(fills.udp);
+    // That of a header costs nothing.
+    all.checksum.ipv4 = sum(fills.ipv4, false);
+    all.checksum.tcp = sum(fills.tcp, card_checks);
+    all.checksum.udp = sum(fills.udp, card_checks);
     (all, card_checks)
 }
 

@@ -8,7 +8,7 @@ use std::task::{Wake, Waker};
 
 use net::pump::{Over, Pump, Round};
 use net::{Instant, Key, Stack};
-use nic::cable::{Cable, End, Options};
+use nic::cable::{Cable, Options};
 use proto::net::Setup;
 use ring::layout::memory_bytes;
 use ring::{Memory, Receiver, Sender};
@@ -125,14 +125,14 @@ impl Socket {
     }
 
     /// Lets the server's task of this connection run.
-    pub fn pump(&mut self, stack: &mut Stack<End>, now: Instant) -> Round {
+    pub fn pump(&mut self, stack: &mut Stack, now: Instant) -> Round {
         let waker = self.waker();
         let round = stack.pump_tcp(self.key, &mut self.pump, &waker);
         self.note(round, stack, now);
         round
     }
 
-    fn note(&mut self, round: Round, stack: &mut Stack<End>, now: Instant) {
+    fn note(&mut self, round: Round, stack: &mut Stack, now: Instant) {
         self.connected |= round.connected.is_some();
         if let Some(number) = round.turn {
             stack.push(number, now);
@@ -143,7 +143,7 @@ impl Socket {
     }
 
     /// The same for one of datagrams.
-    pub fn pump_udp(&mut self, stack: &mut Stack<End>, now: Instant) {
+    pub fn pump_udp(&mut self, stack: &mut Stack, now: Instant) {
         let waker = self.waker();
         let (round, turns) = stack.pump_udp(self.key, &mut self.pump, &waker);
         self.note(round, stack, now);
@@ -152,7 +152,7 @@ impl Socket {
         }
     }
 
-    pub fn pump_echo(&mut self, stack: &mut Stack<End>, now: Instant) {
+    pub fn pump_echo(&mut self, stack: &mut Stack, now: Instant) {
         let waker = self.waker();
         let round = stack.pump_echo(self.key, &mut self.pump, &waker);
         self.note(round, stack, now);
@@ -162,7 +162,7 @@ impl Socket {
 /// Two machines.
 pub struct World {
     pub cable: Cable,
-    pub stacks: [Stack<End>; 2],
+    pub stacks: [Stack; 2],
     pub now: Instant,
 }
 
