@@ -259,6 +259,7 @@ async fn drain_output() {
 /// The shell inside the kernel has no manager to ask, but ends processes by itself.
 impl proto::Services for KernelSystem {
     type Program = proto::NoProgram;
+    type Network = proto::NoProgram;
 
     async fn kill(&self, process: u64, exit_code: i32) -> Result<(), Refused> {
         let found = process::find(process).ok_or_else(|| {

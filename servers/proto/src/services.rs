@@ -202,10 +202,12 @@ impl Running for NoProgram {
 /// What a shell may ask of the manager. The rules of [`System`](crate::System) apply: no method allocates on the caller's side,
 /// every future is cancel-safe and `Send`, and tables are read in pages, 0 rows being their end.
 ///
-/// A host without a manager sets `Program = NoProgram` and leaves all methods out: they refuse.
+/// A host without a manager sets `Program` and `Network` to [`NoProgram`] and leaves all methods out: they refuse.
 pub trait Services: Send + Sync {
     /// A running program.
     type Program: Running;
+    /// A running command about the network.
+    type Network: Running;
 
     /// All units, in the order in which they start.
     fn units(
@@ -267,6 +269,16 @@ pub trait Services: Send + Sync {
         page: &mut [UnitName],
     ) -> impl Future<Output = Result<usize, Refused>> + Send {
         let _ = (cursor, page);
+        async { Err(Refused::without_manager()) }
+    }
+
+    /// Begins a command about the network: its name and words, each ended by a zero byte, options as `--name=value`; at most
+    /// [`MAX_COMMAND_BYTES`].
+    fn network(
+        &self,
+        command: &str,
+    ) -> impl Future<Output = Result<Self::Network, Refused>> + Send {
+        let _ = command;
         async { Err(Refused::without_manager()) }
     }
 

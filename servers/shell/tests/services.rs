@@ -327,6 +327,7 @@ fn a_host_without_a_manager_says_so() {
     struct Bare;
     impl proto::Services for Bare {
         type Program = proto::NoProgram;
+        type Network = proto::NoProgram;
     }
     let reason = testkit::block_on(async {
         use proto::Services;

@@ -169,13 +169,12 @@ impl Service {
         };
         let (ours, theirs) = Channel::create().map_err(kernel)?;
         let ours = Watched::channel(ours).map_err(kernel)?;
-        let (key, port) = match self.held.take(badge, port) {
-            Some(key) => (key, port),
-            None => self
-                .shared
-                .lock()
-                .listen(badge, port, backlog, ring_bytes)?,
+        let mut stack = self.shared.lock();
+        let (key, port) = match self.held.take(port) {
+            Some(key) if stack.adopt(key, badge) => (key, port),
+            _ => stack.listen(badge, port, backlog, ring_bytes)?,
         };
+        drop(stack);
         let listening = Listening::begin(
             Arc::clone(&self.shared),
             Arc::clone(&self.saved),

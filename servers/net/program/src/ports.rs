@@ -53,12 +53,10 @@ impl Held {
         });
     }
 
-    /// The listener of a port that is held for this program.
-    pub fn take(&self, owner: u32, port: u16) -> Option<Key> {
+    /// The listener of a port that is held. Whoever may listen to it may have it: its program, or the next instance of that.
+    pub fn take(&self, port: u16) -> Option<Key> {
         let mut held = self.0.lock();
-        let index = held
-            .iter()
-            .position(|(_, known)| known.owner == owner && known.port == port)?;
+        let index = held.iter().position(|(_, known)| known.port == port)?;
         Some(held.swap_remove(index).0)
     }
 }

@@ -10,6 +10,7 @@ mod system;
 use alloc::sync::Arc;
 
 use abi::Error;
+use net_client::Network;
 use rt::sys::object::System;
 use rt::unit::Manager;
 
@@ -19,6 +20,7 @@ use system::Tables;
 pub struct Host {
     tables: Tables,
     manager: Arc<Manager>,
+    network: Network,
 }
 
 impl core::fmt::Debug for Host {
@@ -37,6 +39,7 @@ impl Host {
     pub fn new(system: System, manager: Arc<Manager>) -> Result<Self, Error> {
         Ok(Self {
             tables: Tables::new(system)?,
+            network: Network::new(Arc::clone(&manager)),
             manager,
         })
     }

@@ -56,6 +56,11 @@ impl Host {
 
 impl Services for Host {
     type Program = Program;
+    type Network = net_commands::Command;
+
+    async fn network(&self, command: &str) -> Result<net_commands::Command, Refused> {
+        Ok(net_commands::Command::begin(command, self.network.clone()))
+    }
 
     async fn units(&self, cursor: &mut Cursor, page: &mut [UnitRow]) -> Result<usize, Refused> {
         let request = Request::Units { after: *cursor };

@@ -5,6 +5,7 @@ mod general;
 mod help;
 mod log;
 mod machine;
+mod network;
 mod options;
 mod processes;
 mod run;
@@ -74,6 +75,7 @@ enum Id {
     Caps,
     Kill,
     Run,
+    Network,
 }
 
 impl Command {
@@ -140,5 +142,6 @@ pub async fn execute<I: ByteSource, O: ByteSink, S: Host>(
         Id::Caps => processes::caps(session, command, &parsed).await,
         Id::Kill => processes::kill(session, command, &parsed).await,
         Id::Run => run::run(session, &parsed).await,
+        Id::Network => network::network(session, command, &parsed).await,
     }
 }

@@ -19,7 +19,7 @@ pub async fn run<I: ByteSource, O: ByteSink, S: Host>(
     session: &mut Session<'_, I, O, S>,
     parsed: &Parsed<'_>,
 ) -> Result<u8, Closed> {
-    let mut program = {
+    let program = {
         let mut command = String::<MAX_COMMAND_BYTES>::new();
         for word in &parsed.operands {
             let zero = word.contains('\0');
@@ -40,6 +40,15 @@ pub async fn run<I: ByteSource, O: ByteSink, S: Host>(
             }
         }
     };
+    follow(session, "run", program).await
+}
+
+/// Prints what a program or command puts out until it ends; Ctrl-C ends it.
+pub async fn follow<I: ByteSource, O: ByteSink, S: Host>(
+    session: &mut Session<'_, I, O, S>,
+    name: &str,
+    mut program: impl Running,
+) -> Result<u8, Closed> {
     let mut killed = false;
     let mut chunk = [0; CHUNK_BYTES];
     loop {
@@ -68,8 +77,8 @@ pub async fn run<I: ByteSource, O: ByteSink, S: Host>(
             }
             RunEvent::Ended(code) => {
                 match code {
-                    abi::process::CRASHED => put!(session.output, "run: the program crashed\n"),
-                    abi::process::KILLED => put!(session.output, "run: the program was killed\n"),
+                    abi::process::CRASHED => put!(session.output, "{name}: the program crashed\n"),
+                    abi::process::KILLED => put!(session.output, "{name}: the program was killed\n"),
                     _ => {}
                 }
                 return Ok(exit_status(code));

@@ -108,6 +108,108 @@ pub const COMMANDS: &[Command] = &[
         id: Id::Caps,
     },
     Command {
+        name: "ip",
+        operands: "[set INTERFACE ADDRESS/BITS [GATEWAY [NAMESERVER]] | dhcp INTERFACE | off INTERFACE]",
+        operand_counts: (0, 5),
+        about: "show the network's interfaces, addresses, routes; set one up",
+        options: &[
+            JSON,
+        ],
+        id: Id::Network,
+    },
+    Command {
+        name: "ping",
+        operands: "HOST",
+        operand_counts: (1, 1),
+        about: "ask a host for echoes",
+        options: &[
+            OptionSpec {
+                short: Some('c'),
+                long: "count",
+                value: Some("COUNT"),
+                choices: &[],
+                about: "so many times (4)",
+            },
+            OptionSpec {
+                short: Some('s'),
+                long: "size",
+                value: Some("BYTES"),
+                choices: &[],
+                about: "carrying so many bytes (56)",
+            },
+
+        ],
+        id: Id::Network,
+    },
+    Command {
+        name: "dns",
+        operands: "NAME",
+        operand_counts: (1, 1),
+        about: "look up a name's addresses",
+        options: &[
+
+        ],
+        id: Id::Network,
+    },
+    Command {
+        name: "netstat",
+        operands: "",
+        operand_counts: NONE,
+        about: "list the sockets",
+        options: &[
+            JSON,
+        ],
+        id: Id::Network,
+    },
+    Command {
+        name: "nc",
+        operands: "HOST PORT [TEXT]...",
+        operand_counts: (1, 16),
+        about: "connect, send the text, and print what comes",
+        options: &[
+            OptionSpec {
+                short: Some('u'),
+                long: "udp",
+                value: None,
+                choices: &[],
+                about: "by datagrams",
+            },
+            OptionSpec {
+                short: Some('l'),
+                long: "listen",
+                value: None,
+                choices: &[],
+                about: "at this port of ours instead: PORT [TEXT]...",
+            },
+
+        ],
+        id: Id::Network,
+    },
+    Command {
+        name: "curl",
+        operands: "URL",
+        operand_counts: (1, 1),
+        about: "fetch a page over HTTP",
+        options: &[
+            OptionSpec {
+                short: Some('i'),
+                long: "head",
+                value: None,
+                choices: &[],
+                about: "print the answer's status first",
+            },
+            OptionSpec {
+                short: None,
+                long: "sha256",
+                value: None,
+                choices: &[],
+                about: "print the hash and length of the body in place of it",
+            },
+
+        ],
+        id: Id::Network,
+    },
+    Command {
         name: "cores",
         operands: "",
         operand_counts: NONE,

@@ -61,6 +61,7 @@ impl Running for Program {
 
 impl Services for Fake {
     type Program = Program;
+    type Network = proto::NoProgram;
 
     async fn units(&self, cursor: &mut Cursor, page: &mut [UnitRow]) -> Result<usize, Refused> {
         Ok(fill(&self.lock().units, cursor, page))
