@@ -15,9 +15,9 @@ use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
+use crate::driver::{Driver, Intake};
 use crate::neighbours::Neighbours;
 use crate::routers::Routers;
-use crate::driver::{Driver, Intake};
 use crate::wire::{self, Loopback, Wire};
 
 /// Frames that are taken in before others have their turn.

@@ -49,8 +49,6 @@ pub struct Pump<M> {
     from_program: Receiver<M>,
     /// The program knows that the connection stands.
     connected: bool,
-    /// Who the connection is between: here and there.
-    between: Option<(SocketAddr, SocketAddr)>,
     /// The header of a datagram whose other bytes are still in the ring, and how many these are.
     header: Option<(SocketAddr, usize)>,
     /// The program was told that nothing more comes.
@@ -73,7 +71,6 @@ impl<M: Memory> Pump<M> {
             to_program,
             from_program,
             connected,
-            between: None,
             header: None,
             received_all: false,
             sent_all: false,
@@ -267,10 +264,14 @@ impl Stack {
             round.over = Some(Over::Failed(error));
             round
         };
-        let Some(Kind::Tcp(place)) = self.sockets.get_mut(key).map(|socket| &socket.kind) else {
+        let Some(&Kind::Tcp {
+            place,
+            port,
+            remote,
+        }) = self.sockets.get_mut(key).map(|socket| &socket.kind)
+        else {
             return over(round, NetError::NetworkDown);
         };
-        let place = *place;
         let Some(interface) = self.interfaces.get_mut(place.interface) else {
             return over(round, NetError::NetworkDown);
         };
@@ -287,10 +288,6 @@ impl Stack {
             round.over = Some(Over::Done);
             return round;
         }
-        // The stack forgets it together with the connection.
-        if let (Some(local), Some(remote)) = (socket.local_endpoint(), socket.remote_endpoint()) {
-            pump.between = Some((end(local), end(remote)));
-        }
         let moved = match (
             pump.receive(socket, &mut round),
             pump.send(socket, &mut round),
@@ -304,9 +301,7 @@ impl Stack {
                 round.over = Some(Over::Done);
             }
             tcp::State::Closed => {
-                let was_reset = pump
-                    .between
-                    .is_some_and(|(local, remote)| self.was_reset(local, remote));
+                let was_reset = self.was_reset(port, remote);
                 round.over = Some(Over::Failed(match (was_reset, pump.connected) {
                     (true, false) => NetError::ConnectionRefused,
                     (true, true) => NetError::Reset,

@@ -127,7 +127,7 @@ impl Stack {
     fn socket(&self, socket: &Socket) -> Option<Row> {
         let owner = socket.owner;
         Some(match &socket.kind {
-            Kind::Tcp(place) => {
+            Kind::Tcp { place, .. } => {
                 let interface = self.interfaces.get(place.interface)?;
                 let tcp = interface.sockets.get::<tcp::Socket<'_>>(place.handle);
                 Row::Socket {

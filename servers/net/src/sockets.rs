@@ -38,7 +38,12 @@ pub struct Socket {
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Tcp(Place),
+    Tcp {
+        place: Place,
+        /// Its port here, and who it is with: the stack forgets both when the connection ends.
+        port: u16,
+        remote: SocketAddr,
+    },
     Udp {
         port: u16,
         /// One in each interface.
@@ -207,7 +212,12 @@ impl Stack {
             interface: number,
             handle: interface.sockets.add(socket),
         };
-        let key = self.keep(owner, ring_bytes, Kind::Tcp(place))?;
+        let kind = Kind::Tcp {
+            place,
+            port,
+            remote: to,
+        };
+        let key = self.keep(owner, ring_bytes, kind)?;
         Ok((key, port, number))
     }
 
@@ -262,7 +272,12 @@ impl Stack {
         found.waker = Some(waker.clone());
         let (place, remote, local) = found.take(interfaces)?;
         let (owner, ring_bytes) = (found.owner, found.ring_bytes);
-        let key = self.keep(owner, ring_bytes, Kind::Tcp(place)).ok()?;
+        let kind = Kind::Tcp {
+            place,
+            port: local.port(),
+            remote,
+        };
+        let key = self.keep(owner, ring_bytes, kind).ok()?;
         Some((key, remote, local))
     }
 
@@ -355,7 +370,7 @@ impl Stack {
     pub fn close(&mut self, key: Key) -> Option<usize> {
         let socket = self.sockets.remove(key)?;
         let number = match &socket.kind {
-            Kind::Tcp(place) | Kind::Echo { place, .. } => Some(place.interface),
+            Kind::Tcp { place, .. } | Kind::Echo { place, .. } => Some(place.interface),
             Kind::Udp { .. } => None,
         };
         self.forget(socket.kind);
@@ -364,7 +379,7 @@ impl Stack {
 
     fn forget(&mut self, kind: Kind) {
         match kind {
-            Kind::Tcp(place) => {
+            Kind::Tcp { place, .. } => {
                 if let Some(interface) = self.interfaces.get_mut(place.interface) {
                     let socket = interface.sockets.get_mut::<tcp::Socket<'_>>(place.handle);
                     socket.close();
@@ -392,7 +407,7 @@ impl Stack {
     pub fn reset(&mut self, key: Key) -> Option<usize> {
         let socket = self.sockets.remove(key)?;
         match socket.kind {
-            Kind::Tcp(place) => {
+            Kind::Tcp { place, .. } => {
                 self.abort(place);
                 Some(place.interface)
             }

@@ -2,8 +2,8 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::task::{Context, Poll};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::task::{Context, Poll};
 
 use nic::Card;
 use proto::net::{NetError, Setup};
@@ -237,8 +237,10 @@ impl Stack {
     }
 
     /// Whether this connection was reset by the other side a moment ago.
-    pub(crate) fn was_reset(&mut self, local: SocketAddr, remote: SocketAddr) -> bool {
-        self.resets.iter().any(|&reset| reset == (local, remote))
+    pub(crate) fn was_reset(&self, port: u16, remote: SocketAddr) -> bool {
+        self.resets
+            .iter()
+            .any(|(local, other)| local.port() == port && *other == remote)
     }
 
     /// Gives all interfaces the addresses they shall have: the way to ourselves has those of the others, too.

@@ -160,10 +160,7 @@ impl Bell {
                 }
                 Err(bad) if bad.error == Error::WouldWait => {
                     let mut context = Context::from_waker(&self.waker);
-                    match self
-                        .channel
-                        .poll_changed(Signals::READABLE, &mut context)
-                    {
+                    match self.channel.poll_changed(Signals::READABLE, &mut context) {
                         Poll::Ready(Ok(_)) => {}
                         Poll::Ready(Err(error)) => break Err(error),
                         Poll::Pending => break Ok(()),
@@ -217,8 +214,7 @@ pub fn create(capacity: u32, handles: &mut Handles) -> Result<End, Error> {
     for start in [0, first] {
         ring::format(&part(&mapping, start, capacity), capacity).map_err(bad)?;
     }
-    let rights =
-        Rights::READ | Rights::WRITE | Rights::MAP | Rights::INSPECT | Rights::TRANSFER;
+    let rights = Rights::READ | Rights::WRITE | Rights::MAP | Rights::INSPECT | Rights::TRANSFER;
     let given = memory.duplicate(rights)?;
     let (here, there) = Channel::create()?;
     let end = End {

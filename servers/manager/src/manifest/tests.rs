@@ -237,7 +237,8 @@ proptest! {
 
 #[test]
 fn grants_go_with_services() {
-    let text = "uses = [\"echo\"]\nmay-use = [\"net\"]\n[grants]\nnet = [\"connect\", \"listen tcp 80\"]";
+    let text =
+        "uses = [\"echo\"]\nmay-use = [\"net\"]\n[grants]\nnet = [\"connect\", \"listen tcp 80\"]";
     let manifest = Manifest::parse("unit", "manifests/unit.toml", text).expect("a good one");
     assert_eq!(manifest.granted("net"), ["connect", "listen tcp 80"]);
     assert!(manifest.granted("echo").is_empty());

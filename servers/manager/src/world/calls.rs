@@ -160,7 +160,8 @@ impl Manager {
                 let words = manifest.map_or(&[][..], |manifest| manifest.granted(service));
                 let first = usize::try_from(after.0).unwrap_or(usize::MAX);
                 let rows = words.iter().enumerate().skip(first);
-                let rows = rows.map(|(at, words)| (Grant::from_start(words), Cursor(at as u64 + 1)));
+                let rows =
+                    rows.map(|(at, words)| (Grant::from_start(words), Cursor(at as u64 + 1)));
                 rows_to(token, after, rows);
             }
             Request::Units { after } => {

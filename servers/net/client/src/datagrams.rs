@@ -129,10 +129,7 @@ impl Echo {
     ///
     /// # Errors
     /// As [`UdpSocket::receive_from`].
-    pub async fn receive(
-        &mut self,
-        buffer: &mut [u8],
-    ) -> Result<(usize, IpAddr, u16), NetError> {
+    pub async fn receive(&mut self, buffer: &mut [u8]) -> Result<(usize, IpAddr, u16), NetError> {
         let (len, from) = self.records.receive(buffer).await?;
         Ok((len, from.ip(), from.port()))
     }

@@ -98,7 +98,10 @@ impl Network {
                 }
                 Err(Error::PeerClosed) => {
                     let mut known = self.0.endpoint.lock();
-                    if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &endpoint)) {
+                    if known
+                        .as_ref()
+                        .is_some_and(|known| Arc::ptr_eq(known, &endpoint))
+                    {
                         *known = None;
                     }
                 }

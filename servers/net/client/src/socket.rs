@@ -42,13 +42,13 @@ impl Line {
     /// Hears what the server told until now, and has the half woken when it tells more.
     pub fn hear(&self, half: Half, context: &mut Context<'_>) -> Told {
         let told = &self.told;
-        let heard = self.bell.hear(half, context, |bytes| {
-            match from_bytes::<Notice>(bytes) {
+        let heard = self
+            .bell
+            .hear(half, context, |bytes| match from_bytes::<Notice>(bytes) {
                 Some(Notice::Connected { local }) => told.lock().connected = Some(local),
                 Some(Notice::Closed(error)) => told.lock().closed = Some(error),
                 _ => {}
-            }
-        });
+            });
         let mut told = told.lock();
         told.gone |= heard.is_err();
         *told

@@ -47,7 +47,9 @@ pub async fn run(words: &Words, network: &Network, output: &Output) -> Result<()
         }
         return Ok(());
     }
-    Err(Failed::Because(format!("sent elsewhere {MOST_MOVES} times")))
+    Err(Failed::Because(format!(
+        "sent elsewhere {MOST_MOVES} times"
+    )))
 }
 
 /// Asks for a page: the head of the answer, and what came behind it.
@@ -116,7 +118,9 @@ async fn body(
             return if body.may_end() {
                 Ok(length)
             } else {
-                Err(Failed::Because(format!("the answer ends after {length} bytes")))
+                Err(Failed::Because(format!(
+                    "the answer ends after {length} bytes"
+                )))
             };
         }
     }
@@ -125,7 +129,8 @@ async fn body(
 /// Where a page was moved to.
 fn moved(from: &Url, location: &str) -> Result<Url, Failed> {
     if location.starts_with('/') && !location.starts_with("//") {
-        return Url::parse(&format!("http://{}{location}", from.authority())).map_err(Failed::Because);
+        return Url::parse(&format!("http://{}{location}", from.authority()))
+            .map_err(Failed::Because);
     }
     Url::parse(location).map_err(Failed::Because)
 }

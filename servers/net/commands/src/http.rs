@@ -46,7 +46,9 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Ok(None),
         Ok(httparse::Status::Partial) => {
-            return Err(format!("the answer's head is longer than {MAX_HEAD_BYTES} bytes"));
+            return Err(format!(
+                "the answer's head is longer than {MAX_HEAD_BYTES} bytes"
+            ));
         }
         Err(error) => return Err(format!("the answer is no HTTP: {error}")),
     };
@@ -173,7 +175,11 @@ impl Body {
             self.state = match self.state {
                 State::Size => {
                     self.left = size(line)?;
-                    if self.left == 0 { State::Trailer } else { State::Data }
+                    if self.left == 0 {
+                        State::Trailer
+                    } else {
+                        State::Data
+                    }
                 }
                 State::Behind if line.is_empty() => State::Size,
                 State::Behind => return Err("a piece of the answer is longer than it says".into()),
@@ -224,13 +230,25 @@ mod tests {
     #[test]
     fn pieces() {
         let text: &[u8] = b"4\r\nabcd\r\n3;x=y\r\nefg\r\n0\r\nA: b\r\n\r\nrest";
-        assert_eq!(fed(Framing::Chunked, &[text]), Ok((b"abcdefg".to_vec(), true)));
+        assert_eq!(
+            fed(Framing::Chunked, &[text]),
+            Ok((b"abcdefg".to_vec(), true))
+        );
         let single: Vec<&[u8]> = text.chunks(1).collect();
-        assert_eq!(fed(Framing::Chunked, &single), Ok((b"abcdefg".to_vec(), true)));
+        assert_eq!(
+            fed(Framing::Chunked, &single),
+            Ok((b"abcdefg".to_vec(), true))
+        );
         assert!(fed(Framing::Chunked, &[b"x\r\n"]).is_err());
         assert!(fed(Framing::Chunked, &[b"1\r\nab\r\n"]).is_err());
-        assert_eq!(fed(Framing::Length(3), &[b"ab", b"cd"]), Ok((b"abc".to_vec(), true)));
-        assert_eq!(fed(Framing::Close, &[b"ab", b"cd"]), Ok((b"abcd".to_vec(), false)));
+        assert_eq!(
+            fed(Framing::Length(3), &[b"ab", b"cd"]),
+            Ok((b"abc".to_vec(), true))
+        );
+        assert_eq!(
+            fed(Framing::Close, &[b"ab", b"cd"]),
+            Ok((b"abcd".to_vec(), false))
+        );
     }
 
     proptest! {

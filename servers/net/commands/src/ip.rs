@@ -42,12 +42,12 @@ fn parse(text: &str) -> Result<IpAddr, Failed> {
         .map_err(|_| Failed::Because(format!("{text:?} is no address")))
 }
 
-fn fixed(
-    address: &str,
-    gateway: Option<&str>,
-    name_server: Option<&str>,
-) -> Result<Setup, Failed> {
-    let no_prefix = || Failed::Because(format!("{address:?} is no address with its bits, like 10.0.0.2/24"));
+fn fixed(address: &str, gateway: Option<&str>, name_server: Option<&str>) -> Result<Setup, Failed> {
+    let no_prefix = || {
+        Failed::Because(format!(
+            "{address:?} is no address with its bits, like 10.0.0.2/24"
+        ))
+    };
     let (address, bits) = address.split_once('/').ok_or_else(no_prefix)?;
     Ok(Setup::Static {
         address: parse(address)?,
@@ -93,7 +93,7 @@ async fn show(json: bool, network: &Network, output: &Output) -> Result<(), Fail
             index = next;
             let text = if json { as_json(&row) } else { as_text(&row) };
             if let Some(text) = text {
-                output.line(alloc::format!("{text}")).await;
+                output.line(text).await;
             }
         }
     }

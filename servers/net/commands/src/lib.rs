@@ -66,7 +66,10 @@ impl Words {
         };
         for word in words {
             let word = word.as_ref();
-            match word.strip_prefix("--").and_then(|word| word.split_once('=')) {
+            match word
+                .strip_prefix("--")
+                .and_then(|word| word.split_once('='))
+            {
                 Some((name, value)) => new.options.push((name.into(), value.into())),
                 None => new.operands.push(word.into()),
             }

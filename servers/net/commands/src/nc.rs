@@ -17,15 +17,18 @@ fn port(text: Option<&str>) -> Result<u16, Failed> {
     let text = text.ok_or(Failed::Usage(USAGE))?;
     match text.parse() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err(Failed::Because(format!(
-            "{text:?} is no port: 1 to 65535"
-        ))),
+        _ => Err(Failed::Because(format!("{text:?} is no port: 1 to 65535"))),
     }
 }
 
 pub async fn run(words: &Words, network: &Network, output: &Output) -> Result<(), Failed> {
     let text = |from: usize| {
-        let words: vec::Vec<&str> = words.operands.iter().skip(from).map(|word| &**word).collect();
+        let words: vec::Vec<&str> = words
+            .operands
+            .iter()
+            .skip(from)
+            .map(|word| &**word)
+            .collect();
         (!words.is_empty()).then(|| format!("{}\n", words.join(" ")))
     };
     if words.has("listen") {

@@ -20,7 +20,13 @@ pub async fn netstat(words: &Words, network: &Network, output: &Output) -> Resul
         output
             .line(alloc::format!(
                 "{:<5} {:<12} {:<28} {:<28} {:>8} {:>8} {:>6}",
-                "", "state", "local", "remote", "received", "sending", "owner"
+                "",
+                "state",
+                "local",
+                "remote",
+                "received",
+                "sending",
+                "owner"
             ))
             .await;
     }

@@ -49,7 +49,9 @@ impl Url {
         let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
         let path = path.split('#').next().unwrap_or_default();
         if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(bad("the path holds spaces or other characters that must be written as %XX"));
+            return Err(bad(
+                "the path holds spaces or other characters that must be written as %XX",
+            ));
         }
         if authority.contains('@') {
             return Err(bad("names and passwords are not sent"));

@@ -161,7 +161,8 @@ impl Service {
         handles: &mut Handles,
     ) -> Result<Answer, NetError> {
         let wanted = (port > 0).then_some(port);
-        self.book.check(badge, Right::Listen(Protocol::Tcp, wanted))?;
+        self.book
+            .check(badge, Right::Listen(Protocol::Tcp, wanted))?;
         let ring_bytes = if ring_bytes == 0 {
             DEFAULT_RING_BYTES
         } else {

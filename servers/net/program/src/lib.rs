@@ -126,8 +126,6 @@ async fn run(env: &mut Env) -> Result<String, CannotBegin> {
         .map_err(step("saying that it is ready"))?;
     match first(shared.failed(), service.serve(&endpoint)).await {
         Either::A(why) => Ok(why),
-        Either::B(ended) => ended
-            .map(|()| String::new())
-            .map_err(step("receiving")),
+        Either::B(ended) => ended.map(|()| String::new()).map_err(step("receiving")),
     }
 }

@@ -74,11 +74,7 @@ pub async fn serve(shared: Arc<Shared>, key: Key, kind: Kind, end: End, connecte
 impl Socket {
     fn step(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // Programs say nothing but that they are there.
-        if self
-            .bell
-            .hear(Half::Receiving, context, |_| {})
-            .is_err()
-        {
+        if self.bell.hear(Half::Receiving, context, |_| {}).is_err() {
             self.pump.close();
         }
         let Self {

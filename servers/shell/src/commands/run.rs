@@ -78,7 +78,9 @@ pub async fn follow<I: ByteSource, O: ByteSink, S: Host>(
             RunEvent::Ended(code) => {
                 match code {
                     abi::process::CRASHED => put!(session.output, "{name}: the program crashed\n"),
-                    abi::process::KILLED => put!(session.output, "{name}: the program was killed\n"),
+                    abi::process::KILLED => {
+                        put!(session.output, "{name}: the program was killed\n")
+                    }
                     _ => {}
                 }
                 return Ok(exit_status(code));

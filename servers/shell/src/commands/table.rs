@@ -112,9 +112,7 @@ pub const COMMANDS: &[Command] = &[
         operands: "[set INTERFACE ADDRESS/BITS [GATEWAY [NAMESERVER]] | dhcp INTERFACE | off INTERFACE]",
         operand_counts: (0, 5),
         about: "show the network's interfaces, addresses, routes; set one up",
-        options: &[
-            JSON,
-        ],
+        options: &[JSON],
         id: Id::Network,
     },
     Command {
@@ -137,7 +135,6 @@ pub const COMMANDS: &[Command] = &[
                 choices: &[],
                 about: "carrying so many bytes (56)",
             },
-
         ],
         id: Id::Network,
     },
@@ -146,9 +143,7 @@ pub const COMMANDS: &[Command] = &[
         operands: "NAME",
         operand_counts: (1, 1),
         about: "look up a name's addresses",
-        options: &[
-
-        ],
+        options: &[],
         id: Id::Network,
     },
     Command {
@@ -156,9 +151,7 @@ pub const COMMANDS: &[Command] = &[
         operands: "",
         operand_counts: NONE,
         about: "list the sockets",
-        options: &[
-            JSON,
-        ],
+        options: &[JSON],
         id: Id::Network,
     },
     Command {
@@ -181,7 +174,6 @@ pub const COMMANDS: &[Command] = &[
                 choices: &[],
                 about: "at this port of ours instead: PORT [TEXT]...",
             },
-
         ],
         id: Id::Network,
     },
@@ -205,7 +197,6 @@ pub const COMMANDS: &[Command] = &[
                 choices: &[],
                 about: "print the hash and length of the body in place of it",
             },
-
         ],
         id: Id::Network,
     },
