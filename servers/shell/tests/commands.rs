@@ -127,7 +127,7 @@ fn every_command_has_help_and_rejects_nonsense() {
         .iter()
         .map(|entry| entry["command"].as_str().expect("a name").to_owned())
         .collect();
-    let wanted = "help version ps top svc run kill caps cores irq mem pci dmesg time sleep echo poweroff reboot panic";
+    let wanted = "help version ps top svc run kill caps ip ping dns netstat nc curl cores irq mem pci dmesg time sleep echo poweroff reboot panic";
     assert_eq!(names.join(" "), wanted);
     let (plain, _) = bench.line("help");
     for name in &names {
