@@ -36,6 +36,15 @@ impl<'a> Samples<'a> {
         }
     }
 
+    /// Samples that are there already.
+    pub fn full(values: &'a mut [u64]) -> Self {
+        Self {
+            count: values.len(),
+            values,
+            not_kept: 0,
+        }
+    }
+
     /// Adds a sample.
     pub fn push(&mut self, value: u64) {
         match self.values.get_mut(self.count) {
