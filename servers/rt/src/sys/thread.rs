@@ -10,7 +10,7 @@ use abi::{Call, Error, Signals};
 
 use super::gate;
 use super::memory::Mapping;
-use super::object::{Object, Thread, Vmo};
+use super::object::{Object, Reservation, Thread, Vmo};
 use super::process::{this_process, thread_create};
 
 /// Stack of a thread that names no other size: committed as it is touched, guarded below and above.
@@ -42,10 +42,32 @@ pub fn spawn_with(
     core: u32,
     body: impl FnOnce() + Send + 'static,
 ) -> Result<Joinable, Error> {
+    spawn_body(stack_bytes, core, None, body)
+}
+
+/// [`spawn_with`] in a reservation, which is of that core.
+///
+/// # Errors
+/// As [`spawn`]; [`Error::BadArgument`] if it is of another core.
+pub fn spawn_reserved(
+    stack_bytes: u64,
+    core: u32,
+    reservation: &Reservation,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<Joinable, Error> {
+    spawn_body(stack_bytes, core, Some(reservation), body)
+}
+
+fn spawn_body(
+    stack_bytes: u64,
+    core: u32,
+    reservation: Option<&Reservation>,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<Joinable, Error> {
     // Two boxes, so that one word names the body; both are small, and a thread costs more.
     let body: Body = try_box(body).ok_or(Error::NoMemory)?;
     let argument = Box::into_raw(try_box(body).ok_or(Error::NoMemory)?);
-    let started = start_on_new_stack(stack_bytes, core, argument);
+    let started = start_on_new_stack(stack_bytes, core, reservation, argument);
     if started.is_err() {
         // SAFETY: no thread was started, so the box is still this function's.
         drop(unsafe { Box::from_raw(argument) });
@@ -53,7 +75,12 @@ pub fn spawn_with(
     started
 }
 
-fn start_on_new_stack(stack_bytes: u64, core: u32, body: *mut Body) -> Result<Joinable, Error> {
+fn start_on_new_stack(
+    stack_bytes: u64,
+    core: u32,
+    reservation: Option<&Reservation>,
+    body: *mut Body,
+) -> Result<Joinable, Error> {
     let vmo = Vmo::create(stack_bytes)?;
     let stack = vmo.map(0, stack_bytes, MapFlags::WRITE | MapFlags::GUARDS)?;
     let arguments = ThreadArgs {
@@ -62,6 +89,7 @@ fn start_on_new_stack(stack_bytes: u64, core: u32, body: *mut Body) -> Result<Jo
         stack: stack.address() + stack_bytes - 8,
         first_argument: body as u64,
         core,
+        reservation: reservation.map_or(0, |reservation| reservation.handle().0),
         ..ThreadArgs::default()
     };
     // SAFETY: the function below runs on a stack that is its own, and stays until it is joined.
