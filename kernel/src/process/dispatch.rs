@@ -64,7 +64,15 @@ fn answer(
         Call::Nop => 0,
         Call::ClockGet => clock::now_ns(),
         Call::HandleClose => {
-            thread.process.handles.close(Handle(first))?;
+            let handles = &thread.process.handles;
+            if handles
+                .pick_own(Handle(first), Rights::empty(), Object::as_vmo)
+                .is_some()
+            {
+                // With it may go all its pages.
+                return Ok(Outcome::Long(call));
+            }
+            handles.close(Handle(first))?;
             0
         }
         Call::NotificationSignal => return Ok(signal(thread, context)),

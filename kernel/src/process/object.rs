@@ -266,6 +266,14 @@ impl Object {
         }
     }
 
+    /// An owner of the vmo, if it is one.
+    pub fn as_vmo(&self) -> Option<Ref<VmoObject>> {
+        match self {
+            Self::Vmo(vmo) => Some(vmo.clone()),
+            _ => None,
+        }
+    }
+
     /// An owner of the notification, if it is one.
     #[inline]
     pub fn as_notification(&self) -> Option<Ref<Notification>> {

@@ -51,8 +51,8 @@ pub use wait::Wait;
 use abi::Error;
 use abi::memory::PAGE_BYTES;
 
-/// Pages that one step of a long operation deals with at most.
-const STEP_PAGES: u64 = 256;
+/// Pages that one step of a long operation deals with at most. Between steps others go first: this is how late they come.
+const STEP_PAGES: u64 = 8;
 
 /// Consecutive pages of a vmo, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

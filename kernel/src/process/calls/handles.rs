@@ -5,6 +5,7 @@ use core::pin::pin;
 use abi::handle::HandleInfo;
 use abi::{Call, Error, Handle, ObjectType, Rights, Signals};
 use objects::lease::Lease;
+use objects::memory::Vmo;
 use objects::refs::Ref;
 
 use super::{Arguments, install, process, rights, typed};
@@ -21,6 +22,14 @@ pub(super) async fn call(
 ) -> Result<Results, Error> {
     let handles = &thread.process.handles;
     match call {
+        Call::HandleClose => {
+            let vmo = handles.pick_own(Handle(first), Rights::empty(), Object::as_vmo);
+            handles.close(Handle(first))?;
+            if let Some((vmo, _)) = vmo {
+                Vmo::close(&vmo).await;
+            }
+            Ok((0, 0))
+        }
         Call::HandleDuplicate => {
             let handle = handles.duplicate(Handle(first), rights(second)?)?;
             Ok((handle.0, 0))

@@ -33,7 +33,8 @@ pub async fn long(
 ) -> Result<Results, Error> {
     let account = thread.process.account();
     match call {
-        Call::HandleDuplicate
+        Call::HandleClose
+        | Call::HandleDuplicate
         | Call::HandleInfo
         | Call::HandleGive
         | Call::LeaseCreate
@@ -119,7 +120,6 @@ pub async fn long(
         | Call::Yield
         | Call::NotificationSignal
         | Call::NotificationTake
-        | Call::HandleClose
         | Call::Call
         | Call::Reply
         | Call::Receive

@@ -22,6 +22,7 @@ mod report;
 mod threads;
 mod wakes;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -36,6 +37,7 @@ use rt::sys::process::this_job;
 use rt::sys::{clock, thread};
 
 use report::Report;
+use spin::Mutex;
 
 rt::entry!(main);
 
@@ -102,12 +104,14 @@ fn main(mut env: Env) -> i32 {
 
 /// The first thread may live anywhere; the figures are those of a thread on a core that is known.
 fn on_core(body: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    let outcome = Arc::new(Mutex::new(Err(Failed::Because("the bench's thread died"))));
+    let theirs = Arc::clone(&outcome);
     let thread = thread::spawn_with(thread::STACK_BYTES, CORE, move || {
-        if let Err(failed) = body() {
-            log::error!("{failed}");
-        }
+        let outcome = body();
+        *theirs.lock() = outcome;
     })?;
-    Ok(thread.join_blocking(FOREVER)?)
+    thread.join_blocking(FOREVER)?;
+    core::mem::replace(&mut *outcome.lock(), Ok(()))
 }
 
 fn measure(mut env: Env, seconds: u64) -> Outcome {

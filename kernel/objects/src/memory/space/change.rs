@@ -59,6 +59,7 @@ impl<M: Machine> Removal<'_, M> {
             }
         }
         self.vmo.unsettled().settle().await;
+        M::checkpoint().await;
         self.finished = true;
         let region = {
             let state = &mut *self.space.lock();
@@ -71,6 +72,7 @@ impl<M: Machine> Removal<'_, M> {
             // Two references: the region's and this removal's.
             drop(vmo);
         }
+        M::checkpoint().await;
         Vmo::close(&self.vmo).await;
     }
 }

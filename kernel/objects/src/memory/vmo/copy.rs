@@ -13,7 +13,7 @@ const PAGE: usize = PAGE_BYTES as usize;
 /// Pages that are committed under one lock: each may have to be zeroed or copied.
 const COMMIT_STEP: u64 = 32;
 /// Pages copied between checkpoints.
-const COPY_STEP: usize = 16;
+const COPY_STEP: usize = 2;
 
 /// The piece of `[offset, offset + len)` that lies in `offset`'s page: page, offset in it, bytes.
 fn piece(offset: u64, len: usize) -> (u64, usize, usize) {
