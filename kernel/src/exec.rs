@@ -70,7 +70,7 @@ pub fn prepare(core: CoreId) -> bool {
     let roomy = hal::mem::heap::stats().size_bytes >= ROOMY_HEAP_BYTES;
     let config = if roomy {
         CoreConfig {
-            tasks: 16_384,
+            tasks: 20_480,
             // Threads are mostly spawned by threads of other cores.
             remote_tasks: 8192,
             timers: 16_384,
