@@ -8,9 +8,10 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 /// All commands of the shell.
-const ALL: [&str; 19] = [
+const ALL: [&str; 25] = [
     "help", "version", "ps", "top", "cores", "irq", "mem", "pci", "dmesg", "time", "sleep", "echo",
-    "poweroff", "reboot", "panic", "svc", "run", "kill", "caps",
+    "poweroff", "reboot", "panic", "svc", "run", "kill", "caps", "ip", "ping", "dns", "netstat",
+    "nc", "curl",
 ];
 
 pub fn scenarios() -> Vec<Scenario> {
@@ -74,7 +75,7 @@ fn rescue(session: &mut Session) -> Verdict {
         session.rows(&format!("{command} --json"))?;
     }
     session.rows("top --json")?;
-    for command in ["svc list", "run hello", "kill 1", "caps 1"] {
+    for command in ["svc list", "run hello", "kill 1", "caps 1", "ip", "netstat"] {
         session.refused(command)?;
     }
     session.alive()

@@ -11,7 +11,7 @@
 //! * [`stream`]: [`ByteSource`] and [`ByteSink`], bytes with back-pressure.
 //! * [`pipe`]: [`Pipe`], a bounded byte pipe with one writer and one reader, and its counters.
 //! * [`race`]: [`first`], [`first_of_3`] and [`yield_now`], the few combinators servers need.
-//! * [`watched`]: objects that tasks wait for. [`tasks`]: tasks and time, wherever a server is placed.
+//! * [`watched`]: objects that tasks wait for. [`tasks`]: tasks and time, wherever a server is placed. [`crowd`]: many futures in one task.
 //! * [`ring`](mod@ring): records through shared memory, for bulk data.
 //! * [`duplex`]: two rings, one each way, with one bell: what sockets are made of.
 //! * [`service`]: contracts over endpoints. [`calls`]: how a task calls and only itself waits.
@@ -31,6 +31,7 @@ extern crate alloc;
 
 pub mod calls;
 pub mod clock;
+pub mod crowd;
 pub mod duplex;
 pub mod framebuffer;
 pub mod io;
@@ -48,6 +49,7 @@ pub mod unit;
 pub mod watched;
 
 pub use clock::Clock;
+pub use crowd::Crowd;
 pub use io::{Interrupt, IoPorts, IrqEvent};
 pub use pipe::{Pipe, PipeCounters, PipeReader, PipeWriter};
 pub use race::{Either, Either3, first, first_of_3, yield_now};

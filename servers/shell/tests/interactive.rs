@@ -113,7 +113,7 @@ fn completion_of_commands_options_and_values() {
     // More than one: listed, and the line shown again.
     let printed = bench.type_and_wait("p\t", SECOND);
     assert!(
-        printed.contains("\r\nps  pci  poweroff  panic  \r\n"),
+        printed.contains("\r\nps  ping  pci  poweroff  panic  \r\n"),
         "{printed:?}"
     );
     assert_eq!(last_row(&printed), "raede> p");

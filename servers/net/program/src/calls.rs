@@ -11,9 +11,8 @@ use proto::net::{
 use rt::sys::endpoint::{Body, Incoming};
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Endpoint, Object};
-use rt::{Either, Watched, duplex, first};
+use rt::{Crowd, Either, Watched, duplex, first};
 
-use crate::crowd::Crowd;
 use crate::ports::{Held, Listening, kernel};
 use crate::rights::Book;
 use crate::saved::{Port, Saved};
@@ -146,7 +145,7 @@ impl Service {
         self.shared.push(&mut stack, turn);
         drop(stack);
         let socket = sockets::serve(Arc::clone(&self.shared), key, kind, end, false);
-        if !self.crowd.join(socket) {
+        if self.crowd.join(socket).is_err() {
             return Err(NetError::NoMemory);
         }
         Ok(Answer::Opened { port })
@@ -188,7 +187,7 @@ impl Service {
             },
         );
         let crowd = Arc::clone(&self.crowd);
-        if !self.crowd.join(listening.serve(ours, crowd)) {
+        if self.crowd.join(listening.serve(ours, crowd)).is_err() {
             return Err(NetError::NoMemory);
         }
         handles
@@ -223,7 +222,7 @@ impl Service {
                 let _ = ours.write(bytes, &mut Handles::new());
             }
         };
-        if !self.crowd.join(task) {
+        if self.crowd.join(task).is_err() {
             self.shared.lock().forget_query(key);
             return Err(NetError::NoMemory);
         }

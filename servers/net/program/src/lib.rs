@@ -5,7 +5,7 @@
 //!
 //! # Tour
 //! Tasks, all of one thread: one for each card, which gives its interface a turn when the card or a timer says so ([`shared`]); one for the
-//! way to ourselves; one in which all sockets live ([`crowd`], [`sockets`], [`ports`]); the first one answers calls ([`calls`]). A
+//! way to ourselves; one in which all sockets live ([`Crowd`], [`sockets`], [`ports`]); the first one answers calls ([`calls`]). A
 //! frame that comes in is taken through the stack and put into its program's ring in the poll that its interrupt woke; what a program
 //! puts into its ring is in the card's queue in the poll that its bell woke. [`cards`] finds the cards, [`rights`] asks what a client may,
 //! [`saved`] is what the next instance goes on from.
@@ -21,7 +21,6 @@ extern crate alloc;
 
 mod calls;
 mod cards;
-mod crowd;
 mod ports;
 mod rights;
 mod saved;
@@ -38,10 +37,9 @@ use rt::sys::device::random;
 use rt::sys::env::Missing;
 use rt::sys::object::{Object, System};
 use rt::unit::Manager;
-use rt::{Either, Env, Watched, first};
+use rt::{Crowd, Either, Env, Watched, first};
 
 use calls::Service;
-use crowd::Crowd;
 use ports::Held;
 use rights::Book;
 use saved::Saved;

@@ -11,10 +11,9 @@ use net::Key;
 use proto::net::{MAX_BYTES, NetError, Notice, to_bytes};
 use rt::sys::message::Handles;
 use rt::sys::object::Channel;
-use rt::{Either, Watched, duplex, first, sleep};
+use rt::{Crowd, Either, Watched, duplex, first, sleep};
 use spin::Mutex;
 
-use crate::crowd::Crowd;
 use crate::saved::{Port, Saved};
 use crate::shared::Shared;
 use crate::sockets::{self, Kind};
@@ -43,7 +42,7 @@ impl Held {
             return;
         }
         let (held, shared, saved) = (Arc::clone(self), Arc::clone(shared), Arc::clone(saved));
-        crowd.join(async move {
+        let held_for_a_while = crowd.join(async move {
             sleep(HOLD).await;
             for (key, port) in held.0.lock().drain(..) {
                 log::info!("nobody came back for port {}", port.port);
@@ -51,6 +50,9 @@ impl Held {
                 saved.remove(port.port);
             }
         });
+        if let Err(error) = held_for_a_while {
+            log::warn!("ports are held for ever: {error}");
+        }
     }
 
     /// The listener of a port that is held. Whoever may listen to it may have it: its program, or the next instance of that.
@@ -125,7 +127,7 @@ impl Listening {
                 Ok(()) => {
                     let shared = Arc::clone(&self.shared);
                     let served = sockets::serve(shared, key, Kind::Tcp, end, true);
-                    if !crowd.join(served) {
+                    if crowd.join(served).is_err() {
                         self.reset(key);
                     }
                 }

@@ -1,14 +1,16 @@
-//! Any number of futures in one task: a socket's each. A process has few tasks, and a server many sockets.
+//! Any number of futures in one task: for servers with many sockets or clients, as a process has few tasks.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::task::Poll;
 
 use executor::sync::Notify;
 use futures_util::stream::{FuturesUnordered, Stream};
 use spin::Mutex;
+
+use crate::tasks::NotStarted;
 
 type Member = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -19,25 +21,34 @@ pub struct Crowd {
     joined: Notify,
 }
 
+impl core::fmt::Debug for Crowd {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Crowd").finish_non_exhaustive()
+    }
+}
+
 impl Crowd {
-    /// Adds one; false, and it is dropped, without memory.
-    pub fn join(&self, member: impl Future<Output = ()> + Send + 'static) -> bool {
+    /// Adds one.
+    ///
+    /// # Errors
+    /// [`NotStarted`] without memory; the future is dropped.
+    pub fn join(
+        &self,
+        member: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), NotStarted> {
         let mut joining = self.joining.lock();
-        if joining.try_reserve(1).is_err() {
-            return false;
-        }
+        joining.try_reserve(1).map_err(|_| NotStarted)?;
         joining.push(Box::pin(member));
         drop(joining);
         self.joined.notify_one();
-        true
+        Ok(())
     }
 
     /// Runs them for ever: what its task does.
     pub async fn run(&self) {
         let mut members: FuturesUnordered<Member> = FuturesUnordered::new();
         loop {
-            let joined = core::pin::pin!(self.joined.notified());
-            let mut joined = joined;
+            let mut joined = pin!(self.joined.notified());
             poll_fn(|context| {
                 members.extend(self.joining.lock().drain(..));
                 // Each that was woken has its turn; those that are done are gone.

@@ -1,0 +1,121 @@
+//! Which address gives what.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::figures::Figures;
+use crate::request::{Method, Refused, Request};
+use crate::{json, metrics};
+
+/// The page: its script asks for `/status.json` every second, and nothing comes from elsewhere.
+const PAGE: &str = include_str!("page.html");
+
+/// What an address is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// What a person sees.
+    Status,
+    /// What it is made of.
+    Json,
+    /// The same for Prometheus.
+    Metrics,
+}
+
+impl Page {
+    /// The page of an address.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        match path {
+            "/" | "/index.html" => Some(Self::Status),
+            "/status.json" => Some(Self::Json),
+            "/metrics" => Some(Self::Metrics),
+            _ => None,
+        }
+    }
+}
+
+fn whole(status: (u16, &str), kind: &str, body: &str, request: Option<&Request>) -> Vec<u8> {
+    let keep_alive = request.is_some_and(|request| request.keep_alive);
+    let head = format!(
+        "HTTP/1.1 {} {}\r\nContent-Type: {kind}; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: {}\r\n\r\n",
+        status.0,
+        status.1,
+        body.len(),
+        if keep_alive { "keep-alive" } else { "close" }
+    );
+    let mut bytes = head.into_bytes();
+    if !request.is_some_and(|request| request.method == Method::Head) {
+        bytes.extend_from_slice(body.as_bytes());
+    }
+    bytes
+}
+
+/// The answer to a request; `figures` is called if it takes some.
+pub fn page(request: &Request, figures: Option<&Figures>) -> Vec<u8> {
+    let none = Figures::default();
+    let figures = figures.unwrap_or(&none);
+    let ok = (200, "OK");
+    match Page::of(&request.path) {
+        Some(Page::Status) => whole(ok, "text/html", PAGE, Some(request)),
+        Some(Page::Json) => whole(
+            ok,
+            "application/json",
+            &json::status(figures),
+            Some(request),
+        ),
+        Some(Page::Metrics) => {
+            let text: String = metrics::text(figures);
+            whole(ok, "text/plain; version=0.0.4", &text, Some(request))
+        }
+        None => whole(
+            (404, "Not Found"),
+            "text/plain",
+            "there is no such page: / /status.json /metrics\n",
+            Some(request),
+        ),
+    }
+}
+
+/// The answer to what is no request for a page.
+#[must_use]
+pub fn refusal(refused: Refused) -> Vec<u8> {
+    let status = refused.status();
+    whole(status, "text/plain", &format!("{}\n", status.1), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::parse;
+
+    fn answer(path: &str, method: &str) -> String {
+        let text = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let request = parse(text.as_bytes()).expect("good").expect("whole");
+        String::from_utf8(page(&request, None)).expect("text")
+    }
+
+    #[test]
+    fn addresses_have_pages() {
+        for (path, begin, kind) in [
+            ("/", "<!doctype html>", "text/html"),
+            ("/status.json", "{\"version\"", "application/json"),
+            ("/metrics", "# HELP", "text/plain; version=0.0.4"),
+        ] {
+            let text = answer(path, "GET");
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(
+                head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains(kind),
+                "{head}"
+            );
+            assert!(body.starts_with(begin), "{path}");
+            assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
+            let only_head = answer(path, "HEAD");
+            assert!(only_head.ends_with("\r\n\r\n"));
+        }
+        assert!(answer("/x", "GET").starts_with("HTTP/1.1 404 "));
+        assert!(refusal(Refused::Bad).starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
+        // Nothing from elsewhere.
+        assert!(!PAGE.contains("http:") && !PAGE.contains("https:") && !PAGE.contains("src="));
+    }
+}
