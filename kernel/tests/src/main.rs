@@ -18,6 +18,7 @@
 //! - [`bad_input`]: nonsense from people, hosts and firmware.
 //! - [`screen`]: what the framebuffer shows, and the keyboard in front of it.
 //! - [`terminal`]: shells and console as processes, and their deaths.
+//! - [`net`]: the network, from inside and from this host.
 //! - [`measure`]: time to the prompt, and the probes inside.
 //!
 //! Around them: [`lab`] builds what boots, [`scenario`] shares boots between checks and runs two
@@ -40,6 +41,7 @@ mod json;
 mod lab;
 mod measure;
 mod memory;
+mod net;
 mod picture;
 mod power;
 mod process;
@@ -81,6 +83,7 @@ fn scenarios() -> Vec<Scenario> {
         graphics::scenarios(),
         terminal::scenarios(),
         desktop::scenarios(),
+        net::scenarios(),
         measure::scenarios(),
     ]
     .into_iter()
