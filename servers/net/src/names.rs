@@ -211,7 +211,9 @@ impl Stack {
             }
             self.hear(query, number);
             let seconds = query.conclude();
-            if query.result.is_none() && query.next <= now {
+            // Not before its own interface has had its turn: the answer may be there.
+            let is_turn = query.socket.is_none_or(|(own, ..)| own == number);
+            if query.result.is_none() && query.next <= now && is_turn {
                 sent |= self.ask(query, now);
             }
             if let Some(result) = &query.result {

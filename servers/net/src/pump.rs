@@ -14,7 +14,7 @@ use smoltcp::socket::{icmp, tcp, udp};
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpEndpoint};
 
 use crate::slab::Key;
-use crate::sockets::Kind;
+use crate::sockets::{Kind, TIME_OUT};
 use crate::stack::Stack;
 
 /// Longest record that is made of a stream.
@@ -266,7 +266,7 @@ impl Stack {
         };
         let Some(&Kind::Tcp {
             place,
-            port,
+            local,
             remote,
         }) = self.sockets.get_mut(key).map(|socket| &socket.kind)
         else {
@@ -295,16 +295,22 @@ impl Stack {
             (Ok(received), Ok(sent)) => received | sent,
             (Err(error), _) | (_, Err(error)) => return over(round, error),
         };
+        // A connection may be silent for as long as it likes, unless the other side owes it something.
+        let is_owed = socket.send_queue() > 0 || socket.state() != tcp::State::Established;
+        let waits_for_peer = !is_owed || socket.state() == tcp::State::FinWait2;
+        socket.set_timeout((!waits_for_peer).then_some(TIME_OUT));
         round.turn = moved.then_some(place.interface);
         match socket.state() {
             tcp::State::Closed if pump.received_all && pump.sent_all => {
                 round.over = Some(Over::Done);
             }
             tcp::State::Closed => {
-                let was_reset = self.was_reset(port, remote);
+                let has_address = interface.stack.has_ip_addr(local.ip());
+                let was_reset = self.was_reset(local, remote);
                 round.over = Some(Over::Failed(match (was_reset, pump.connected) {
                     (true, false) => NetError::ConnectionRefused,
                     (true, true) => NetError::Reset,
+                    (false, _) if !has_address => NetError::NetworkDown,
                     (false, _) => NetError::TimedOut,
                 }));
             }

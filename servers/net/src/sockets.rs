@@ -40,8 +40,8 @@ pub struct Socket {
 pub(crate) enum Kind {
     Tcp {
         place: Place,
-        /// Its port here, and who it is with: the stack forgets both when the connection ends.
-        port: u16,
+        /// What it is between: the stack forgets that when the connection ends.
+        local: SocketAddr,
         remote: SocketAddr,
     },
     Udp {
@@ -208,13 +208,16 @@ impl Stack {
                 port,
             )
             .map_err(|_| NetError::NoRoute(ip))?;
+        let source = socket
+            .local_endpoint()
+            .map_or(to.ip(), |local| local.addr.into());
         let place = Place {
             interface: number,
             handle: interface.sockets.add(socket),
         };
         let kind = Kind::Tcp {
             place,
-            port,
+            local: SocketAddr::new(source, port),
             remote: to,
         };
         let key = self.keep(owner, ring_bytes, kind)?;
@@ -274,7 +277,7 @@ impl Stack {
         let (owner, ring_bytes) = (found.owner, found.ring_bytes);
         let kind = Kind::Tcp {
             place,
-            port: local.port(),
+            local,
             remote,
         };
         let key = self.keep(owner, ring_bytes, kind).ok()?;
@@ -383,6 +386,8 @@ impl Stack {
                 if let Some(interface) = self.interfaces.get_mut(place.interface) {
                     let socket = interface.sockets.get_mut::<tcp::Socket<'_>>(place.handle);
                     socket.close();
+                    // Nobody waits for what the other side may still say.
+                    socket.set_timeout(Some(TIME_OUT));
                 }
                 if self.lingering.try_reserve(1).is_ok() {
                     self.lingering.push(place);

@@ -237,10 +237,8 @@ impl Stack {
     }
 
     /// Whether this connection was reset by the other side a moment ago.
-    pub(crate) fn was_reset(&self, port: u16, remote: SocketAddr) -> bool {
-        self.resets
-            .iter()
-            .any(|(local, other)| local.port() == port && *other == remote)
+    pub(crate) fn was_reset(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.resets.iter().any(|&reset| reset == (local, remote))
     }
 
     /// Gives all interfaces the addresses they shall have: the way to ourselves has those of the others, too.

@@ -170,6 +170,35 @@ fn a_cable_that_is_out_for_ten_seconds() {
     }
 }
 
+#[test]
+fn silence_is_no_end_and_no_answer_is() {
+    let mut world = World::new(&Options::default());
+    let (mut client, mut server) = connection(&mut world);
+    let start = world.now;
+    while world.now - start < smoltcp::time::Duration::from_secs(600) {
+        let due = world.turns();
+        client.pump(&mut world.stacks[0], world.now);
+        server.pump(&mut world.stacks[1], world.now);
+        world.pass(due);
+    }
+    assert_eq!((client.over, server.over), (None, None));
+    world.cable.set_link(false);
+    client.sender.try_send(b"hello").expect("room");
+    let over = end_of(&mut world, &mut client, 0);
+    assert_eq!(over, Over::Failed(NetError::TimedOut));
+}
+
+#[test]
+fn an_address_that_changes_ends_connections() {
+    let mut world = World::new(&Options::default());
+    let (mut client, _server) = connection(&mut world);
+    world.stacks[0]
+        .set_up("eth0", common::fixed(9))
+        .expect("fits");
+    let over = end_of(&mut world, &mut client, 0);
+    assert_eq!(over, Over::Failed(NetError::NetworkDown));
+}
+
 fn end_of(world: &mut World, end: &mut Socket, side: usize) -> Over {
     for _ in 0..1000 {
         let due = world.turns();

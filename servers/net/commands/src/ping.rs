@@ -12,8 +12,10 @@ use crate::output::Output;
 use crate::{Failed, Words};
 
 const USAGE: &str = "[--count=COUNT] [--size=BYTES] HOST";
-/// How long an answer is waited for, and when the next request goes out.
+/// When the next request goes out, and how long an answer is waited for: whoever is asked must be found first, which is tried once in a
+/// second.
 const EVERY: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 const COUNT: u32 = 4;
 const SIZE: u32 = 56;
 const NS_IN_US: u64 = 1000;
@@ -33,7 +35,7 @@ pub async fn run(words: &Words, network: &Network, output: &Output) -> Result<()
         let start = now_ns();
         echo.send(&vec![b'r'; size as usize]).await?;
         let answer = answer(&mut echo, number as u16);
-        match first(answer, sleep(EVERY)).await {
+        match first(answer, sleep(PATIENCE)).await {
             Either::A(answer) => {
                 let (len, from) = answer?;
                 answered += 1;
@@ -51,7 +53,9 @@ pub async fn run(words: &Words, network: &Network, output: &Output) -> Result<()
             }
             Either::B(()) => {
                 output
-                    .line(alloc::format!("number {number}: no answer within a second"))
+                    .line(alloc::format!(
+                        "number {number}: no answer within two seconds"
+                    ))
                     .await;
             }
         }
