@@ -199,9 +199,9 @@ impl Stack {
             .flat_map(|interface| interface.name_servers())
     }
 
-    /// Reads answers that came to an interface, and asks the next servers where none came in time. Interfaces that got something to
+    /// Reads answers that came, and asks the next servers where none came in time. Interfaces that got something to
     /// send have had their turn.
-    pub(crate) fn ask_names(&mut self, number: usize, now: Instant) {
+    pub(crate) fn ask_names(&mut self, now: Instant) {
         let mut names = core::mem::take(&mut self.names);
         let mut queries = core::mem::take(&mut names.queries);
         let mut sent = false;
@@ -209,11 +209,9 @@ impl Stack {
             if query.result.is_some() {
                 continue;
             }
-            self.hear(query, number);
+            self.hear(query);
             let seconds = query.conclude();
-            // Not before its own interface has had its turn: the answer may be there.
-            let is_turn = query.socket.is_none_or(|(own, ..)| own == number);
-            if query.result.is_none() && query.next <= now && is_turn {
+            if query.result.is_none() && query.next <= now {
                 sent |= self.ask(query, now);
             }
             if let Some(result) = &query.result {
@@ -239,11 +237,11 @@ impl Stack {
     }
 
     /// Reads what came for a query.
-    fn hear(&mut self, query: &mut Query, number: usize) {
+    fn hear(&mut self, query: &mut Query) {
         let Some((own, handle, _)) = query.socket else {
             return;
         };
-        let Some(interface) = self.interfaces.get_mut(own).filter(|_| own == number) else {
+        let Some(interface) = self.interfaces.get_mut(own) else {
             return;
         };
         let socket = interface.sockets.get_mut::<udp::Socket<'_>>(handle);

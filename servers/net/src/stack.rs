@@ -190,7 +190,7 @@ impl Stack {
             self.apply();
         }
         self.settle(number);
-        self.ask_names(number, now);
+        self.ask_names(now);
         let interface = self.interfaces.get(number);
         let routers = interface.and_then(|interface| interface.routers.due());
         let due = [turn.at, self.names.due(), routers];
