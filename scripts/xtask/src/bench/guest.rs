@@ -27,10 +27,21 @@ impl Mode {
     /// The machine: the words of the protocol on the command line, the protocol's devices.
     pub fn machine(self, kernel: &Path, phases: &str, append: &str) -> Machine {
         // A kernel that dies must not leave the host waiting.
-        let words = format!(
-            "panic=poweroff init=off bench.{} bench.phases={phases} {append}",
-            self.name()
-        );
+        let words = format!("init=off bench.{} bench.phases={phases}", self.name());
+        self.plain_machine(kernel, &words, append)
+    }
+
+    /// The machine whose first process measures ring 3, each periodic probe for so many seconds.
+    pub fn ring3_machine(self, kernel: &Path, seconds: u64, append: &str) -> Machine {
+        self.plain_machine(
+            kernel,
+            &format!("init=\"programs/bench {seconds}\""),
+            append,
+        )
+    }
+
+    fn plain_machine(self, kernel: &Path, words: &str, append: &str) -> Machine {
+        let words = format!("panic=poweroff {words} {append}");
         let mut machine = Machine::kernel(kernel, words.trim());
         match self {
             Mode::Icount => {

@@ -2,9 +2,12 @@
 //!
 //! A result is a JSON object as the guest writes it to COM2: `{"metric":NAME,"unit":U,...}` with
 //! either `n min mean p50 p99 p999 max` or one `value`. [`guest`] boots Raede and speaks that
-//! protocol; [`peers`] runs the host bench, a program of its own with its own rows.
+//! protocol; [`linux`] is the machine that measures Linux by the same protocol, and [`compare`] divides one by the other. [`peers`] runs the host
+//! bench, a program of its own with its own rows.
 
+pub mod compare;
 pub mod guest;
+pub mod linux;
 pub mod peers;
 
 use crate::error::{Doing, Error, Result};
@@ -33,6 +36,12 @@ impl Results {
         Err(format!(
             "a metric needs `metric`, `unit` and `value` or `n`..`max`: {metric}"
         ))
+    }
+
+    /// Adds all of another run's.
+    pub fn extend(&mut self, other: Results) {
+        self.meta.extend(other.meta);
+        self.metrics.extend(other.metrics);
     }
 
     /// Adds what was measured.
