@@ -17,6 +17,8 @@
 //! # What must hold
 //! * Frames, rings and requests are hostile: the worst that they can do is to lose their own connection.
 //! * Memory that others decide about is limited for each of them, and its allocation may fail.
+//! * Ports and identifiers of names come from a generator that nobody can guess ([`random`]). First sequence numbers are smoltcp's own: from a
+//!   small generator, seeded from that one for each interface, which is no cipher: who sees many of them may learn the next ones.
 //! * Bytes are copied once on each way between a card's buffer and the stack's, where they are put in order or kept until they are
 //!   acknowledged, and once between that and the ring.
 #![no_std]

@@ -6,7 +6,8 @@ use crate::error::{Doing, Error, Result};
 use crate::host::{self, RunDir};
 use crate::packages::{self, Tool};
 use crate::qemu::{
-    Boot, Console, Display, Forward, Machine, Media, Network, Nic, OnReset, Vm, WaitError, script,
+    Boot, Console, Display, Forward, Machine, Media, Network, Nic, OnReset, Protocol, Vm,
+    WaitError, script,
 };
 use crate::say;
 use lexopt::prelude::*;
@@ -32,7 +33,8 @@ the serial shell in this terminal.
                       with an address by DHCP, names by DNS, and a way out by the host
   --forward tcp:HOST:GUEST
                       127.0.0.1:HOST here is the machine's port GUEST; HOST 0 is a free port, said
-                      at the start. Also udp:HOST:GUEST, and as often as needed
+                      at the start. Also udp:HOST:GUEST, and as often as needed. Without --exec the
+                      status page (port 80) has one by itself
   --qmp SOCKET        serve QEMU's machine protocol at this Unix socket
   --accel A           QEMU's accelerator (default tcg)
   --icount            count instructions instead of time; 1 processor unless --smp says more
@@ -41,6 +43,12 @@ the serial shell in this terminal.
 RAEDE_KERNEL=FILE in the environment boots that kernel instead of building one.
 ";
 
+/// The status page's port, which is reached from here unless --exec is given.
+const PAGE: Forward = Forward {
+    protocol: Protocol::Tcp,
+    host: 0,
+    guest: 80,
+};
 /// Exit status of --exec when the kernel panicked.
 const PANICKED: u8 = 101;
 /// Exit status of --exec when the time was over.
@@ -223,10 +231,19 @@ fn machine(options: &Options, files: &RunDir) -> Result<Machine> {
         machine.accel = accel.clone();
     }
     if let Some(nic) = options.nic {
-        let forwards = options.forwards.iter().map(|forward| forward.settled());
+        let mut wanted = options.forwards.clone();
+        let is_page = |forward: &Forward| forward.guest == PAGE.guest;
+        if options.exec.is_none() && !wanted.iter().any(is_page) {
+            wanted.push(PAGE);
+        }
+        let forwards = wanted.into_iter().map(Forward::settled);
         let forwards = forwards.collect::<Result<Vec<_>>>()?;
         for forward in &forwards {
-            eprintln!("{forward}.");
+            if is_page(forward) && forward.protocol == PAGE.protocol {
+                eprintln!("The status page: http://localhost:{}", forward.host);
+            } else {
+                eprintln!("{forward}.");
+            }
         }
         machine.network = Some(Network { nic, forwards });
     }
