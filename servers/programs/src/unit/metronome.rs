@@ -15,7 +15,7 @@ use super::{Be, Cannot, Sleeper, at, ready};
 const PERIOD_NS: u64 = 10_000_000;
 /// What it works in each period: a part of its budget.
 const WORK_NS: u64 = 200_000;
-/// How often it says that it is well; its manifest wants it twice as often as that is missed.
+/// How often it says that it is well: more often than its manifest wants it.
 const ALIVE_NS: u64 = 100_000_000;
 
 static MET: AtomicU64 = AtomicU64::new(0);
