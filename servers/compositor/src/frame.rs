@@ -1,6 +1,9 @@
 //! When frames begin, and how late.
 
+use proto::frames::{FrameFigures, STAGES};
 use proto::window::Late;
+
+use crate::times::Times;
 
 /// The grid of times at which frames begin: a frame that is missed is left out, the grid stays.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +93,32 @@ pub struct FrameLog {
     pub late_by: [u64; 4],
     /// From an input's tick to the frame that showed its effect, in ns: the last one.
     pub input_to_shown_ns: u64,
+    measured: Measured,
+}
+
+/// What is measured from when it was begun anew.
+#[derive(Clone, Debug, Default)]
+struct Measured {
+    frames: u32,
+    late: u32,
+    late_by: [u32; 4],
+    direct: u32,
+    start: Times,
+    compose: Times,
+    show: Times,
+    stages: [Times; STAGES.len()],
+    input: Times,
+}
+
+/// When an input took which step, by the monotonic clock in ns: the interrupt, the program was told, its picture came; then the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moments {
+    /// The interrupt.
+    pub input_ns: u64,
+    /// The program was told.
+    pub told_ns: u64,
+    /// Its picture came.
+    pub presented_ns: u64,
 }
 
 impl Default for FrameLog {
@@ -101,7 +130,7 @@ impl Default for FrameLog {
 impl FrameLog {
     /// No frame yet.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         const NONE: FrameTimes = FrameTimes {
             due_ns: 0,
             begun_ns: 0,
@@ -115,6 +144,7 @@ impl FrameLog {
             late: 0,
             late_by: [0; 4],
             input_to_shown_ns: 0,
+            measured: Measured::default(),
         }
     }
 
@@ -125,6 +155,22 @@ impl FrameLog {
         }
         self.frames += 1;
         let late = times.late(frame_ns);
+        let measured = &mut self.measured;
+        measured.frames = measured.frames.saturating_add(1);
+        measured.start.add(times.start_lateness_ns());
+        measured
+            .compose
+            .add(times.composed_ns.saturating_sub(times.begun_ns));
+        measured
+            .show
+            .add(times.shown_ns.saturating_sub(times.composed_ns));
+        measured.direct += u32::from(times.pixels == 0);
+        if let Some(why) = late {
+            measured.late = measured.late.saturating_add(1);
+            if let Some(count) = measured.late_by.get_mut(why as usize) {
+                *count = count.saturating_add(1);
+            }
+        }
         if let Some(why) = late {
             self.late += 1;
             if let Some(count) = self.late_by.get_mut(why as usize) {
@@ -132,6 +178,52 @@ impl FrameLog {
             }
         }
         late
+    }
+
+    /// Adds an input whose effect a frame shows.
+    pub fn add_input(&mut self, moments: Moments, times: &FrameTimes) {
+        let at = [
+            moments.input_ns,
+            moments.told_ns,
+            moments.presented_ns,
+            times.begun_ns,
+            times.composed_ns,
+            times.shown_ns,
+        ];
+        let measured = &mut self.measured;
+        for (stage, pair) in measured.stages.iter_mut().zip(at.windows(2)) {
+            if let [from, to] = pair {
+                stage.add(to.saturating_sub(*from));
+            }
+        }
+        let whole_ns = times.shown_ns.saturating_sub(moments.input_ns);
+        measured.input.add(whole_ns);
+        self.input_to_shown_ns = whole_ns;
+    }
+
+    /// What was measured, in short.
+    #[must_use]
+    pub fn figures(&self) -> FrameFigures {
+        let measured = &self.measured;
+        FrameFigures {
+            frames: measured.frames,
+            late: measured.late,
+            late_by: measured.late_by,
+            direct: measured.direct,
+            start: measured.start.spread(),
+            compose: measured.compose.spread(),
+            show: measured.show.spread(),
+            inputs: u32::try_from(measured.input.count()).unwrap_or(u32::MAX),
+            stages: measured.stages.each_ref().map(Times::spread),
+            input: measured.input.spread(),
+            start_counts: measured.start.coarse(),
+            input_counts: measured.input.coarse(),
+        }
+    }
+
+    /// Begins to measure anew.
+    pub fn measure_anew(&mut self) {
+        self.measured = Measured::default();
     }
 
     /// The last frames, oldest first.

@@ -7,7 +7,7 @@
 //! * [`desk`](mod@desk): the desk and its windows: what is asked of them. [`place`]: where windows are, which is over which.
 //! * [`steer`]: keys and pointer: focus, moving, resizing.
 //! * [`compose`]: pixels. [`damage`]: which of them changed. [`decor`]: title bars, shadows, the pointer's picture.
-//! * [`frame`]: when frames begin, and how late. [`keep`]: what the next compositor finds.
+//! * [`frame`]: when frames begin, and how late; [`times`]. [`keep`]: what the next compositor finds.
 //!
 //! What must hold:
 //! * A program is told of nothing but its own windows: keys while one of them has the focus, the pointer while it is over one or was pressed in it.
@@ -28,6 +28,7 @@ pub mod frame;
 pub mod keep;
 pub mod place;
 pub mod steer;
+pub mod times;
 
 pub use compose::Pictures;
 pub use decor::Picture;

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use abi::{Error, Signals};
 use draw::{Canvas, Rect};
 use proto::Text;
+use proto::frames::FrameFigures;
 use proto::input::KeyChange;
 use proto::key::{KeyPress, Modifiers};
 use proto::window::{
@@ -91,6 +92,8 @@ pub enum Happened {
     Unlisted(WindowId),
     /// To the desktop: somebody wants its menu.
     MenuAsked,
+    /// To the desktop: how frames went.
+    Frames(FrameFigures),
     /// To the desktop: there is another compositor, which knows nothing of what was asked of the one before.
     Reconnected,
 }
@@ -471,6 +474,7 @@ impl Gui {
             },
             Event::Unlisted { window } => Happened::Unlisted(window),
             Event::MenuAsked => Happened::MenuAsked,
+            Event::Frames(figures) => Happened::Frames(figures),
         })
     }
 }

@@ -7,7 +7,7 @@
 //! * [`Services`]: what the shell may ask of the manager of units; [`services`]: its rows.
 //! * [`manager`]: the same as bytes, and what a unit says to the manager.
 //! * [`framebuffer`]: what the pixels of a framebuffer vmo are. [`terminal`]: what is at the end of a terminal's channel.
-//! * [`input`]: what happens at keyboards and pointers; [`key`]: a key press. [`window`]: programs and the compositor.
+//! * [`input`]: what happens at keyboards and pointers; [`key`]: a key press. [`window`]: programs and the compositor; [`frames`]: how these went.
 //! * [`net`]: programs and the net server.
 //! * [`contract`]: services written down once; [`echo`](mod@echo): one for tests.
 //! * [`text`]: [`Text`], a short string stored in place.
@@ -25,6 +25,7 @@ extern crate std;
 pub mod contract;
 pub mod echo;
 pub mod framebuffer;
+pub mod frames;
 pub mod info;
 pub mod input;
 pub mod key;

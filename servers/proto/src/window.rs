@@ -20,6 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{decode, encode};
+use crate::frames::FrameFigures;
 use crate::input::{Button, KeyChange};
 use crate::key::{KeyPress, Modifiers};
 use crate::text::Text;
@@ -35,7 +36,7 @@ pub const DONE: u8 = 0;
 /// Longest request.
 pub const MAX_REQUEST_BYTES: usize = 256;
 /// Longest event.
-pub const MAX_EVENT_BYTES: usize = 256;
+pub const MAX_EVENT_BYTES: usize = 512;
 /// Pictures in a window's vmo.
 pub const BUFFERS: u32 = 2;
 /// Longest side of a window, in pixels.
@@ -242,6 +243,11 @@ pub enum Request {
     SetRate(u16),
     /// Shows or hides the figures over the picture. Only the desktop; the key is Logo-F12 or control-alt-F12.
     ToggleOverlay,
+    /// How frames went: [`Event::Frames`]. Only the desktop.
+    Measure {
+        /// Begin anew with the next frame.
+        anew: bool,
+    },
 }
 
 /// What the pointer did.
@@ -399,6 +405,8 @@ pub enum Event {
     },
     /// The key with the logo was pressed and released by itself. Only to the desktop.
     MenuAsked,
+    /// What was measured since it was begun anew. Only to the desktop.
+    Frames(FrameFigures),
 }
 
 /// A message: its bytes at the front of `buffer`; `None` if they do not fit.
@@ -440,6 +448,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::frames::{BUCKETS, STAGES, Spread};
 
     #[test]
     fn the_longest_messages_fit() {
@@ -462,6 +471,27 @@ mod tests {
         };
         let bytes = to_bytes(&open, &mut buffer[..MAX_REQUEST_BYTES]).expect("fits");
         assert_eq!(from_bytes(bytes), Some(open));
+        let most = Spread {
+            p50_ns: u32::MAX,
+            p99_ns: u32::MAX,
+            max_ns: u32::MAX,
+        };
+        let frames = Event::Frames(FrameFigures {
+            frames: u32::MAX,
+            late: u32::MAX,
+            late_by: [u32::MAX; 4],
+            direct: u32::MAX,
+            start: most,
+            compose: most,
+            show: most,
+            inputs: u32::MAX,
+            stages: [most; STAGES.len()],
+            input: most,
+            start_counts: [u32::MAX; BUCKETS],
+            input_counts: [u32::MAX; BUCKETS],
+        });
+        let bytes = to_bytes(&frames, &mut buffer).expect("fits");
+        assert_eq!(from_bytes(bytes), Some(frames));
         let refused = Event::Refused {
             window: u32::MAX,
             why: Text::from_start(&long),

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use compositor::frame::FrameTimes;
+use compositor::frame::{FrameTimes, Moments};
 use compositor::keep::RECORD_BYTES;
 use compositor::{Direct, Frame};
 use draw::{Canvas, Pixel, Rect};
@@ -262,8 +262,13 @@ impl<S: Screen> Frames<S> {
             let next_ns = state.clock.next_after(times.shown_ns);
             let page = clock::page();
             let since = |ticks| times.shown_ns.saturating_sub(clock::ns_at(page, ticks));
-            if let Some(longest_ns) = state.desk.shown(times.shown_ns, next_ns, late, since) {
-                state.log.input_to_shown_ns = longest_ns;
+            if let Some(answered) = state.desk.shown(times.shown_ns, next_ns, late, since) {
+                let moments = Moments {
+                    input_ns: clock::ns_at(page, answered.input_ticks),
+                    told_ns: clock::ns_at(page, answered.told_ticks),
+                    presented_ns: clock::ns_at(page, answered.presented_ticks),
+                };
+                state.log.add_input(moments, &times);
             }
             self.keep(state);
         });

@@ -114,6 +114,8 @@ async fn start(env: &mut Env) -> Result<(), CannotBegin> {
     let outputs = fallback.outputs().await?;
     let Fallback(framebuffer) = fallback;
     let framebuffer = framebuffer.map_err(CannotBegin::Framebuffer)?;
+    let (width, height) = framebuffer.size();
+    log::info!("windows are shown on the framebuffer, {width} x {height}");
     let why = frames::Frames::new(framebuffer, windows, shared)
         .run(outputs)
         .await;
@@ -127,14 +129,10 @@ struct Fallback(Result<Framebuffer, NoFramebuffer>);
 impl Fallback {
     async fn outputs(&mut self) -> Result<Vec<Output>, CannotBegin> {
         match &mut self.0 {
-            Ok(framebuffer) => {
-                let (width, height) = framebuffer.size();
-                log::info!("windows are shown on the framebuffer, {width} x {height}");
-                framebuffer
-                    .arrange()
-                    .await
-                    .map_err(|_| CannotBegin::NoMemory)
-            }
+            Ok(framebuffer) => framebuffer
+                .arrange()
+                .await
+                .map_err(|_| CannotBegin::NoMemory),
             Err(_) => Err(CannotBegin::NoScreen),
         }
     }

@@ -131,6 +131,7 @@ impl Shared {
     /// Changes something, does what follows from it, and has a frame made if one is wanted.
     pub fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
+        state.desk.set_now(clock::now_ticks());
         let result = change(&mut state);
         let settings = state.carry_out();
         let wants_frame = state.desk.wanted_ns().is_some()
@@ -214,6 +215,12 @@ impl State {
                     Effect::SetKeymap(word) => {
                         self.keymap = Some(word);
                         settings = true;
+                    }
+                    Effect::Measure { client, anew } => {
+                        self.send(client, &Event::Frames(self.log.figures()), None);
+                        if anew {
+                            self.log.measure_anew();
+                        }
                     }
                     Effect::SetRate(rate_hz) => {
                         self.clock = FrameClock::new(clock::now_ns(), rate_hz)

@@ -60,6 +60,13 @@ pub enum Effect {
     SetKeymap(Text<12>),
     /// Another frame rate, in frames a second.
     SetRate(u16),
+    /// Somebody wants to know how frames went; `anew`: and to begin anew.
+    Measure {
+        /// Who.
+        client: ClientId,
+        /// Whether.
+        anew: bool,
+    },
 }
 
 /// What is on the screen of a window.
@@ -79,6 +86,27 @@ struct Waiting {
     target_ns: u64,
     /// It came when the frame it was for had begun.
     missed: bool,
+    /// It answers this.
+    input: Option<Input>,
+    presented_ticks: u64,
+}
+
+/// An input that a program was told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input {
+    pub ticks: u64,
+    pub told_ticks: u64,
+}
+
+/// An input whose effect is on the screen: ticks of the interrupt, of when the program was told, of when its picture came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The interrupt.
+    pub input_ticks: u64,
+    /// The program was told.
+    pub told_ticks: u64,
+    /// Its picture came.
+    pub presented_ticks: u64,
 }
 
 /// A window.
@@ -102,7 +130,7 @@ pub(crate) struct Window {
     /// Its size was changed again before the program painted the last one.
     wants_size: Option<Size>,
     /// The last input the program was told of and did not answer by a picture.
-    pub input_ticks: Option<u64>,
+    pub input: Option<Input>,
     /// Where among others it was under the compositor before.
     pub kept_order: Option<u32>,
 }
@@ -121,7 +149,7 @@ struct Latched {
     client: ClientId,
     window: WindowId,
     serial: u32,
-    input_ticks: Option<u64>,
+    answered: Option<Answered>,
     missed: bool,
 }
 
@@ -137,6 +165,8 @@ pub struct Desk {
     pub(crate) draws_pointer: bool,
     /// It moved or looks different.
     pub(crate) pointer_changed: bool,
+    /// Now, for what is told and what comes.
+    pub(crate) now_ticks: u64,
     pub(crate) theme: Theme,
     pub(crate) palette: Palette,
     frame_ns: u64,
@@ -170,6 +200,7 @@ impl Desk {
             directs: [None].to_vec(),
             draws_pointer: true,
             pointer_changed: false,
+            now_ticks: 0,
             theme: Theme::default(),
             palette: Palette::of(Theme::default()),
             frame_ns,
@@ -203,6 +234,11 @@ impl Desk {
     #[must_use]
     pub const fn screen(&self) -> Size {
         self.screen
+    }
+
+    /// What time it is, by the time stamp counter: before anything else is done.
+    pub const fn set_now(&mut self, ticks: u64) {
+        self.now_ticks = ticks;
     }
 
     /// All of the screen.

@@ -75,7 +75,7 @@ impl Desk {
             size: Size::default(),
             pictures: PictureKey(0),
             wants_size: None,
-            input_ticks: None,
+            input: None,
             kept_order: kept.as_ref().map(|kept| kept.order),
         };
         self.windows.push(window);

@@ -43,7 +43,11 @@ impl Desk {
             client: window.client,
             window: window.id,
             serial: waiting.serial,
-            input_ticks: window.input_ticks.take(),
+            answered: waiting.input.map(|input| Answered {
+                input_ticks: input.ticks,
+                told_ticks: input.told_ticks,
+                presented_ticks: waiting.presented_ticks,
+            }),
             missed: waiting.missed,
         };
         let (client, content) = (window.client, window.place.content);
@@ -82,18 +86,23 @@ impl Desk {
         }
     }
 
-    /// The frame is on the screen. `late`: why it came later than it should have. Gives the earliest input that it shows the effect of.
+    /// The frame is on the screen. `late`: why it came later than it should have. Gives the earliest input that it shows the effect of. `since`: ns
+    /// from a tick to that.
     pub fn shown(
         &mut self,
         shown_ns: u64,
         next_ns: u64,
         late: Option<Late>,
         since: impl Fn(u64) -> u64,
-    ) -> Option<u64> {
-        let mut longest_ns = None;
+    ) -> Option<Answered> {
+        let mut earliest: Option<Answered> = None;
         for latched in core::mem::take(&mut self.latched) {
-            let since_input_ns = latched.input_ticks.map_or(0, &since);
-            longest_ns = longest_ns.max(latched.input_ticks.map(|_| since_input_ns));
+            let answered = latched.answered;
+            let since_input_ns = answered.map_or(0, |answered| since(answered.input_ticks));
+            earliest = earliest
+                .into_iter()
+                .chain(answered)
+                .min_by_key(|answered| answered.input_ticks);
             let event = Event::Presented {
                 window: latched.window,
                 serial: latched.serial,
@@ -110,6 +119,6 @@ impl Desk {
                 waiting.missed |= waiting.target_ns != 0 && waiting.target_ns <= shown_ns;
             }
         }
-        longest_ns
+        earliest
     }
 }

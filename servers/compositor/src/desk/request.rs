@@ -16,6 +16,7 @@ impl Desk {
                 | Request::SetKeymap(_)
                 | Request::SetRate(_)
                 | Request::ToggleOverlay
+                | Request::Measure { .. }
         );
         if of_desktop && !is_desktop {
             return self.refuse(client, 0, format_args!("only the desktop may ask that"));
@@ -63,6 +64,7 @@ impl Desk {
                 );
             }
             Request::ToggleOverlay => self.toggle_overlay(),
+            Request::Measure { anew } => self.effect(Effect::Measure { client, anew }),
             Request::Copy { .. } | Request::Paste => {}
             Request::Present { window, .. }
             | Request::SetTitle { window, .. }
@@ -121,6 +123,8 @@ impl Desk {
                         damage,
                         target_ns,
                         missed: false,
+                        input: window.input.take(),
+                        presented_ticks: self.now_ticks,
                     });
                     return;
                 };

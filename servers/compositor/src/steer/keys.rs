@@ -62,10 +62,14 @@ impl Desk {
     }
 
     pub(super) fn tell_key(&mut self, window: WindowId, key: Key) {
+        let told_ticks = self.now_ticks;
         let Some(window) = self.window(window) else {
             return;
         };
-        window.input_ticks = Some(key.time_ticks);
+        window.input = Some(Input {
+            ticks: key.time_ticks,
+            told_ticks,
+        });
         let client = window.client;
         let event = Event::Key {
             window: window.id,

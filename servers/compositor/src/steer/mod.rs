@@ -20,7 +20,7 @@ use proto::key::{KeyPress, Modifiers};
 use proto::window::{Demand, Event, Extent, Kind, Look, Pointer, PointerWhat, Size, WindowId};
 
 use crate::decor::{POINTER_PX, Picture};
-use crate::desk::Desk;
+use crate::desk::{Desk, Input};
 use crate::place::{self, Edges, Spot, TitleButton};
 
 /// What a pressed button holds.
@@ -299,10 +299,11 @@ impl Desk {
 
     fn tell(&mut self, key: WindowId, what: PointerWhat, ticks: u64) {
         let (x, y, modifiers) = (self.steering.x, self.steering.y, self.steering.modifiers);
+        let told_ticks = self.now_ticks;
         let Some(window) = self.window(key) else {
             return;
         };
-        window.input_ticks = Some(ticks);
+        window.input = Some(Input { ticks, told_ticks });
         let from = |position: i32, start: i32| {
             (position - start).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
         };

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use proto::frames::FrameFigures;
 use proto::{CoreRow, Cursor, MemoryInfo, ProcessRow, Services, System, UnitRow};
 use rt::sys::clock;
 use shell_host::Host;
@@ -38,6 +39,8 @@ pub struct Figures {
     pub units: Vec<UnitRow>,
     /// Memory.
     pub memory: MemoryInfo,
+    /// The compositor's frames.
+    pub frames: FrameFigures,
     read_ns: u64,
 }
 

@@ -1,6 +1,6 @@
-//! The system monitor: cores, processes, services; ends a process, restarts a service.
+//! The system monitor: cores, processes, services, frames; ends a process, restarts a service.
 //!
-//! Handles: `window` (the compositor), `system` (the tables), `manager` (services, and ending processes).
+//! Handles: `desktop` (the compositor, which tells how frames went only to the desktop's programs), `system` (the tables), `manager` (services, and ending processes).
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod figures;
+mod latency;
 mod pages;
 
 use alloc::sync::Arc;
@@ -16,6 +17,7 @@ use core::time::Duration;
 use gui::{Gui, Happened, Look, Size, Ui, WindowId};
 use proto::Services;
 use proto::services::Action;
+use proto::window::Request;
 use rt::sys::object::System;
 use rt::{Either, Env, first, sleep};
 use shell_host::Host;
@@ -47,7 +49,9 @@ async fn main(mut env: Env) -> i32 {
 async fn run(env: &mut Env) -> Result<(), alloc::string::String> {
     let text = |error: &dyn core::fmt::Display| alloc::format!("{error}");
     let system: System = env.take("system").map_err(|missing| text(&missing))?;
-    let mut gui = Gui::connect(env).await.map_err(|error| text(&error))?;
+    let mut gui = Gui::connect_desktop(env)
+        .await
+        .map_err(|error| text(&error))?;
     let host = Host::new(system, Arc::clone(gui.manager())).map_err(|error| text(&error))?;
     let look = Look {
         smallest: Size {
@@ -66,13 +70,17 @@ async fn run(env: &mut Env) -> Result<(), alloc::string::String> {
             Either::A(Ok(Happened::CloseAsked(_))) => return Ok(()),
             Either::A(Ok(Happened::Shown { .. })) => continue,
             Either::A(Ok(Happened::Visible(_, visible))) => is_visible = visible,
+            Either::A(Ok(Happened::Frames(frames))) => figures.frames = frames,
             Either::A(Ok(happened)) => {
                 ui.note(&happened);
                 pages.note(&happened);
             }
             Either::A(Err(error)) => return Err(text(&error)),
             Either::B(()) if !is_visible => continue,
-            Either::B(()) => figures.read(&host).await,
+            Either::B(()) => {
+                gui.ask(Request::Measure { anew: false });
+                figures.read(&host).await;
+            }
         }
         let wish = paint(&mut gui, window, &mut ui, &mut pages, &figures);
         if let Some(wish) = wish {

@@ -7,6 +7,7 @@ use gui::{Happened, Page, PointerWhat, Rect};
 use proto::{Refused, UnitName, UnitState};
 
 use crate::figures::Figures;
+use crate::latency;
 
 /// What a person wants done.
 pub enum Wish {
@@ -22,6 +23,7 @@ enum Tab {
     Cores,
     Processes,
     Services,
+    Frames,
 }
 
 /// Which page is shown, and how far down.
@@ -76,6 +78,7 @@ impl Pages {
                 (Tab::Cores, "Cores"),
                 (Tab::Processes, "Processes"),
                 (Tab::Services, "Services"),
+                (Tab::Frames, "Frames"),
             ] {
                 if page.tab(title, self.tab == tab) {
                     self.tab = tab;
@@ -92,6 +95,10 @@ impl Pages {
             }
             Tab::Processes => self.processes(page, figures),
             Tab::Services => self.services(page, figures),
+            Tab::Frames => {
+                latency::draw(page, &figures.frames);
+                None
+            }
         }
     }
 
