@@ -260,6 +260,7 @@ async fn desktops_business(connection: &Connection) -> Verdict {
         Request::SetKeymap(proto::Text::from_start("fr")),
         Request::SetRate(120),
         Request::ToggleOverlay,
+        Request::Measure { anew: true },
     ] {
         connection.ask(&request).await?;
         connection.refused().await?;
