@@ -2,12 +2,14 @@
 //!
 //! Places on the screen are those of a 1280 x 800 framebuffer (the standard VGA's as the kernel sets it), and colours those of the dark theme.
 
+mod frames;
 mod gpu;
 mod hand;
+mod pictures;
 mod vnc;
 
 use crate::json;
-use crate::lab::MANAGER;
+use crate::lab::{Lab, MANAGER};
 use crate::picture::Picture;
 use crate::scenario::{Check, Scenario, Verdict};
 use crate::screen::look;
@@ -17,25 +19,38 @@ use serde_json::json;
 use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
+use xtask::qemu::Machine;
 
 /// This module's scenarios.
 pub fn scenarios() -> Vec<Scenario> {
     let mut all = gpu::scenarios();
+    all.extend(frames::scenarios());
+    all.push(Scenario::long("qemu.desktop.random_minute", |lab| {
+        let mut session = Session::boot(&machine(lab))?;
+        random_for(&mut session, Duration::from_secs(60))
+    }));
     all.push(Scenario::shared(
-        |lab| Ok(lab.script_machine(&format!("{MANAGER} screen=desktop"))),
+        |lab| Ok(machine(lab)),
         vec![
             Check::new("qemu.desktop.shows", shows),
             Check::new("qemu.desktop.terminal", terminal),
             Check::new("qemu.desktop.windows", windows),
             Check::new("qemu.desktop.compositor_dies", compositor_dies),
             Check::new("qemu.desktop.input_dies", input_dies),
+            Check::new("qemu.desktop.both_die", both_die),
             Check::new("qemu.desktop.hostile", hostile),
-            Check::new("qemu.desktop.idle", idle),
+            Check::new("qemu.desktop.snoop", snoop),
+            Check::new("qemu.desktop.idle", frames::idle),
             Check::new("qemu.desktop.overlay", overlay),
+            Check::new("qemu.desktop.pictures", pictures::themes),
             Check::new("qemu.desktop.random_input", random_input),
         ],
     ));
     all
+}
+
+fn machine(lab: &Lab) -> Machine {
+    lab.script_machine(&format!("{MANAGER} screen=desktop"))
 }
 
 /// Wallpaper, panel, and nothing else.
@@ -165,6 +180,42 @@ fn input_dies(session: &mut Session) -> Verdict {
     Ok(String::new())
 }
 
+/// Both killed in the middle of a drag: the window is where it was dragged to, and can be dragged on once the button was let go.
+fn both_die(session: &mut Session) -> Verdict {
+    let (left, y, _) = with_terminal(session)?;
+    point(session, (left + 150, y + 4))?;
+    button(session, true)?;
+    move_by(session, 24, 16)?;
+    let moved = wait_until(session, "the window dragged", |picture| {
+        title_bar(picture, TITLE).is_some_and(|bar| bar.0 > left + 16)
+    })?;
+    let there = title_bar(&moved, TITLE).ok_or("no window")?;
+    let begin = Instant::now();
+    session.ok("svc kill input; svc kill compositor")?;
+    for unit in ["input", "compositor", "desktop"] {
+        wait_for_unit(session, unit, "ready")?;
+    }
+    wait_until(session, "the window where it was", |picture| {
+        title_bar(picture, TITLE)
+            .is_some_and(|bar| (bar.0 - there.0).abs() <= 6 && bar.1 == there.1)
+            && colour(picture, (640, 779)) == PANEL
+    })?;
+    let taken = begin.elapsed();
+    button(session, false)?;
+    point(session, (there.0 + 150, there.1 + 4))?;
+    button(session, true)?;
+    move_by(session, -24, -16)?;
+    button(session, false)?;
+    wait_until(session, "the window dragged back", |picture| {
+        title_bar(picture, TITLE).is_some_and(|bar| (bar.0 - left).abs() <= 8)
+    })?;
+    type_line(session, "svc enable echo-isolated\n")?;
+    wait_for_unit(session, "echo-isolated", "ready")?;
+    type_line(session, "svc disable echo-isolated\n")?;
+    wait_for_unit(session, "echo-isolated", "stopped")?;
+    Ok(format!("seen again after {} ms", taken.as_millis()))
+}
+
 /// A program that does to the compositor what no program should: it is refused or cut off, and nobody else notices.
 fn hostile(session: &mut Session) -> Verdict {
     let before = json::count(&unit(session, "compositor")?, "generation")?;
@@ -185,31 +236,21 @@ fn hostile(session: &mut Session) -> Verdict {
     Ok(line.rsplit(": ").next().unwrap_or_default().to_owned())
 }
 
-/// When nobody does anything nothing is composed: two pictures a while apart differ at most in the clock.
-fn idle(session: &mut Session) -> Verdict {
-    let cpu_ns = |session: &mut Session| -> Result<u64, Box<dyn Error>> {
-        let rows = session.rows("ps --json")?;
-        let row = rows
-            .iter()
-            .find(|row| row["kind"] == "process" && row["name"] == "compositor");
-        Ok(json::count(row.ok_or("no compositor")?, "cpu_ns")?)
-    };
-    point(session, (1000, 60))?;
-    let settled = Instant::now() + LIMIT;
-    loop {
-        let before = cpu_ns(session)?;
-        thread::sleep(Duration::from_secs(3));
-        let used = cpu_ns(session)? - before;
-        // The panel's clock may change once: a composed line of text.
-        if used < 20_000_000 {
-            return Ok(format!("{used} ns of processor time in 3 s"));
-        }
-        if Instant::now() > settled {
-            return Err(
-                format!("the compositor used {used} ns in 3 s although nothing happened").into(),
-            );
-        }
+/// A program hears nothing of what is typed and pointed at in another one's window, nor the clipboard, nor what was in its memory before.
+fn snoop(session: &mut Session) -> Verdict {
+    with_terminal(session)?;
+    session.ok("svc enable test.snoop")?;
+    // It is not seen; the terminal has the focus again.
+    let (left, y, _) = focused_window(session)?;
+    type_line(session, "svc enable echo-isolated\n")?;
+    click(session, (left + 100, y + 100))?;
+    type_line(session, "svc disable echo-isolated\n")?;
+    let row = wait_for_unit(session, "test.snoop", "ended")?;
+    if row["exit_code"] != 0 {
+        return Err(session.ok("svc logs test.snoop")?.into());
     }
+    focused_window(session)?;
+    Ok(String::new())
 }
 
 /// The figures come and go.
@@ -233,6 +274,10 @@ fn overlay(session: &mut Session) -> Verdict {
 
 /// Whatever is typed and pressed: all servers go on, none was started again.
 fn random_input(session: &mut Session) -> Verdict {
+    random_for(session, Duration::from_secs(15))
+}
+
+fn random_for(session: &mut Session, time: Duration) -> Verdict {
     with_terminal(session)?;
     let started = |session: &mut Session| -> Result<Vec<u64>, Box<dyn Error>> {
         ["input", "compositor", "desktop"]
@@ -254,7 +299,7 @@ fn random_input(session: &mut Session) -> Verdict {
         seed ^= seed << 17;
         seed % below
     };
-    let end = Instant::now() + Duration::from_secs(15);
+    let end = Instant::now() + time;
     let mut count = 0;
     while Instant::now() < end {
         let event = match random(4) {
