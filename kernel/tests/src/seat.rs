@@ -182,10 +182,10 @@ fn virtio(lab: &Lab) -> Verdict {
         if round == 0 {
             seat.0.vm.serial.send("svc kill input\r")?;
             seat.sees("test.input: the server is gone")?;
-            // Each is reset before it is driven again.
-            let mut waiting = ["Keyboard", "Mouse", "Tablet"].to_vec();
+            // Each is reset before it is driven again, and the listener comes back: in any order.
+            let mut waiting = ["Keyboard", "Mouse", "Tablet", "listening"].to_vec();
             while !waiting.is_empty() {
-                let line = seat.sees("QEMU Virtio ")?;
+                let line = seat.sees("input: ")?;
                 waiting.retain(|name| !line.contains(name));
             }
         }
