@@ -48,6 +48,9 @@ impl Table {
     }
 }
 
+/// Longest text of [`log_write`](crate::Call::LogWrite).
+pub const MAX_LOG_BYTES: usize = 512;
+
 /// Longest text of [`Control::Panic`].
 pub const MAX_PANIC_BYTES: usize = 240;
 

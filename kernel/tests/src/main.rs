@@ -17,6 +17,7 @@
 //! - [`address_spaces`]: all page tables, read from outside the machine.
 //! - [`bad_input`]: nonsense from people, hosts and firmware.
 //! - [`screen`]: what the framebuffer shows, and the keyboard in front of it.
+//! - [`network`]: frames through network cards that processes drive.
 //! - [`terminal`]: shells and console as processes, and their deaths.
 //! - [`net`]: the network, from inside and from this host.
 //! - [`measure`]: time to the prompt, and the probes inside.
@@ -42,6 +43,7 @@ mod lab;
 mod measure;
 mod memory;
 mod net;
+mod network;
 mod picture;
 mod power;
 mod process;
@@ -81,6 +83,7 @@ fn scenarios() -> Vec<Scenario> {
         screen::scenarios(),
         seat::scenarios(),
         graphics::scenarios(),
+        network::scenarios(),
         terminal::scenarios(),
         desktop::scenarios(),
         net::scenarios(),

@@ -1,9 +1,9 @@
 //! Has a network card for itself, without the net server: answers raw frames, ARP for 10.77.0.2, and UDP sent to there, at once and
 //! in the task that drives the card. For tests and measurements, and as an example of how short that way is.
 //!
-//! `frames virtio-net` or `frames e1000e`: the first such card, opened by `system`. A frame of type 0x88b5 (for local experiments, IEEE 802) comes back to
-//! its sender, unless it begins with a word: `figures` has the counters and what the processors did since the last time logged, `end`
-//! ends the program.
+//! The card is the device that the manager hands to it, `virtio-net` or `8086:10d3` in the manifest's `devices`. A frame of type 0x88b5 (for local
+//! experiments, IEEE 802) comes back to its sender, unless it begins with a word: `figures` has the counters and what the processors did since
+//! the last time logged, by the handle `system`; `end` ends the program.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -12,15 +12,14 @@ extern crate alloc;
 
 use alloc::string::ToString;
 
-use abi::device::pci_address;
-use abi::system::Table;
+use core::fmt;
+
 use nic::{Card, Frame, HEADER_BYTES, Mac, Receive, SendError, Transmit};
 use pci::Ring3;
-use proto::table::{MAX_ROW_BYTES, Reader};
-use proto::{CoreRow, PciRow};
+use proto::CoreRow;
+use rt::sys::clock;
 use rt::sys::object::{Device, System};
 use rt::{Env, MonotonicClock, tables};
-use virtio::kind_of;
 
 rt::entry!(async main);
 
@@ -40,26 +39,31 @@ const UDP_HEADER_BYTES: usize = 8;
 
 async fn main(mut env: Env) -> i32 {
     let Ok(system) = env.take::<System>("system") else {
-        log::error!("devices are given out to who manages the system");
+        log::error!("figures need the handle system");
         return 2;
     };
-    let name = env.arguments().nth(1).unwrap_or("virtio-net");
-    let ended = match name {
-        "e1000e" => e1000e(&system).await.map_err(|fault| fault.to_string()),
-        _ => virtio(&system).await.map_err(|fault| fault.to_string()),
+    let ended = if let Ok(device) = env.take::<Device>("virtio-net") {
+        virtio(&system, device)
+            .await
+            .map_err(|fault| fault.to_string())
+    } else if let Ok(device) = env.take::<Device>("8086:10d3") {
+        e1000e(&system, device)
+            .await
+            .map_err(|fault| fault.to_string())
+    } else {
+        Err("there is no card".to_string())
     };
     match ended {
         Ok(()) => 0,
         Err(fault) => {
-            log::error!("{name}: {fault}");
+            log::error!("{fault}");
             1
         }
     }
 }
 
-async fn virtio(system: &System) -> Result<(), virtio::Fault> {
-    let is_wanted = |row: &PciRow| kind_of(row.vendor, row.device) == Some(virtio::kind::NETWORK);
-    let function = Ring3::new(find(system, is_wanted)?, CORE)?;
+async fn virtio(system: &System, device: Device) -> Result<(), virtio::Fault> {
+    let function = Ring3::new(device, CORE)?;
     let mut cards = virtio::net::start(function, 1, &MonotonicClock).await?;
     match cards.pop() {
         Some(card) => serve(system, card).await,
@@ -67,26 +71,9 @@ async fn virtio(system: &System) -> Result<(), virtio::Fault> {
     }
 }
 
-async fn e1000e(system: &System) -> Result<(), e1000e::Fault> {
-    let is_wanted = |row: &PciRow| e1000e::CARDS.contains(&(row.vendor, row.device));
-    let function = Ring3::new(find(system, is_wanted)?, CORE)?;
+async fn e1000e(system: &System, device: Device) -> Result<(), e1000e::Fault> {
+    let function = Ring3::new(device, CORE)?;
     serve(system, e1000e::start(function, &MonotonicClock).await?).await
-}
-
-/// The first device that is wanted.
-fn find(system: &System, is_wanted: impl Fn(&PciRow) -> bool) -> Result<Device, pci::Fault> {
-    let (mut cursor, mut bytes) = (0, [0; 2 * MAX_ROW_BYTES]);
-    while let Ok(len @ 1..) = system.query(Table::Pci, &mut cursor, &mut bytes) {
-        for row in Reader::<PciRow>::new(bytes.get(..len).unwrap_or_default()).flatten() {
-            if is_wanted(&row) {
-                let at = row.address;
-                let number = pci_address(at.segment, at.bus, at.device, at.function);
-                return Device::open(system, number)
-                    .map_err(|error| pci::Fault::Refused("opening it", error));
-            }
-        }
-    }
-    Err(pci::Fault::NoRegisters("there is no such card"))
 }
 
 /// What becomes of a frame.
@@ -110,8 +97,10 @@ async fn serve<C: Card>(system: &System, mut card: C) -> Result<(), C::Fault> {
     );
     log::info!("the link is {}", up(link_is_up));
     let mut busy_before_ns = busy_ns(system);
+    let mut answered = Answered::default();
     loop {
         card.flush();
+        answered.flushed();
         card.ready().await?;
         if card.link_is_up() != link_is_up {
             link_is_up = !link_is_up;
@@ -123,6 +112,7 @@ async fn serve<C: Card>(system: &System, mut card: C) -> Result<(), C::Fault> {
         while to.has_room()
             && let Some(mut frame) = from.next()
         {
+            answered.round_ticks.get_or_insert(frame.stamp_ticks());
             let bytes = frame.bytes_mut();
             match answer(bytes, about.mac) {
                 Answer::Echo => {
@@ -138,16 +128,61 @@ async fn serve<C: Card>(system: &System, mut card: C) -> Result<(), C::Fault> {
         if figures {
             let busy = busy_ns(system);
             log::info!(
-                "figures: busy {} ns, {:?}",
+                "figures: busy {} ns, {answered}, {:?}",
                 busy - busy_before_ns,
                 card.counters()
             );
             busy_before_ns = busy;
+            answered = Answered::default();
         }
         if end {
             card.flush();
             return Ok(());
         }
+    }
+}
+
+/// Times from an interrupt to the flush that follows its first frame.
+#[derive(Default)]
+struct Answered {
+    /// When the interrupt came of the round that is under way.
+    round_ticks: Option<u64>,
+    last_ticks: u64,
+    rounds: u64,
+    total_ticks: u64,
+    least_ticks: Option<u64>,
+}
+
+impl Answered {
+    fn flushed(&mut self) {
+        let Some(stamp_ticks) = self.round_ticks.take() else {
+            return;
+        };
+        // A round without an interrupt of its own has the stamp of the one before.
+        if stamp_ticks == core::mem::replace(&mut self.last_ticks, stamp_ticks) {
+            return;
+        }
+        let took_ticks = clock::now_ticks().saturating_sub(stamp_ticks);
+        self.rounds += 1;
+        self.total_ticks += took_ticks;
+        let least_ticks = self.least_ticks.unwrap_or(took_ticks).min(took_ticks);
+        self.least_ticks = Some(least_ticks);
+    }
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let page = clock::page();
+        let ns = |ticks: u64| {
+            clock::ns_at(page, page.base_ticks + ticks) - clock::ns_at(page, page.base_ticks)
+        };
+        write!(
+            f,
+            "answered {} ns after the interrupt, at least {} ns, {} times",
+            ns(self.total_ticks / self.rounds.max(1)),
+            ns(self.least_ticks.unwrap_or(0)),
+            self.rounds
+        )
     }
 }
 

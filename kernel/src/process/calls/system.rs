@@ -18,7 +18,7 @@ const MAX_RANDOM_BYTES: u64 = 4096;
 /// Most bytes of rows in one call.
 const TABLE_BYTES: u64 = 4096;
 /// Longest record of a process.
-const LOG_BYTES: u64 = 240;
+const LOG_BYTES: u64 = abi::system::MAX_LOG_BYTES as u64;
 
 pub(super) async fn call(
     thread: &Ref<Thread>,

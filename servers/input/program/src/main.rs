@@ -1,7 +1,7 @@
 //! The input server as a process.
 //!
-//! Handles: `desktop.input`, which says that keyboard and pointer are this server's to drive, and in what layout; `system`, by which it
-//! opens the devices; `input`, the endpoint of its service ([`proto::input`]); `held`, what the server before left; `manager`.
+//! Handles: `desktop.input`, which says that keyboard and pointer are this server's to drive, and in what layout; the devices that its
+//! manifest names ([`ps2`], [`virtio`](mod@virtio)); `input`, the endpoint of its service ([`proto::input`]); `held`, what the server before left; `manager`.
 //!
 //! Tasks, all on this process's executor: one drives the i8042 ([`ps2`]), one each virtio device ([`virtio`](mod@virtio)); one repeats the key that is held, one waits for the listener to
 //! have room ([`hub`]); the first one answers calls ([`service`]). They share a [`Hub`](hub::Hub), in which an event goes from
@@ -24,7 +24,7 @@ use abi::Error;
 use input::Keymap;
 use proto::input::SERVICE;
 use rt::sys::env::Missing;
-use rt::sys::object::{Notification, Object, System, Vmo};
+use rt::sys::object::{Notification, Object, Vmo};
 use rt::unit::Manager;
 use rt::{Env, Watched};
 
@@ -68,7 +68,6 @@ fn take<T: Object>(env: &mut Env, name: &'static str) -> Result<T, CannotBegin> 
 
 async fn start(env: &mut Env) -> Result<(), CannotBegin> {
     let keyboard_is_ours: Notification = take(env, "desktop.input")?;
-    let system: Arc<System> = Arc::new(take(env, "system")?);
     // The kernel's option, for the first instance; later ones find the layout among what was kept.
     let keymap = keyboard_is_ours
         .take_blocking(abi::AT_ONCE)
@@ -81,12 +80,12 @@ async fn start(env: &mut Env) -> Result<(), CannotBegin> {
     let spawned = [
         rt::spawn("repeat", hub::repeat(Arc::clone(&hub))),
         rt::spawn("backlog", hub::send_backlog(Arc::clone(&hub))),
-        rt::spawn("i8042", ps2::drive(Arc::clone(&system), Arc::clone(&hub))),
+        rt::spawn("i8042", ps2::drive(ps2::Given::take(env), Arc::clone(&hub))),
     ];
     if spawned.iter().any(Result::is_err) {
         return Err(CannotBegin::NoTask);
     }
-    virtio::start(&system, &hub);
+    virtio::start(env, &hub);
     Manager::new(take(env, "manager")?)
         .say_ready()
         .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;

@@ -2,31 +2,41 @@
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::time::Duration;
 
 use abi::Error;
-use i8042::{Controller, FIRST_PORT, Lines, Mouse, PORTS, Packets, Port, Receiver};
+use i8042::{Controller, Lines, Mouse, Packets, Port, Receiver};
 use input::Ps2;
 use rt::sys::clock;
-use rt::sys::object::{Interrupt, IoRange, System};
-use rt::{Closed, MonotonicClock, Watched, sleep};
+use rt::sys::env::Missing;
+use rt::sys::object::{Interrupt, IoRange};
+use rt::{Closed, Env, MonotonicClock, Watched};
 use spin::mutex::SpinMutex;
 
 use crate::hub::Hub;
 
-const KEYBOARD_LINE: u8 = 1;
-const MOUSE_LINE: u8 = 12;
-/// Its interrupts are taken by the first core.
-const CORE: u32 = 0;
-/// An instance that died has its ports and lines for a moment longer.
-const AGAIN_AFTER: Duration = Duration::from_millis(5);
-const TRIES: u32 = 400;
+/// What the manager opens for it.
+pub struct Given {
+    ports: Result<IoRange, Missing>,
+    keyboard: Result<Interrupt, Missing>,
+    mouse: Result<Interrupt, Missing>,
+}
+
+impl Given {
+    /// What this process was given.
+    pub fn take(env: &mut Env) -> Self {
+        Self {
+            ports: env.take("i8042.ports"),
+            keyboard: env.take("i8042.keyboard"),
+            mouse: env.take("i8042.mouse"),
+        }
+    }
+}
 
 type Driver = Controller<IoRange, Watched<Interrupt>>;
 
 /// Drives it for as long as it is there.
-pub async fn drive(system: Arc<System>, hub: Arc<Hub>) {
-    match bring_up(&system, &hub).await {
+pub async fn drive(given: Given, hub: Arc<Hub>) {
+    match bring_up(given, &hub).await {
         Ok(Some((controller, is_resumed))) => {
             let mouse = controller.mouse();
             let bytes = Bytes {
@@ -44,29 +54,17 @@ pub async fn drive(system: Arc<System>, hub: Arc<Hub>) {
     }
 }
 
-/// What a dead instance had may be its for a moment longer.
-async fn claim<T>(mut open: impl FnMut() -> Result<T, Error> + Send) -> Result<T, Error> {
-    for _ in 0..TRIES {
-        match open() {
-            Err(Error::Occupied) => sleep(AGAIN_AFTER).await,
-            opened => return opened,
-        }
-    }
-    Err(Error::Occupied)
-}
-
-async fn line(system: &System, line: u8) -> Result<Watched<Interrupt>, Error> {
-    Watched::interrupt(claim(|| Interrupt::line(system, line, CORE)).await?)
-}
-
-/// The controller, and whether it is as the instance before left it.
-async fn bring_up(system: &System, hub: &Hub) -> Result<Option<(Driver, bool)>, Error> {
-    let ports = claim(|| IoRange::legacy(system, FIRST_PORT, PORTS)).await?;
-    let keyboard = line(system, KEYBOARD_LINE).await?;
-    let mouse = match line(system, MOUSE_LINE).await {
-        Ok(line) => Some(line),
-        Err(error) => {
-            log::warn!("no PS/2 mouse: its interrupt cannot be had: {error}");
+/// The controller, and whether it is as the instance before left it; `None` without one.
+async fn bring_up(given: Given, hub: &Hub) -> Result<Option<(Driver, bool)>, Error> {
+    let (Ok(ports), Ok(keyboard)) = (given.ports, given.keyboard) else {
+        log::info!("there is no i8042 to drive");
+        return Ok(None);
+    };
+    let keyboard = Watched::interrupt(keyboard)?;
+    let mouse = match given.mouse {
+        Ok(line) => Some(Watched::interrupt(line)?),
+        Err(missing) => {
+            log::warn!("no PS/2 mouse: its interrupt: {missing}");
             None
         }
     };

@@ -39,6 +39,8 @@ pub enum Problem {
     Range(u64, u64),
     /// Not a name: 1 to 31 of `a-z 0-9 - _ .`, beginning with a letter.
     Name(String),
+    /// Not a device as manifests name them.
+    Device(String),
     /// The name is there twice.
     Twice(String),
     /// The handle's name belongs to the runtime.
@@ -80,6 +82,10 @@ impl fmt::Display for Problem {
             Self::Name(name) => write!(
                 f,
                 "{name:?} is no name: 1 to 31 of a-z 0-9 - _ . and first a letter"
+            ),
+            Self::Device(name) => write!(
+                f,
+                "{name:?} is no device: virtio-net, virtio-block, virtio-gpu, virtio-input, i8042, or like 8086:10d3 or 0000:00:03.0"
             ),
             Self::Twice(name) => write!(f, "{name:?} is there twice"),
             Self::Reserved(name) => write!(f, "every process has {name:?} already"),

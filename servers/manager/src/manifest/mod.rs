@@ -9,6 +9,7 @@
 //! enabled = true                     # started with the system (true)
 //! placement = "isolated"             # or "resident"
 //! needs = ["terminal.serial", "system"] # handles by name, from those that the kernel gave to the manager
+//! devices = ["virtio-net", "8086:10d3"] # devices it drives: see below
 //! uses = ["echo"]                    # services of other units, which are then ready first; a handle by that name
 //! may-use = ["net"]                  # services that it may connect to later, if they are there: nothing waits for them
 //! offers = ["prompt"]                # services: an endpoint by that name
@@ -48,8 +49,19 @@
 //! cells = "64 KiB"
 //! ```
 //!
+//! # Devices
+//! `devices` names what a unit drives, each entry for any number of devices that this machine has: `virtio-net`, `virtio-block`,
+//! `virtio-gpu`, `virtio-input` (virtio devices of that kind), `8086:10d3` (PCI functions with these numbers of vendor and device),
+//! `0000:00:03.0` (the one at that address). For each the unit gets a handle to the device, the first one named as the entry, the
+//! others `virtio-net.1` and so on. `i8042` is the PC's controller for keyboard and mouse: its ports are `i8042.ports`, its interrupt
+//! lines `i8042.keyboard` and `i8042.mouse`.
+//!
+//! A device has one driver: of the units that are enabled, the one that names it most exactly, and of several the first by order of
+//! start. An instance gets it when the one before is gone and the device was reset. What is not there keeps no unit from starting.
+//!
 //! What must hold: a key that is not known is an error, as is a value that cannot be meant; every error names file, line and key.
 
+mod devices;
 mod error;
 mod read;
 #[cfg(test)]
@@ -62,6 +74,7 @@ use alloc::vec::Vec;
 use abi::process::{JobLimits, ReservationArgs};
 use proto::Placement;
 
+pub use devices::{Device, DeviceName};
 pub use error::{ManifestError, Problem};
 
 /// Most units the manager looks after.
@@ -126,6 +139,8 @@ pub struct Manifest {
     pub placement: Placement,
     /// Handles by name.
     pub needs: Vec<String>,
+    /// Devices that it drives.
+    pub devices: Vec<DeviceName>,
     /// Services of other units.
     pub uses: Vec<String>,
     /// Services that it may connect to.
@@ -169,6 +184,7 @@ impl Manifest {
             enabled: true,
             placement: Placement::Isolated,
             needs: Vec::new(),
+            devices: Vec::new(),
             uses: Vec::new(),
             may_use: Vec::new(),
             offers: Vec::new(),

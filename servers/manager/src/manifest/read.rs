@@ -14,8 +14,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::units::{duration_ns, size_bytes};
 use super::{
-    Health, MAX_LIST, MAX_LOG_LINES, Manifest, ManifestError, Problem, Readiness, Restart,
-    StateVmo, is_name,
+    Device, DeviceName, Health, MAX_LIST, MAX_LOG_LINES, Manifest, ManifestError, Problem,
+    Readiness, Restart, StateVmo, is_name,
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -215,7 +215,9 @@ pub fn manifest(name: &str, file: &str, text: &str) -> Read<Manifest> {
     // A handle's name says one thing.
     let state = manifest.state.iter().map(|vmo| &vmo.name);
     let services = manifest.uses.iter().chain(&manifest.may_use);
+    let devices = manifest.devices.iter().map(|device| &device.text);
     let handles = manifest.needs.iter().chain(services).chain(state);
+    let handles = handles.chain(devices);
     let mut seen: Vec<&String> = Vec::new();
     for name in handles.chain(&manifest.offers) {
         if seen.contains(&name) {
@@ -241,6 +243,7 @@ fn top_level(manifest: &mut Manifest, entry: &Entry<'_>) -> Read<()> {
             manifest.placement = entry.choice("\"isolated\", \"resident\"", &choices)?;
         }
         "needs" => manifest.needs = entry.names(&RESERVED)?,
+        "devices" => manifest.devices = devices(entry)?,
         "uses" => manifest.uses = entry.names(&RESERVED)?,
         "may-use" => manifest.may_use = entry.names(&RESERVED)?,
         "offers" => manifest.offers = entry.names(&RESERVED)?,
@@ -273,6 +276,21 @@ fn top_level(manifest: &mut Manifest, entry: &Entry<'_>) -> Read<()> {
         _ => return entry.fail(Problem::UnknownKey),
     }
     Ok(())
+}
+
+fn devices(list: &Entry<'_>) -> Read<Vec<DeviceName>> {
+    let mut devices = Vec::new();
+    for entry in list.list()? {
+        let text = entry.text()?;
+        match Device::parse(text) {
+            Some(device) => devices.push(DeviceName {
+                text: text.into(),
+                device,
+            }),
+            None => return entry.fail(Problem::Device(text.into())),
+        }
+    }
+    Ok(devices)
 }
 
 fn health(table: &Entry<'_>) -> Read<Health> {

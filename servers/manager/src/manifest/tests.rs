@@ -39,6 +39,11 @@ fn the_example_in_the_documentation_is_read() {
     assert_eq!(manifest.program, "servers/shell");
     assert_eq!(manifest.arguments, ["--script"]);
     assert_eq!(manifest.needs, ["terminal.serial", "system"]);
+    let devices: std::vec::Vec<_> = manifest.devices.iter().map(|name| name.device).collect();
+    assert_eq!(
+        devices,
+        [Device::Virtio(1), Device::Numbered(0x8086, 0x10d3)]
+    );
     assert_eq!(
         (manifest.uses[0].as_str(), manifest.offers[0].as_str()),
         ("echo", "prompt")
@@ -134,6 +139,14 @@ fn errors_name_file_line_and_key() {
             "manifests/unit.toml:2: limits.speed: no manifest has such a key",
         ),
         (
+            "devices = [\"8086:10d\"]",
+            "manifests/unit.toml:1: devices: \"8086:10d\" is no device: virtio-net, virtio-block, virtio-gpu, virtio-input, i8042, or like 8086:10d3 or 0000:00:03.0",
+        ),
+        (
+            "devices = [\"i8042\", \"i8042\"]",
+            "manifests/unit.toml: \"i8042\" is there twice",
+        ),
+        (
             "nonsense = 1",
             "manifests/unit.toml:1: nonsense: no manifest has such a key",
         ),
@@ -196,6 +209,43 @@ fn the_manifests_of_this_system_are_right() {
 }
 
 #[test]
+fn devices_are_named_by_kind_numbers_or_place() {
+    let at = proto::PciAddress {
+        segment: 0xabcd,
+        bus: 0xff,
+        device: 31,
+        function: 7,
+    };
+    for (text, device) in [
+        ("virtio-input", Some(Device::Virtio(18))),
+        ("i8042", Some(Device::I8042)),
+        ("8086:10D3", Some(Device::Numbered(0x8086, 0x10d3))),
+        ("abcd:ff:1f.7", Some(Device::At(at))),
+        ("abcd:ff:20.0", None),
+        ("abcd:ff:1f.8", None),
+        ("abcd:ff:1f", None),
+        ("abcd:ff:1f.", None),
+        ("abcd:ff:1f:0.0", None),
+        ("+086:10d3", None),
+        ("virtio", None),
+        ("", None),
+    ] {
+        assert_eq!(Device::parse(text), device, "{text}");
+    }
+    let row = proto::PciRow {
+        address: at,
+        vendor: 0x1af4,
+        device: 0x1041,
+        ..proto::PciRow::default()
+    };
+    assert_eq!(Device::At(at).matches(&row), Some(0));
+    assert_eq!(Device::Numbered(0x1af4, 0x1041).matches(&row), Some(1));
+    assert_eq!(Device::Virtio(1).matches(&row), Some(2));
+    assert_eq!(Device::Virtio(2).matches(&row), None);
+    assert_eq!(Device::I8042.matches(&row), None);
+}
+
+#[test]
 fn sizes_are_whole_pages() {
     let manifest = parse("[state]\na = \"1 B\"\n\"b.c\" = \"4097 B\"").expect("both are right");
     let sizes: std::vec::Vec<_> = manifest
@@ -217,7 +267,7 @@ proptest! {
     #[test]
     fn any_keys_and_values_are_read_or_refused(
         lines in prop::collection::vec((
-            prop::sample::select(std::vec!["program", "arguments", "needs", "[health]", "[state]", "[limits]", "every", "misses", "memory",
+            prop::sample::select(std::vec!["program", "arguments", "needs", "devices", "[health]", "[state]", "[limits]", "every", "misses", "memory",
                 "weight", "ready-within", "log-lines", "budget", "[reservation]", "x"]),
             prop::sample::select(std::vec!["1", "-1", "18446744073709551616", "\"1 s\"", "\"9 KiB\"", "true", "[\"a\"]", "[]", "{}", "1.5", "0x10"]),
         ), 0..6)

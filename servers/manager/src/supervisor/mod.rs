@@ -5,7 +5,7 @@
 //! * `events`: what happens to units. `act`: what a person asks. `rows`: what is shown of them. `snapshot`: what outlives the manager.
 //!
 //! What must hold:
-//! * A unit starts only when all units before it are ready and all handles it needs are there, and never twice at once.
+//! * A unit starts only when all units before it are ready, all handles it needs are there and its devices open, and never twice at once.
 //! * A generation is given out once. An event about another instance than the present one changes nothing.
 //! * A unit that dies once it was ready is started again at once, however often; one that dies before waits longer each time,
 //!   from [`FIRST_DELAY_NS`] to [`MOST_DELAY_NS`], and never for good. A kill that somebody asked for counts as neither.
@@ -129,6 +129,8 @@ struct Unit {
     generation: u32,
     badge: u32,
     process: Option<u64>,
+    /// Its devices are open for its next instance.
+    has_devices: bool,
     restarts: u32,
     /// Deaths before readiness, in a row.
     failures: u32,
@@ -385,6 +387,7 @@ impl Supervisor {
         unit.generation = generation;
         unit.badge = badge;
         unit.process = None;
+        unit.has_devices = false;
         for resource in &mut self.resources {
             if resource.exclusive && manifest.needs.contains(&resource.name) {
                 resource.there = false;

@@ -59,6 +59,9 @@ impl Supervisor {
                 Some(Obstacle::Resource(name)) => Text::format(format_args!(
                     "waits for {name}, which this machine does not have or another unit holds"
                 )),
+                Some(Obstacle::Devices) => Text::from_start(
+                    "waits for its devices, which have another driver or are being reset",
+                ),
                 None => Text::new(),
             },
             State::Stopping { next, .. } => Text::from_start(match next {

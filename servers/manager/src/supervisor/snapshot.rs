@@ -205,6 +205,8 @@ impl Supervisor {
             return;
         };
         *unit = Unit {
+            // Opened by the last manager, they were closed with all that it had half done.
+            has_devices: false,
             state,
             since_ns: record.since_ns,
             enabled: record.enabled,

@@ -371,3 +371,82 @@ fn stale_events_change_nothing() {
     assert_eq!(sim.supervisor.snapshot(), before);
     assert_eq!(sim.supervisor.by_badge(0), None);
 }
+
+/// A unit that drives these devices.
+fn driver(name: &str, devices: &[&str]) -> Manifest {
+    let entry = |text: &&str| crate::manifest::DeviceName {
+        text: (*text).to_owned(),
+        device: crate::manifest::Device::parse(text).expect("a device"),
+    };
+    Manifest {
+        devices: devices.iter().map(entry).collect(),
+        ..Manifest::new(name)
+    }
+}
+
+#[test]
+fn a_unit_with_devices_starts_once_they_are_open_each_time() {
+    let after = Manifest {
+        after: vec!["net".to_owned()],
+        ..driver("echo", &["i8042"])
+    };
+    let mut sim = Sim::new(vec![driver("net", &["virtio-net"]), after]);
+    let (net, echo) = (0, 1);
+    sim.run(10 * MS);
+    for round in 1..4 {
+        assert_eq!(sim.started().len(), round - 1, "not without its devices");
+        assert!(sim.supervisor.wants_devices(net));
+        // Nothing is opened for who waits for others as well.
+        assert!(round > 1 || !sim.supervisor.wants_devices(echo));
+        assert!(sim.row("net").reason.contains("its devices"));
+        sim.open_devices("net");
+        sim.run(50 * MS);
+        assert_eq!(sim.row("net").state, UnitState::Ready);
+        assert!(!sim.supervisor.has_devices(net), "they were given to it");
+        sim.crash("net", 1);
+    }
+    // What the next manager finds open is nobody's: it opens them anew.
+    sim.supervisor.offer_devices(net);
+    sim.kill_manager(false);
+    assert!(sim.supervisor.wants_devices(net) && !sim.supervisor.has_devices(net));
+    sim.shut_down();
+    assert!(!sim.supervisor.wants_devices(net));
+}
+
+#[test]
+fn a_device_has_one_driver_the_one_that_names_it_best() {
+    let row = |device, at| proto::PciRow {
+        address: proto::PciAddress {
+            device: at,
+            ..proto::PciAddress::default()
+        },
+        vendor: 0x1af4,
+        device,
+        ..proto::PciRow::default()
+    };
+    let spare = Manifest {
+        enabled: false,
+        ..driver("a", &["0000:00:02.0"])
+    };
+    let sim = Sim::new(vec![
+        spare,
+        driver("b", &["virtio-net", "1af4:1041"]),
+        driver("c", &["virtio-net", "0000:00:03.0"]),
+        driver("d", &["virtio-net"]),
+    ]);
+    let drivers = |device, at| -> Vec<_> {
+        let row = row(device, at);
+        (0..4)
+            .map(|unit| sim.supervisor.device(unit, &row).map(ToOwned::to_owned))
+            .collect()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    // The first of those that name it as exactly; by its numbers rather than by its kind; by its place rather than by those.
+    assert_eq!(drivers(0x1000, 1), [None, some("virtio-net"), None, None]);
+    assert_eq!(drivers(0x1041, 1), [None, some("1af4:1041"), None, None]);
+    assert_eq!(drivers(0x1041, 3), [None, None, some("0000:00:03.0"), None]);
+    // One that is not enabled has it only if it is started all the same.
+    let both = [some("0000:00:02.0"), some("1af4:1041"), None, None];
+    assert_eq!(drivers(0x1041, 2), both);
+    assert_eq!(drivers(0x1042, 1), [None, None, None, None]);
+}

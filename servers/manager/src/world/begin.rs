@@ -100,6 +100,7 @@ impl Manager {
                 name: manifest.name.clone(),
                 live: None,
                 state: Vec::new(),
+                devices: Default::default(),
                 log: LogRing::new(manifest.log_lines as usize),
             })
             .collect();

@@ -3,11 +3,13 @@
 //! One thread, one port: calls of units, ends of processes, output and renewed handles all arrive there, so nothing here ever
 //! waits for one unit alone.
 //!
-//! * `begin`: from the start block, or from what the last manager wrote down. `units`: starting and ending instances.
+//! * `begin`: from the start block, or from what the last manager wrote down. `units`: starting and ending instances. `devices`: what
+//!   they drive.
 //!   `calls`: what units and shells ask. `waiters`: answers that take their time. `programs`: what was started by `run`.
 
 mod begin;
 mod calls;
+mod devices;
 mod programs;
 mod units;
 mod waiters;
@@ -81,6 +83,7 @@ struct Unit {
     name: String,
     live: Option<Live>,
     state: Vec<(String, Vmo)>,
+    devices: devices::Awaited,
     log: LogRing,
 }
 
@@ -136,7 +139,9 @@ impl Manager {
         loop {
             self.carry_out();
             self.settle_waiters();
-            let deadline_ns = self.supervisor.next_ns().unwrap_or(abi::FOREVER);
+            let deadlines = [self.supervisor.next_ns(), self.next_device_ns()];
+            let deadline_ns = deadlines.into_iter().flatten().min();
+            let deadline_ns = deadline_ns.unwrap_or(abi::FOREVER);
             match self.port.wait_packet_blocking(deadline_ns) {
                 Ok(packet) => self.packet(packet),
                 Err(Error::TimedOut) => {}
@@ -184,7 +189,11 @@ impl Manager {
 
     /// Carries commands out until none is left. Everything is on record before it is done.
     fn carry_out(&mut self) {
-        while !self.commands.is_empty() {
+        loop {
+            self.open_devices();
+            if self.commands.is_empty() {
+                break;
+            }
             self.persist();
             for command in core::mem::take(&mut self.commands) {
                 match command {

@@ -12,13 +12,14 @@ use rt::sys::log::this_log;
 use rt::sys::object::{Channel, Endpoint, Job, Notification, Object, Owned, System, Vmo};
 use rt::sys::process::this_job;
 
+use super::devices;
 use super::{CALLER, JOB, Live, Manager, during, key_of_output, key_of_process};
 use crate::manifest::Manifest;
 use crate::supervisor::{Event, Instance};
 
 /// A handle for a new process: its name there, and what it may do.
-type Given<'a> = (&'a str, Owned, Rights);
-type Reason = Text<96>;
+pub(super) type Given<'a> = (&'a str, Owned, Rights);
+pub(super) type Reason = Text<96>;
 
 impl Manager {
     /// Makes an instance's process; its id.
@@ -30,6 +31,9 @@ impl Manager {
             Placement::Isolated => None,
             Placement::Resident => Some(self.system()?),
         };
+        // They are closed again if it does not start.
+        let (names, devices): (Vec<String>, Vec<Owned>) =
+            self.take_devices(unit).into_iter().unzip();
         let archive = self.archive;
         let code = match &system {
             Some(system) => Code::Resident {
@@ -73,6 +77,7 @@ impl Manager {
         self.give_uses(&manifest, badge, &mut given)?;
         self.give_state(unit, &manifest, &mut given)?;
         self.give_needs(&manifest, &mut given)?;
+        devices::give(&names, devices, &mut given)?;
         let reservation = match &manifest.reservation {
             Some(arguments) => Some(job.reserve(arguments).map_err(|(error, ppm)| {
                 Reason::format(format_args!("its reservation: {error}, by {ppm} ppm"))
@@ -304,7 +309,7 @@ impl Manager {
     }
 }
 
-fn duplicate_as<T: Object>(handle: abi::Handle, rights: Rights) -> Result<T, Reason> {
+pub(super) fn duplicate_as<T: Object>(handle: abi::Handle, rights: Rights) -> Result<T, Reason> {
     rt::sys::object::duplicate(handle, rights)
         .map(T::from_owned)
         .map_err(during("making its handles"))

@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use abi::system::MAX_LOG_BYTES;
 use abi::{Call, Error, FOREVER, Handle, Signals};
 
 use super::gate::{self, Own};
@@ -14,7 +15,7 @@ use super::object::{Borrowed, Channel, Log, Object};
 pub const PANICKED: i32 = 101;
 
 /// Longest text of a record; what is beyond it is cut off.
-const TEXT_BYTES: usize = 512;
+const TEXT_BYTES: usize = MAX_LOG_BYTES;
 
 static LOG: AtomicU64 = AtomicU64::new(0);
 /// A channel for lines of text: what the manager keeps of a unit, and who ran a program sees of it. 0 without one.

@@ -132,6 +132,14 @@ impl Sim {
         });
     }
 
+    pub fn open_devices(&mut self, name: &str) {
+        let index = self.index(name);
+        self.with(|supervisor, now_ns, commands| {
+            supervisor.offer_devices(index);
+            supervisor.tick(now_ns, commands);
+        });
+    }
+
     pub fn act(&mut self, name: &str, action: Action) -> Result<Ticket, ActError> {
         let index = self.index(name);
         let before = self.supervisor.snapshot();

@@ -1,0 +1,377 @@
+//! Network cards that processes drive: frames through them, links that go away, drivers that die. The unit is `programs/frames`, which
+//! answers by itself; on the wire is [`Peer`], a socket that QEMU sends frames to.
+
+use crate::lab::Lab;
+use crate::scenario::{Scenario, Verdict};
+use crate::session::{COMMAND_LIMIT, KERNEL_BOOT_LIMIT};
+use serde_json::json;
+use std::error::Error;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use xtask::host::RunDir;
+use xtask::qemu::{Machine, Vm};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// A card: QEMU's name for it, and the unit that drives it.
+#[derive(Clone, Copy)]
+struct Card {
+    model: &'static str,
+    unit: &'static str,
+}
+
+const VIRTIO: Card = Card {
+    model: "virtio-net-pci",
+    unit: "test.frames-virtio",
+};
+const E1000E: Card = Card {
+    model: "e1000e",
+    unit: "test.frames-e1000e",
+};
+
+const CARD_MAC: [u8; 6] = [0x52, 0x54, 0, 0, 0, 7];
+const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+/// The type of frames that come back, and addresses for those that ask for more.
+const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
+const CARD_IP: [u8; 4] = [10, 77, 0, 2];
+const PEER_IP: [u8; 4] = [10, 77, 0, 1];
+const HEADER: usize = 14;
+const LONGEST: usize = 1514;
+const SHORTEST: usize = 60;
+/// Frames on the way at a time: fewer than a card's ring holds, and than a datagram socket queues.
+const WINDOW: u32 = 8;
+const FRAMES: u32 = 2000;
+const PINGS: usize = 500;
+/// From an interrupt to the answer: three times what was measured, as a busy host has timers come in between.
+const MOST_INSTRUCTIONS: u64 = 60_000;
+/// How long a driver may take to come back on a busy host.
+const BACK_LIMIT: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_millis(20);
+
+/// This module's scenarios.
+pub fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::alone("qemu.network.virtio", |lab| frames(lab, VIRTIO)),
+        Scenario::alone("qemu.network.e1000e", |lab| frames(lab, E1000E)),
+        Scenario::alone("qemu.network.icount", icount),
+    ]
+}
+
+/// The other end of the wire.
+struct Peer {
+    socket: UnixDatagram,
+    qemu: PathBuf,
+    /// Each frame has another one.
+    sequence: u32,
+    _folder: RunDir,
+}
+
+/// A machine with this card, a unit that drives it, and the peer.
+fn machine(lab: &Lab, card: Card) -> Outcome<(Machine, Peer)> {
+    let folder = RunDir::new()?;
+    let (qemu, ours) = (folder.join("qemu"), folder.join("peer"));
+    let socket = UnixDatagram::bind(&ours)?;
+    socket.set_read_timeout(Some(COMMAND_LIMIT))?;
+    socket.set_write_timeout(Some(COMMAND_LIMIT))?;
+    let mut machine = lab.machine(&format!(
+        "init=\"servers/manager {}\" loglevel=info",
+        card.unit
+    ));
+    machine.extra.extend([
+        "-netdev".to_owned(),
+        format!(
+            "dgram,id=wire,local.type=unix,local.path={},remote.type=unix,remote.path={}",
+            qemu.display(),
+            ours.display()
+        ),
+        "-device".to_owned(),
+        format!(
+            "{},id=card,netdev=wire,mac=52:54:00:00:00:07,romfile=",
+            card.model
+        ),
+    ]);
+    let peer = Peer {
+        socket,
+        qemu,
+        sequence: 0,
+        _folder: folder,
+    };
+    Ok((machine, peer))
+}
+
+impl Peer {
+    /// The machine is there: its socket is, too.
+    fn connect(&self) -> Outcome<()> {
+        Ok(self.socket.connect(&self.qemu)?)
+    }
+
+    /// A frame of this length that no other is like.
+    fn next(&mut self, len: usize) -> Vec<u8> {
+        self.sequence += 1;
+        let mut frame = [&CARD_MAC[..], &PEER_MAC, &EXPERIMENT].concat();
+        frame.extend(self.sequence.to_be_bytes());
+        let mut random = u64::from(self.sequence) | 1 << 40;
+        frame.resize_with(len, || {
+            // xorshift (Marsaglia 2003).
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random as u8
+        });
+        frame
+    }
+
+    fn receive(&self) -> Outcome<Vec<u8>> {
+        let mut frame = vec![0; 2048];
+        let len = self
+            .socket
+            .recv(&mut frame)
+            .map_err(|error| format!("no frame comes back: {error}"))?;
+        frame.truncate(len);
+        Ok(frame)
+    }
+
+    /// Frames there and back, so many at a time, each compared with what comes back.
+    fn exchange(&mut self, count: u32, window: u32, len: impl Fn(u32) -> usize) -> Outcome<()> {
+        let mut awaited = std::collections::VecDeque::new();
+        for number in 0..count {
+            let frame = self.next(len(number));
+            self.socket.send(&frame)?;
+            awaited.push_back(frame);
+            while awaited.len() as u32 >= window || (number + 1 == count && !awaited.is_empty()) {
+                let sent = awaited.pop_front().unwrap_or_default();
+                expect(&sent, &self.receive()?, number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long one frame takes there and back, each time.
+    fn pings(&mut self, count: usize) -> Outcome<Vec<Duration>> {
+        let mut times = Vec::new();
+        for number in 0..count {
+            let frame = self.next(SHORTEST);
+            let begun = Instant::now();
+            self.socket.send(&frame)?;
+            let back = self.receive()?;
+            times.push(begun.elapsed());
+            expect(&frame, &back, number as u32)?;
+        }
+        times.sort();
+        Ok(times)
+    }
+
+    /// Sends until one comes back that was sent from now on. Frames get lost meanwhile.
+    fn until_back(&mut self) -> Outcome<()> {
+        let first = self.sequence + 1;
+        let end = Instant::now() + BACK_LIMIT;
+        self.socket.set_nonblocking(true)?;
+        loop {
+            let frame = self.next(SHORTEST);
+            would_wait(self.socket.send(&frame))?;
+            let mut back = [0; 2048];
+            while let Some(len) = would_wait(self.socket.recv(&mut back))? {
+                let sequence = back[..len].get(HEADER..HEADER + 4);
+                let sequence = sequence.and_then(|bytes| bytes.try_into().ok());
+                if sequence.map(u32::from_be_bytes) >= Some(first) {
+                    self.socket.set_nonblocking(false)?;
+                    return self.drain();
+                }
+            }
+            if Instant::now() > end {
+                return Err("no frame comes back any more".into());
+            }
+            std::thread::sleep(PROBE_EVERY);
+        }
+    }
+
+    /// Takes what is still on its way: frames come in order, so all before the next one.
+    fn drain(&mut self) -> Outcome<()> {
+        let last = self.next(SHORTEST);
+        self.socket.send(&last)?;
+        while self.receive()?[HEADER..] != last[HEADER..] {}
+        Ok(())
+    }
+
+    /// Has the unit say its figures.
+    fn ask(&self, word: &str) -> Outcome<()> {
+        let mut frame = [&CARD_MAC[..], &PEER_MAC, &EXPERIMENT, word.as_bytes()].concat();
+        frame.resize(SHORTEST, 0);
+        self.socket.send(&frame)?;
+        Ok(())
+    }
+
+    /// Asks for the card's address, and sends a datagram there and back with a right checksum.
+    fn arp_and_udp(&mut self) -> Outcome<()> {
+        let head = [0, 1, 8, 0, 6, 4, 0];
+        let mut request = [&[0xff; 6][..], &PEER_MAC, &[8, 6], &head, &[1]].concat();
+        request.extend([&PEER_MAC[..], &PEER_IP, &[0; 6], &CARD_IP].concat());
+        request.resize(SHORTEST, 0);
+        self.socket.send(&request)?;
+        let mut reply = [&PEER_MAC[..], &CARD_MAC, &[8, 6], &head, &[2]].concat();
+        reply.extend([&CARD_MAC[..], &CARD_IP, &PEER_MAC, &PEER_IP].concat());
+        if !self.receive()?.starts_with(&reply) {
+            return Err("the answer to ARP is wrong".into());
+        }
+        let text = b"a datagram, there and back again";
+        let datagram = |from: (&[u8; 4], u16), to: (&[u8; 4], u16), macs: [&[u8; 6]; 2]| {
+            let [to_mac, from_mac] = macs;
+            let bytes = text.len() as u16 + 8;
+            let mut frame = [&to_mac[..], from_mac, &[8, 0, 0x45, 0]].concat();
+            frame.extend((20 + bytes).to_be_bytes());
+            frame.extend([0, 1, 0x40, 0, 64, 17, 0, 0]);
+            frame.extend([&from.0[..], to.0].concat());
+            frame.extend([from.1, to.1, bytes, 0].map(u16::to_be_bytes).concat());
+            frame.extend(text);
+            nic::checksum::fill(&mut frame);
+            frame
+        };
+        let (ours, theirs) = ((&PEER_IP, 4000), (&CARD_IP, 7));
+        self.socket
+            .send(&datagram(ours, theirs, [&CARD_MAC, &PEER_MAC]))?;
+        let back = self.receive()?;
+        if !back.starts_with(&datagram(theirs, ours, [&PEER_MAC, &CARD_MAC])) {
+            return Err(format!("the datagram came back as {back:?}").into());
+        }
+        Ok(())
+    }
+}
+
+/// A frame came back as it was sent, but for its addresses.
+fn expect(sent: &[u8], back: &[u8], number: u32) -> Outcome<()> {
+    let answer = [&PEER_MAC[..], &CARD_MAC, &sent[12..]].concat();
+    if back == answer {
+        return Ok(());
+    }
+    Err(format!(
+        "frame {number} of {} bytes came back as {} others",
+        sent.len(),
+        back.len()
+    )
+    .into())
+}
+
+/// Nothing, where it would have to be waited for; or where QEMU has nobody to give it to.
+fn would_wait<T>(result: std::io::Result<T>) -> Outcome<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn set_link(vm: &mut Vm, card: Card, is_up: bool) -> Outcome<()> {
+    vm.qmp
+        .execute("set_link", json!({ "name": "card", "up": is_up }))?;
+    let state = if is_up { "up" } else { "down" };
+    let line = format!("{}: the link is {state}", card.unit);
+    vm.serial.wait_line(&line, COMMAND_LIMIT)?;
+    Ok(())
+}
+
+/// Frames of all lengths come back as they were; a link that goes and comes is told; a driver that is killed under traffic comes back.
+fn frames(lab: &Lab, card: Card) -> Verdict {
+    let (machine, mut peer) = machine(lab, card)?;
+    let mut vm = machine.spawn()?;
+    let up = format!("{}: the link is up", card.unit);
+    vm.serial.wait_line(&up, KERNEL_BOOT_LIMIT)?;
+    peer.connect()?;
+
+    let lengths = |number: u32| SHORTEST + (number as usize * 7919) % (LONGEST - SHORTEST + 1);
+    let begun = Instant::now();
+    peer.exchange(FRAMES, WINDOW, lengths)?;
+    let rate = f64::from(FRAMES) / begun.elapsed().as_secs_f64();
+    peer.arp_and_udp()?;
+    let times = peer.pings(PINGS)?;
+    let (p50, p99) = (times[PINGS / 2], times[PINGS * 99 / 100]);
+
+    set_link(&mut vm, card, false)?;
+    set_link(&mut vm, card, true)?;
+    // The card may lose frames for a moment while its link comes up.
+    peer.until_back()?;
+    peer.exchange(FRAMES / 10, WINDOW, lengths)?;
+
+    let kill = format!("svc kill {}\n", card.unit);
+    for _ in 0..WINDOW {
+        let frame = peer.next(LONGEST);
+        peer.socket.send(&frame)?;
+    }
+    vm.serial.send(&kill)?;
+    let killed = Instant::now();
+    let ended = format!("{} 1: ended with exit code", card.unit);
+    vm.serial.wait_for(&ended, COMMAND_LIMIT)?;
+    peer.until_back()?;
+    let back = killed.elapsed();
+    peer.exchange(FRAMES / 10, WINDOW, lengths)?;
+    Ok(format!(
+        "{rate:.0} frames/s of any length; 60 bytes there and back p50 {} us, p99 {} us; after a kill back in {} ms",
+        p50.as_micros(),
+        p99.as_micros(),
+        back.as_millis()
+    ))
+}
+
+/// Instructions for a frame that is answered: from the interrupt to the answer for one that comes alone, and all that the processor
+/// does for one of a burst.
+fn icount(lab: &Lab) -> Verdict {
+    let mut figures = Vec::new();
+    for (name, card) in [("virtio-net", VIRTIO), ("e1000e", E1000E)] {
+        let (mut machine, mut peer) = machine(lab, card)?;
+        machine.icount = true;
+        machine.cpus = 1;
+        let mut vm = machine.spawn()?;
+        let up = format!("{}: the link is up", card.unit);
+        vm.serial.wait_line(&up, KERNEL_BOOT_LIMIT)?;
+        peer.connect()?;
+        Figures::ask(&mut vm, &peer)?;
+        peer.exchange(FRAMES / 4, 1, |_| SHORTEST)?;
+        let alone = Figures::ask(&mut vm, &peer)?;
+        // What is said costs as well: twice the frames, and the difference counts.
+        let mut busy = [0; 2];
+        for (sum, count) in busy.iter_mut().zip([FRAMES / 2, FRAMES]) {
+            peer.exchange(count, WINDOW, |_| SHORTEST)?;
+            *sum = Figures::ask(&mut vm, &peer)?.busy;
+        }
+        let [half, whole] = busy;
+        figures.push(format!(
+            "{name}: {} from the interrupt to the answer, at least {}; {} for each of a burst",
+            alone.mean,
+            alone.least,
+            whole.saturating_sub(half) / u64::from(FRAMES / 2),
+        ));
+        if alone.least == 0 || alone.mean > MOST_INSTRUCTIONS {
+            return Err(format!("that is not so much work: {}", figures.join("; ")).into());
+        }
+    }
+    Ok(format!("instructions: {}", figures.join("; ")))
+}
+
+/// What the unit says of itself, in ns: instructions, where those are counted.
+struct Figures {
+    /// The processor was not halted for so long since the last time.
+    busy: u64,
+    /// From an interrupt to the answer, on average and at least.
+    mean: u64,
+    least: u64,
+}
+
+impl Figures {
+    fn ask(vm: &mut Vm, peer: &Peer) -> Outcome<Figures> {
+        peer.ask("figures")?;
+        let line = vm.serial.wait_line("figures: busy ", COMMAND_LIMIT)?;
+        let behind = |words: &str| -> Outcome<u64> {
+            let rest = line.split(words).nth(1).unwrap_or_default();
+            let digits = rest.split(' ').next().unwrap_or_default();
+            Ok(digits
+                .parse()
+                .map_err(|_| format!("no figure in {line:?}"))?)
+        };
+        Ok(Figures {
+            busy: behind("busy ")?,
+            mean: behind("answered ")?,
+            least: behind("at least ")?,
+        })
+    }
+}
