@@ -15,20 +15,24 @@ use xtask::qemu::{Machine, Vm};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// A card: QEMU's name for it, and the unit that drives it.
+/// A card: QEMU's name for it, the unit that drives it, and its place on the bus. The unit names it by that, so that the net server,
+/// which names all cards by their kinds, leaves it alone.
 #[derive(Clone, Copy)]
 struct Card {
     model: &'static str,
     unit: &'static str,
+    slot: &'static str,
 }
 
 const VIRTIO: Card = Card {
     model: "virtio-net-pci",
     unit: "test.frames-virtio",
+    slot: "10",
 };
 const E1000E: Card = Card {
     model: "e1000e",
     unit: "test.frames-e1000e",
+    slot: "11",
 };
 
 const CARD_MAC: [u8; 6] = [0x52, 0x54, 0, 0, 0, 7];
@@ -88,8 +92,8 @@ fn machine(lab: &Lab, card: Card) -> Outcome<(Machine, Peer)> {
         ),
         "-device".to_owned(),
         format!(
-            "{},id=card,netdev=wire,mac=52:54:00:00:00:07,romfile=",
-            card.model
+            "{},id=card,netdev=wire,addr={},mac=52:54:00:00:00:07,romfile=",
+            card.model, card.slot
         ),
     ]);
     let peer = Peer {

@@ -1,7 +1,7 @@
 //! Has a network card for itself, without the net server: answers raw frames, ARP for 10.77.0.2, and UDP sent to there, at once and
 //! in the task that drives the card. For tests and measurements, and as an example of how short that way is.
 //!
-//! The card is the device that the manager hands to it, `virtio-net` or `8086:10d3` in the manifest's `devices`. A frame of type 0x88b5 (for local
+//! The card is the one whose place the manifest has among `devices`: virtio-net or e1000e. A frame of type 0x88b5 (for local
 //! experiments, IEEE 802) comes back to its sender, unless it begins with a word: `figures` has the counters and what the processors did since
 //! the last time logged, by the handle `system`; `end` ends the program.
 #![no_std]
@@ -42,16 +42,23 @@ async fn main(mut env: Env) -> i32 {
         log::error!("figures need the handle system");
         return 2;
     };
-    let ended = if let Ok(device) = env.take::<Device>("virtio-net") {
+    // The only name with colons is the card's place.
+    let card = env.names().find(|name| name.contains(':'));
+    let Some(Ok(device)) = card.map(|name| env.take::<Device>(name)) else {
+        log::error!("there is no card");
+        return 1;
+    };
+    let is_virtio = device
+        .describe()
+        .is_ok_and(|info| info.vendor == virtio::VENDOR);
+    let ended = if is_virtio {
         virtio(&system, device)
             .await
             .map_err(|fault| fault.to_string())
-    } else if let Ok(device) = env.take::<Device>("8086:10d3") {
+    } else {
         e1000e(&system, device)
             .await
             .map_err(|fault| fault.to_string())
-    } else {
-        Err("there is no card".to_string())
     };
     match ended {
         Ok(()) => 0,

@@ -1,19 +1,16 @@
-//! The cards there are: who drives which PCI function.
+//! The cards that the manager hands to this process: who drives which.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::time::Duration;
+use alloc::vec::Vec;
 
-use abi::Error;
-use abi::device::pci_address;
-use abi::system::Table;
+use abi::device::DeviceInfo;
 use nic::Card;
 use pci::Ring3;
 use proto::net::Setup;
-use proto::table::{MAX_ROW_BYTES, Reader};
-use proto::{PciAddress, PciRow, Text};
-use rt::sys::object::{Device, System};
-use rt::{MonotonicClock, sleep};
+use proto::{PciAddress, Text};
+use rt::sys::object::Device;
+use rt::{Env, MonotonicClock};
 use virtio::{kind, kind_of};
 
 use crate::saved::Saved;
@@ -21,9 +18,6 @@ use crate::shared::Shared;
 
 /// Their interrupts are taken by the first core.
 const CORE: u32 = 0;
-/// The device of an instance that died is reset before the next one gets it.
-const AGAIN_AFTER: Duration = Duration::from_millis(10);
-const TRIES: u32 = 500;
 /// Pairs of queues: all sockets are one thread's.
 const PAIRS: u16 = 1;
 
@@ -36,10 +30,10 @@ enum Driver {
 
 impl Driver {
     /// That of a PCI function, if it is a card that is known.
-    fn of(row: &PciRow) -> Option<Self> {
-        if kind_of(row.vendor, row.device) == Some(kind::NETWORK) {
+    fn of(info: &DeviceInfo) -> Option<Self> {
+        if kind_of(info.vendor, info.device) == Some(kind::NETWORK) {
             Some(Self::Virtio)
-        } else if e1000e::CARDS.contains(&(row.vendor, row.device)) {
+        } else if e1000e::CARDS.contains(&(info.vendor, info.device)) {
             Some(Self::E1000e)
         } else {
             None
@@ -54,68 +48,69 @@ fn fault(fault: impl core::error::Error + Send + 'static) -> Fault {
     Box::new(fault)
 }
 
-/// Opens all cards and starts a task for each. How many there are.
-pub async fn start(system: &System, shared: &Arc<Shared>, saved: &Saved) -> usize {
-    let mut found: heapless::Vec<PciRow, { net::stack::MAX_INTERFACES }> = heapless::Vec::new();
-    let mut cursor = 0;
-    let mut bytes = [0; 2 * MAX_ROW_BYTES];
-    while let Ok(len @ 1..) = system.query(Table::Pci, &mut cursor, &mut bytes) {
-        for row in Reader::<PciRow>::new(bytes.get(..len).unwrap_or_default()).flatten() {
-            if Driver::of(&row).is_some() && found.push(row.clone()).is_err() {
-                log::warn!("{} is left out: there are too many cards", row.address);
-            }
-        }
+/// Where the function with this [number](abi::device::pci_address) sits.
+const fn address(number: u64) -> PciAddress {
+    PciAddress {
+        segment: (number >> 16) as u16,
+        bus: (number >> 8) as u8,
+        device: (number >> 3) as u8 & 31,
+        function: number as u8 & 7,
     }
-    let mut count = 0;
-    for row in found {
-        let name = Text::<15>::format(format_args!("eth{count}"));
-        let Some(driver) = Driver::of(&row) else {
+}
+
+/// Starts a task for each card that the manager has handed to this process. How many there are.
+pub async fn start(env: &mut Env, shared: &Arc<Shared>, saved: &Saved) -> usize {
+    let mut found: Vec<(DeviceInfo, Driver, Device)> = Vec::new();
+    // The handles have the names that the manifest has for devices: a kind, or numbers.
+    let is_device = |name: &&str| name.starts_with("virtio-") || name.contains(':');
+    for name in env.names().filter(is_device) {
+        let Ok(device) = env.take::<Device>(name) else {
             continue;
         };
-        match bring_up(system, &row, driver, &name, shared, saved).await {
+        let Ok(info) = device.describe() else {
+            continue;
+        };
+        match Driver::of(&info) {
+            Some(driver) if found.len() < net::stack::MAX_INTERFACES => {
+                found.push((info, driver, device));
+            }
+            Some(_) => log::warn!("{name} is left out: there are too many cards"),
+            None => log::warn!("{name} is no card that is known"),
+        }
+    }
+    // Numbered by where they sit.
+    found.sort_by_key(|(info, ..)| info.address);
+    let mut count = 0;
+    for (info, driver, device) in found {
+        let name = Text::<15>::format(format_args!("eth{count}"));
+        let address = address(info.address);
+        match bring_up(device, address, driver, &name, shared, saved).await {
             Ok(()) => count += 1,
-            Err(fault) => log::error!("{}: the network card is not driven: {fault}", row.address),
+            Err(fault) => log::error!("{address}: the network card is not driven: {fault}"),
         }
     }
     count
 }
 
-async fn open(system: &System, address: PciAddress) -> Result<Device, Error> {
-    let number = pci_address(
-        address.segment,
-        address.bus,
-        address.device,
-        address.function,
-    );
-    for _ in 0..TRIES {
-        match Device::open(system, number) {
-            Err(Error::Occupied) => sleep(AGAIN_AFTER).await,
-            opened => return opened,
-        }
-    }
-    Err(Error::Occupied)
-}
-
 async fn bring_up(
-    system: &System,
-    row: &PciRow,
+    device: Device,
+    address: PciAddress,
     driver: Driver,
     name: &str,
     shared: &Arc<Shared>,
     saved: &Saved,
 ) -> Result<(), Fault> {
-    let device = open(system, row.address).await.map_err(fault)?;
     let function = Ring3::new(device, CORE).map_err(fault)?;
     match driver {
         Driver::Virtio => {
             let pairs = virtio::net::start(function, PAIRS, &MonotonicClock);
             for card in pairs.await.map_err(fault)? {
-                begin(name, card, row.address, shared, saved);
+                begin(name, card, address, shared, saved);
             }
         }
         Driver::E1000e => {
             let card = e1000e::start(function, &MonotonicClock);
-            begin(name, card.await.map_err(fault)?, row.address, shared, saved);
+            begin(name, card.await.map_err(fault)?, address, shared, saved);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The net server: network cards at one side, programs' sockets at the other, the stack of the crate `net` in between.
 //!
-//! Handles: `system`, by which it opens the cards; `net`, the endpoint of its service ([`proto::net`]); `ports`, what the instance before
+//! Handles: those to the cards, as its manifest's `devices` has them; `net`, the endpoint of its service ([`proto::net`]); `ports`, what the instance before
 //! left; `manager`.
 //!
 //! # Tour
@@ -35,7 +35,7 @@ use abi::Error;
 use proto::net::SERVICE;
 use rt::sys::device::random;
 use rt::sys::env::Missing;
-use rt::sys::object::{Object, System};
+use rt::sys::object::Object;
 use rt::unit::Manager;
 use rt::{Crowd, Either, Env, Watched, first};
 
@@ -87,7 +87,6 @@ fn take<T: Object>(env: &mut Env, name: &'static str) -> Result<T, CannotBegin> 
 
 async fn run(env: &mut Env) -> Result<String, CannotBegin> {
     let step = |step| move |error| CannotBegin::Step(step, error);
-    let system: System = take(env, "system")?;
     let mut seed = [0; 32];
     random(&mut seed).map_err(step("asking for random numbers"))?;
     let shared = Arc::new(Shared::new(seed));
@@ -107,7 +106,7 @@ async fn run(env: &mut Env) -> Result<String, CannotBegin> {
     if spawned.iter().any(Result::is_err) {
         return Err(CannotBegin::NoTask);
     }
-    if cards::start(&system, &shared, &saved).await == 0 {
+    if cards::start(env, &shared, &saved).await == 0 {
         log::info!("no network card: this machine can talk to itself alone");
     }
     let service = Service {
