@@ -48,8 +48,8 @@ const SHORTEST: usize = 60;
 const WINDOW: u32 = 8;
 const FRAMES: u32 = 2000;
 const PINGS: usize = 500;
-/// From an interrupt to the answer: three times what was measured, as a busy host has timers come in between.
-const MOST_INSTRUCTIONS: u64 = 60_000;
+/// From an interrupt to the answer at least: four times what was measured. The mean has in it what else the processor does.
+const MOST_INSTRUCTIONS: u64 = 25_000;
 /// How long a driver may take to come back on a busy host.
 const BACK_LIMIT: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_millis(20);
@@ -340,12 +340,12 @@ fn icount(lab: &Lab) -> Verdict {
         }
         let [half, whole] = busy;
         figures.push(format!(
-            "{name}: {} from the interrupt to the answer, at least {}; {} for each of a burst",
-            alone.mean,
+            "{name}: {} from the interrupt to the answer, {} on average; {} for each of a burst",
             alone.least,
+            alone.mean,
             whole.saturating_sub(half) / u64::from(FRAMES / 2),
         ));
-        if alone.least == 0 || alone.mean > MOST_INSTRUCTIONS {
+        if !(1..=MOST_INSTRUCTIONS).contains(&alone.least) {
             return Err(format!("that is not so much work: {}", figures.join("; ")).into());
         }
     }
