@@ -10,6 +10,7 @@
 //! - [`drive`]: threads that a server runs, and whose traps come out to it. [`crash`]: what becomes of all others after an exception.
 //!   Calls between processes are there too: on one core the caller's poll enters the server's thread itself: its deadline and its
 //!   budget go along, and no dispatch lies between. [`calls`] has those that are started and answered later by a port's packet.
+//! - [`beside`]: what threads seldom wait in, in memory of its own.
 //! - [`cpu`]: processor time, and jobs that may use only so much of it.
 //! - [`memory`]: frames and page tables under `objects::memory`; user copies that bring pages in.
 //! - [`device`]: what drivers hold.
@@ -38,6 +39,7 @@
 //! What must hold: nothing ring 3 does panics; no lock is held over an await; a thread's registers are touched only by the poll that runs it, or
 //! while it is stopped; an ended thread's handles and memory go in bounded steps.
 
+mod beside;
 mod calls;
 mod clock;
 mod context;

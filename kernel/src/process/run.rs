@@ -4,7 +4,6 @@
 //! or something must be awaited, and [`live`] awaits that. A poll may run other threads than its own: those of servers that its
 //! thread called ([`Riders`]).
 
-use alloc::boxed::Box;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::sync::atomic::Ordering;
@@ -14,10 +13,10 @@ use abi::{Call, Error, Handle, Rights};
 use hal::mem::user_tables;
 use hal::platform::KernelPlatform;
 use hal::user::{self, Exit, InterruptsOff};
-use objects::job::{Charge, Job};
 use objects::memory::Touch;
-use objects::refs::{Ref, try_box};
+use objects::refs::Ref;
 
+use super::beside::beside;
 use super::context::Context;
 use super::crash::Fault;
 use super::direct::Rider;
@@ -40,32 +39,6 @@ const _: () = assert!(TASK_BYTES <= 1280);
 
 const fn task_bytes<F: Future>(_: fn(Ref<Thread>) -> F) -> u64 {
     executor::task_bytes::<F>() as u64
-}
-
-/// A future in memory of its own, paid for by a job: one that is large, and not what threads sleep in.
-pub struct Beside<F> {
-    future: Pin<Box<F>>,
-    _charge: Charge,
-}
-
-impl<F: Future> Future for Beside<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut core::task::Context<'_>) -> Poll<F::Output> {
-        self.future.as_mut().poll(context)
-    }
-}
-
-/// Puts a future that was not polled yet into memory of its own.
-///
-/// # Errors
-/// [`Error::NoMemory`].
-pub fn beside<F: Future>(account: &Ref<Job>, future: F) -> Result<Beside<F>, Error> {
-    let charge = account.charge_kernel(size_of::<F>() as u64)?;
-    Ok(Beside {
-        future: Box::into_pin(try_box(future)?),
-        _charge: charge,
-    })
 }
 
 /// The threads that a task runs: its own, and on top of it servers' that are answering a call of the one below.

@@ -15,10 +15,10 @@ use abi::{Call, Error, Handle, ObjectType, Rights};
 use objects::memory::Touch;
 use objects::refs::Ref;
 
+use super::beside::beside;
 use super::object::{Capability, Entry, Object};
 use super::outcome::Results;
 use super::process::Process;
-use super::run::beside;
 use super::thread::Thread;
 pub use endpoints::send_and_wait;
 
