@@ -19,7 +19,7 @@
 //! - [`first`]: the first process, and the next one whenever it has ended.
 //!
 //! # What a call between two isolated processes of one core costs
-//! 871 instructions with its reply (`scripts/test qemu.process.probes_icount`; goal 900), by [`direct`]:
+//! 871 to 876 instructions, as the compiler likes, with its reply (`scripts/test qemu.process.probes_icount`; goal 900), by [`direct`]:
 //!
 //! | where | instructions |
 //! |---|---|
@@ -30,7 +30,7 @@
 //! | the call: handle 36, parked receiver 35, token 45, registers 30, rest 48 | 194 |
 //! | the reply: handle 40, token and caller 70, registers 25, parking 35, rest 52 | 222 |
 //!
-//! A wake of another thread through a notification costs 1250 (goal 900): the signal, a window brought up to date, and the way back to
+//! A wake of another thread through a notification costs 1267 (goal 900): the signal, a window brought up to date, and the way back to
 //! ring 3, 460; the signaller's own wait 240; a dispatch 160; the sleeper's poll, its question asked again, its window, and its way to ring 3, 420. A
 //! switch between two processes that yield costs 610 (goal 400): the gate 103, leaving the poll 100, a dispatch 157, beginning one 45,
 //! window, tables and entry 200. Both go through the executor, which times and counts every poll, and through a future's poll: two
