@@ -3,19 +3,15 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-extern crate alloc;
-
 use abi::process::JobLimits;
-use abi::system::Table;
 use abi::{Error, Signals};
-use alloc::vec;
 use proto::MemoryInfo;
-use proto::table::{MAX_ROW_BYTES, Reader};
 use rt::Env;
 use rt::sys::clock;
 use rt::sys::object::{Notification, Object, System};
 use rt::sys::process::{this_job, this_process};
 use rt::sys::thread::Sleepers;
+use rt::tables;
 
 rt::entry!(main);
 
@@ -49,11 +45,7 @@ fn used() -> Result<JobLimits, Error> {
 
 /// Bytes of the kernel's heap that are in use.
 fn heap_used(system: &System) -> Result<u64, Error> {
-    let mut bytes = vec![0; 4 * MAX_ROW_BYTES];
-    let len = system.query(Table::Memory, &mut 0, &mut bytes)?;
-    let mut rows = Reader::<MemoryInfo>::new(bytes.get(..len).unwrap_or_default());
-    let memory = rows.next().and_then(Result::ok).ok_or(Error::BadState)?;
-    Ok(memory.heap.used)
+    Ok(tables::only::<MemoryInfo>(system)?.heap.used)
 }
 
 fn sleep(count: usize, system: &System) -> Result<(), Error> {

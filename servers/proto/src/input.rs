@@ -10,8 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{decode, encode};
 use crate::key::{KeyPress, Modifiers};
+pub use crate::messages::{from_bytes, to_bytes};
 use crate::text::Text;
 
 /// The service's name.
@@ -128,22 +128,6 @@ pub struct Event {
     /// What happened.
     pub what: What,
 }
-
-/// A message: its bytes at the front of `buffer`; `None` if they do not fit.
-pub fn to_bytes<'a, T: Serialize>(message: &T, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    encode(VERSION, message, buffer)
-}
-
-/// Reads a message; `None` for anything else.
-pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    match bytes.split_first() {
-        Some((&VERSION, message)) => decode(message),
-        _ => None,
-    }
-}
-
-/// First byte of all messages.
-const VERSION: u8 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -30,6 +30,7 @@ pub mod info;
 pub mod input;
 pub mod key;
 pub mod manager;
+pub mod messages;
 pub mod net;
 pub mod process;
 pub mod rows;

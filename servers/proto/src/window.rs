@@ -19,10 +19,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{decode, encode};
 use crate::frames::FrameFigures;
 use crate::input::{Button, KeyChange};
 use crate::key::{KeyPress, Modifiers};
+pub use crate::messages::{from_bytes, to_bytes};
 use crate::text::Text;
 
 /// The service for programs.
@@ -408,22 +408,6 @@ pub enum Event {
     /// What was measured since it was begun anew. Only to the desktop.
     Frames(FrameFigures),
 }
-
-/// A message: its bytes at the front of `buffer`; `None` if they do not fit.
-pub fn to_bytes<'a, T: Serialize>(message: &T, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    encode(VERSION, message, buffer)
-}
-
-/// Reads a message; `None` for anything else.
-pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    match bytes.split_first() {
-        Some((&VERSION, message)) => decode(message),
-        _ => None,
-    }
-}
-
-/// First byte of all messages.
-const VERSION: u8 = 1;
 
 impl Size {
     /// Bytes of one picture.

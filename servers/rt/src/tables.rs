@@ -29,14 +29,11 @@ pub fn for_each<R: Row>(system: &System, mut take: impl FnMut(R)) -> Result<(), 
 /// The row of a table that has one.
 ///
 /// # Errors
-/// As [`for_each`].
-pub fn only<R: Row + Default>(system: &System) -> Result<R, Error> {
-    let mut only = R::default();
+/// As [`for_each`]; [`Error::BadArgument`] too if there is none.
+pub fn only<R: Row>(system: &System) -> Result<R, Error> {
     let mut cursor = 0;
     let mut bytes = [0; MAX_ROW_BYTES];
     let len = system.query(R::TABLE, &mut cursor, &mut bytes)?;
-    if let Some(Ok(row)) = Reader::<R>::new(bytes.get(..len).unwrap_or_default()).next() {
-        only = row;
-    }
-    Ok(only)
+    let mut rows = Reader::<R>::new(bytes.get(..len).unwrap_or_default());
+    rows.next().and_then(Result::ok).ok_or(Error::BadArgument)
 }

@@ -70,14 +70,19 @@ fn shows(session: &mut Session) -> Verdict {
     Ok(String::new())
 }
 
-/// Opened by the mouse, the terminal runs what is typed; nobody else gets the keys.
-fn terminal(session: &mut Session) -> Verdict {
-    with_terminal(session)?;
+/// What is typed reaches the shell in the terminal.
+fn typed_is_run(session: &mut Session) -> Verdict {
     type_line(session, "svc enable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "ready")?;
     type_line(session, "svc disable echo-isolated\n")?;
     wait_for_unit(session, "echo-isolated", "stopped")?;
     Ok(String::new())
+}
+
+/// Opened by the mouse, the terminal runs what is typed; nobody else gets the keys.
+fn terminal(session: &mut Session) -> Verdict {
+    with_terminal(session)?;
+    typed_is_run(session)
 }
 
 /// Moved by its title bar and by keys, made larger, out of sight and back, one over the other; closed by a key.
@@ -173,11 +178,7 @@ fn input_dies(session: &mut Session) -> Verdict {
     with_terminal(session)?;
     session.ok("svc kill input")?;
     wait_for_unit(session, "input", "ready")?;
-    type_line(session, "svc enable echo-isolated\n")?;
-    wait_for_unit(session, "echo-isolated", "ready")?;
-    type_line(session, "svc disable echo-isolated\n")?;
-    wait_for_unit(session, "echo-isolated", "stopped")?;
-    Ok(String::new())
+    typed_is_run(session)
 }
 
 /// Both killed in the middle of a drag: the window is where it was dragged to, and can be dragged on once the button was let go.

@@ -297,20 +297,12 @@ impl<F: Function> nic::Card for E1000e<F> {
             if self.has_work() {
                 return Ok(());
             }
-            let ring = if self.transmitter.is_awaited {
-                &mut self.transmitter.ring
-            } else {
-                &mut self.receiver.ring
-            };
+            let ring = awaited(&mut self.receiver, &mut self.transmitter);
             ring.arm(&self.registers.0);
             if self.has_work() {
                 return Ok(());
             }
-            let ring = if self.transmitter.is_awaited {
-                &mut self.transmitter.ring
-            } else {
-                &mut self.receiver.ring
-            };
+            let ring = awaited(&mut self.receiver, &mut self.transmitter);
             let woken = first(self.news.wait(), ring.interrupted()).await;
             if matches!(woken, Either::A(_)) && self.take_news()? {
                 return Ok(());
@@ -329,5 +321,17 @@ impl<F: Function> nic::Card for E1000e<F> {
             interrupts: received.ring.interrupts + sent.ring.interrupts + self.interrupts,
             ..received.counters
         }
+    }
+}
+
+/// The ring whose interrupt ends the wait.
+fn awaited<'a, F: Function>(
+    receiver: &'a mut Receiver<F>,
+    transmitter: &'a mut Transmitter<F>,
+) -> &'a mut Ring<F> {
+    if transmitter.is_awaited {
+        &mut transmitter.ring
+    } else {
+        &mut receiver.ring
     }
 }

@@ -20,7 +20,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use abi::system::Table;
 use abi::{Error, FOREVER};
 use proto::MemoryInfo;
 use proto::contract::CallError;
@@ -296,19 +295,16 @@ fn finish<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, Call
     }
 }
 
-fn memory(system: &System) -> Option<MemoryInfo> {
-    let mut bytes = [0; 1024];
-    let mut cursor = 0;
-    let len = system.query(Table::Memory, &mut cursor, &mut bytes).ok()?;
-    proto::table::Reader::new(bytes.get(..len)?).next()?.ok()
+fn memory(system: &System) -> MemoryInfo {
+    rt::tables::only(system).unwrap_or_default()
 }
 
 /// What the kernel has once nothing changes any more.
 async fn settled(system: &System) -> MemoryInfo {
-    let mut last = memory(system).unwrap_or_default();
+    let mut last = memory(system);
     for _ in 0..100 {
         sleep(Duration::from_millis(20)).await;
-        let now = memory(system).unwrap_or_default();
+        let now = memory(system);
         if now.free_frames == last.free_frames && now.heap.used == last.heap.used {
             break;
         }
@@ -321,7 +317,7 @@ async fn settled(system: &System) -> MemoryInfo {
 async fn lost_since(system: &System, before: &MemoryInfo) -> Option<(u64, u64)> {
     let end_ns = now_ns() + CLEARED_WITHIN.as_nanos() as u64;
     loop {
-        let now = memory(system).unwrap_or_default();
+        let now = memory(system);
         let frames = before.free_frames.saturating_sub(now.free_frames);
         let bytes = now.heap.used.saturating_sub(before.heap.used);
         if frames <= FRAMES_TOLERATED && bytes <= HEAP_TOLERATED {

@@ -1,33 +1,23 @@
 //! Threads: one after the other, and many at once; and what the system takes for itself.
 
+use abi::FOREVER;
 use abi::memory::PAGE_BYTES;
-use abi::system::Table;
-use abi::{Error, FOREVER};
-use alloc::vec;
 use proto::MemoryInfo;
-use proto::table::{MAX_ROW_BYTES, Reader};
 use rt::sys::object::{Notification, System};
 use rt::sys::process::{this_job, this_process, yield_now};
 use rt::sys::thread::Sleepers;
 use rt::sys::{clock, thread};
+use rt::tables;
 
 use crate::report::Report;
-use crate::{CORE, Failed, Outcome, time};
+use crate::{CORE, Outcome, time};
 
 const MANY: usize = 10_000;
 const MACHINE_BYTES: u64 = 512 << 20;
 
-fn memory(system: &System) -> Outcome<MemoryInfo> {
-    let mut bytes = vec![0; 4 * MAX_ROW_BYTES];
-    let len = system.query(Table::Memory, &mut 0, &mut bytes)?;
-    let mut rows = Reader::<MemoryInfo>::new(bytes.get(..len).unwrap_or_default());
-    let row = rows.next().and_then(Result::ok);
-    row.ok_or(Failed::Call(Error::BadState))
-}
-
 /// Before anything was measured.
 pub fn memory_at_start(report: &mut Report, system: &System) -> Outcome {
-    let memory = memory(system)?;
+    let memory = tables::only::<MemoryInfo>(system)?;
     let used = (memory.total_frames - memory.free_frames) * PAGE_BYTES;
     report.value("mem.total_minus_available", "bytes", used)?;
     let free = memory.free_frames * PAGE_BYTES;
@@ -46,7 +36,7 @@ pub fn create_join(report: &mut Report) -> Outcome {
 /// Many that sleep: what each takes of the machine's memory, its frames and its part of the kernel's heap.
 pub fn many(report: &mut Report, system: &System) -> Outcome {
     let taken = || -> Outcome<u64> {
-        let heap = memory(system)?.heap.used;
+        let heap = tables::only::<MemoryInfo>(system)?.heap.used;
         Ok(heap + this_job().usage()?.used.memory_bytes)
     };
     let bell = Notification::create()?;

@@ -29,7 +29,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{decode, encode};
+pub use crate::messages::{from_bytes, to_bytes};
 use crate::text::Text;
 
 mod error;
@@ -306,19 +306,3 @@ pub fn datagram_address(header: &[u8; DATAGRAM_HEADER_BYTES]) -> SocketAddr {
 
 /// Nowhere.
 pub const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
-/// A message: its bytes at the front of `buffer`; `None` if they do not fit.
-pub fn to_bytes<'a, T: Serialize>(message: &T, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    encode(VERSION, message, buffer)
-}
-
-/// Reads a message; `None` for anything else.
-pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    match bytes.split_first() {
-        Some((&VERSION, message)) => decode(message),
-        _ => None,
-    }
-}
-
-/// First byte of all messages.
-const VERSION: u8 = 1;
