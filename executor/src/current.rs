@@ -84,8 +84,8 @@ pub fn postpone<P: Platform>(ticks: u64) {
 ///
 /// `None` means: do not enter, something more urgent is ready or due; yield instead. While the window is open, the wake
 /// of a task with an earlier deadline [kicks](Platform::kick) this core (best effort counts as due never), and the kernel must
-/// leave ring 3 by [`Window::until`]. Best effort takes turns: while other best effort is ready, the window ends with a slice, and
-/// the wake of the first other kicks too. Dropping the window closes it.
+/// leave ring 3 by [`Window::until`]. Best effort takes turns: while other best effort is ready, the window ends with a slice; and
+/// every wake kicks it, as best effort that slept goes first. Dropping the window closes it.
 #[inline]
 pub fn preemptible<P: Platform>() -> Option<Window<P>> {
     Core::<P>::at_home()?.preemptible()

@@ -4,7 +4,12 @@
 //! virtual time cut into bands. A task's virtual time grows by CPU time ÷ weight; tasks within the
 //! current band take turns, poll by poll; one whose virtual time leaves the band waits until all others
 //! of the band have used theirs or blocked. Short polls share like round robin, and no task gets more than one
-//! band ahead of its fair share (plus one poll). A task that slept resumes at the current band: sleeping earns nothing.
+//! band ahead of its fair share (plus one poll).
+//!
+//! A task that slept while its band passed has used less than its share: it comes back first, and whoever is running is
+//! interrupted for it. For that the current band steps back by one, where such tasks queue among themselves; each uses up
+//! what it lags behind, one band at most, and is one of the others then. So a task that works little and now and then (a
+//! frame, an answer to a key) does not wait for the slices of those that always work, and cannot take more than its share.
 //!
 //! A poll of a light task leads far ahead: weight 1 pays 1024 times what the default does. So there are several levels, as
 //! in a hierarchical timing wheel (G. Varghese, T. Lauck, SOSP 1987): a list of level *l* is a block of 64ˡ bands, and
@@ -69,6 +74,8 @@ pub(crate) struct Fair {
     start: u64,
     /// The current band's list.
     here: u8,
+    /// Whether the current band has stepped back for those who slept.
+    stepped_back: bool,
     shift: u32,
     ready: u32,
 }
@@ -81,6 +88,7 @@ impl Fair {
             occupied: [0; LEVELS],
             start: 0,
             here: 0,
+            stepped_back: false,
             shift: band_ticks.max(2).ilog2().min(MAX_SHIFT),
             ready: 0,
         }
@@ -103,7 +111,8 @@ impl Fair {
 
     /// The virtual time at which a new task starts.
     pub(crate) fn virtual_now(&self) -> u64 {
-        self.start
+        let back = u64::from(self.stepped_back) << self.shift;
+        self.start.wrapping_add(back)
     }
 
     /// The list of level 0 that the virtual time `time` belongs to.
@@ -125,9 +134,26 @@ impl Fair {
     #[inline(never)]
     fn push_beside(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
         if record.deadline.get().wrapping_sub(self.start) > PAST {
+            self.come_back(slots, slot, record);
+        } else {
+            self.place(slots, slot, record);
+        }
+    }
+
+    /// For a task that slept while its band passed.
+    fn come_back(&mut self, slots: &[Slot], slot: u32, record: &Slot) {
+        let before = (self.here as usize + LISTS - 1) % LISTS;
+        if self.lists[self.here as usize].first().is_none() {
+            self.stepped_back = false;
+        } else if !self.stepped_back && self.occupied[0] & 1 << before == 0 {
+            self.stepped_back = true;
+            self.start = self.start.wrapping_sub(self.band());
+            self.here = before as u8;
+        }
+        if record.deadline.get().wrapping_sub(self.start) > PAST {
             record.deadline.set(self.start);
         }
-        self.place(slots, slot, record);
+        self.append(slots, slot, record, self.here);
     }
 
     #[inline(always)]
@@ -193,10 +219,13 @@ impl Fair {
         }
     }
 
-    /// The front task yields after `ticks`: it goes to the back. `false` if they take it beyond this band; nothing has happened then, and
-    /// [`leave_band`](Self::leave_band) does it.
+    /// The front task yields after `ticks`: it goes to the back. `false` if they take it beyond this band, or it was interrupted for one that
+    /// came back; nothing has happened then, and [`leave_band`](Self::leave_band) does it.
     #[inline(always)]
     pub(crate) fn rotate(&mut self, slot: u32, record: &Slot, ticks: u64) -> bool {
+        if record.list.get() != self.here {
+            return false;
+        }
         if ticks != 0 {
             let time = record.deadline.get().wrapping_add(cost(record, ticks));
             // Signed: one that was dealt out late may still be behind.
@@ -209,11 +238,16 @@ impl Fair {
         true
     }
 
-    /// A task goes to the back of the band that it comes to after `ticks`.
+    /// A task goes to the back of the band that it comes to after `ticks`. One that was interrupted keeps its turn in its own.
     #[inline(never)]
     pub(crate) fn leave_band(&mut self, slots: &[Slot], slot: u32, ticks: u64) {
         let record = &slots[slot as usize];
+        let before = record.deadline.get();
         self.charge(record, ticks);
+        let same_band = before >> self.shift == record.deadline.get() >> self.shift;
+        if same_band && record.list.get() != self.here && (record.list.get() as usize) < LISTS {
+            return;
+        }
         self.take(slots, slot, record);
         self.place(slots, slot, record);
     }
@@ -270,6 +304,7 @@ impl Fair {
                 dealt = [false; LEVELS];
                 continue;
             };
+            self.stepped_back &= lead == 0;
             self.start = self.start.wrapping_add(lead);
             self.here = self.near(self.start);
             if level == 0 {
@@ -357,12 +392,7 @@ mod tests {
     /// One who slept through a wrap, or for long, has its turn now; one who is ahead waits.
     #[test]
     fn sleepers_resume_at_the_current_band() {
-        let slots = [0, 1].map(|number| Slot::new(CoreId::FIRST, number));
-        let mut fair = Fair::new(1 << 16);
-        fair.start = 1 << 40;
-        for slot in &slots {
-            slot.relative.set(tick_cost(DEFAULT_WEIGHT));
-        }
+        let (slots, mut fair) = tasks::<2>(1 << 40);
         for (time, resumes) in [
             (5, 1 << 40),
             (u64::MAX, 1 << 40),
@@ -379,6 +409,62 @@ mod tests {
         fair.push(&slots, 0, &slots[0]);
         fair.push(&slots, 1, &slots[1]);
         assert_eq!(fair.first(&slots), Some(1));
+    }
+
+    fn tasks<const N: usize>(start: u64) -> ([Slot; N], Fair) {
+        let slots = core::array::from_fn(|number| Slot::new(CoreId::FIRST, number as u32));
+        let mut fair = Fair::new(1 << 16);
+        fair.start = start;
+        fair.here = fair.near(start);
+        for slot in &slots {
+            slot.relative.set(tick_cost(DEFAULT_WEIGHT));
+            slot.deadline.set(start);
+        }
+        (slots, fair)
+    }
+
+    /// Those who slept go before who is running, in the order in which they came, until they used up what they lagged behind;
+    /// whom they interrupted has the turn again.
+    #[test]
+    fn sleepers_go_first() {
+        const BAND: u64 = 1 << 16;
+        let start = 100 * BAND;
+        let (slots, mut fair) = tasks::<4>(start);
+        let end = |fair: &mut Fair, slot: usize, ticks| {
+            if !fair.rotate(slot as u32, &slots[slot], ticks) {
+                fair.leave_band(&slots, slot as u32, ticks);
+            }
+        };
+        fair.push(&slots, 0, &slots[0]);
+        fair.push(&slots, 1, &slots[1]);
+        assert_eq!(fair.first(&slots), Some(0));
+        for late in [2, 3] {
+            slots[late].deadline.set(7);
+            fair.push(&slots, late as u32, &slots[late]);
+            assert_eq!(
+                fair.front(),
+                Some(2),
+                "whoever runs is not the first any more"
+            );
+        }
+        assert_eq!(fair.virtual_now(), start, "a new task is none that slept");
+        end(&mut fair, 0, 1000);
+        assert_eq!(fair.first(&slots), Some(2));
+        fair.charge(&slots[2], 50);
+        fair.remove(&slots, 2, &slots[2]);
+        // It comes again at once, and queues behind the other.
+        fair.push(&slots, 2, &slots[2]);
+        assert_eq!(slots[2].deadline.get(), start - BAND + 50);
+        assert_eq!(fair.first(&slots), Some(3));
+        end(&mut fair, 3, BAND);
+        assert_eq!(fair.first(&slots), Some(2));
+        end(&mut fair, 2, BAND - 50);
+        // All are of one band now. The interrupted one goes on, then the others in their order.
+        for slot in [0, 1, 3, 2] {
+            assert_eq!(fair.first(&slots), Some(slot));
+            end(&mut fair, slot as usize, BAND);
+        }
+        assert_eq!(fair.len(), 4);
     }
 
     /// Polls beyond all levels, by more tasks than are dealt out at a time: nobody is lost, nobody starves.

@@ -18,7 +18,7 @@
 //!   term's and a poll; tasks with a deadline but no reservation the least share set aside for them, where what they had
 //!   before counts until it is paid for.
 //! * **fairness**: the difference of time ÷ weight of two best-effort tasks which are both ready throughout stays in a range of
-//!   two virtual-time bands and a poll of each. Where polls are only timed if something depends on it, that is one of the two
+//!   three virtual-time bands and a poll of each. Where polls are only timed if something depends on it, that is one of the two
 //!   having another weight than the default.
 //! * **admission**: what is admitted satisfies the test, and nothing is refused that does. See [`admission`].
 //! * **work is done**: no core idles while a task on it may run.

@@ -119,7 +119,8 @@ impl Oracle {
             let Class::Fair(theirs) = self.task(other)?.class else {
                 continue;
             };
-            let mut bound = 2.0 * band + poll * (cost(weight) + cost(theirs));
+            // One who slept lags by up to a band when it comes back.
+            let mut bound = 3.0 * band + poll * (cost(weight) + cost(theirs));
             if !timed {
                 if (weight, theirs) == (DEFAULT_WEIGHT, DEFAULT_WEIGHT) {
                     continue;

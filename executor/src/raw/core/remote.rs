@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{CONTROL, Core, Local, running::UNSLICED};
+use super::{CONTROL, Core, Local, running::BEST_EFFORT};
 use crate::{
     ident::TaskId,
     inbox,
@@ -136,7 +136,7 @@ impl<P: Platform> Core<P> {
         } else {
             let window = self.window.load(Ordering::SeqCst);
             window != 0
-                && (Self::urgency(record) < window || window == UNSLICED)
+                && (Self::urgency(record) < window || window == BEST_EFFORT)
                 && self
                     .window
                     .compare_exchange(window, 0, Ordering::AcqRel, Ordering::Relaxed)

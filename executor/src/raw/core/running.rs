@@ -13,10 +13,8 @@ use crate::{
     timers::TimerId,
 };
 
-/// What an open window publishes for best effort that has no end of a slice before it: every wake is to interrupt it.
-pub(super) const UNSLICED: u64 = u64::MAX;
-/// And for best effort that has: wakes of more best effort change nothing.
-const SLICED: u64 = UNSLICED - 1;
+/// What an open window publishes for best effort: every wake interrupts it, as who slept goes first.
+pub(super) const BEST_EFFORT: u64 = u64::MAX;
 
 /// The running task may be interrupted: see [`crate::preemptible`].
 #[derive(Debug)]
@@ -178,15 +176,13 @@ impl<P: Platform> Home<P> {
                 return None;
             }
             let due = local.timers.first_time().min(local.sched.next_event());
-            let Some(slice) = local.sched.slice_of_best_effort() else {
-                return Some(Opening {
-                    deadline: UNSLICED,
-                    until: due,
-                });
+            let until = match local.sched.slice_of_best_effort() {
+                Some(slice) => due.min(self.slice_began(now).saturating_add(slice)),
+                None => due,
             };
             Some(Opening {
-                deadline: SLICED,
-                until: due.min(self.slice_began(now).saturating_add(slice)),
+                deadline: BEST_EFFORT,
+                until,
             })
         })
     }
@@ -214,13 +210,11 @@ impl<P: Platform> Home<P> {
                 let used = now.saturating_sub(self.polling.since.get());
                 until = until.min(now.saturating_add(left.saturating_sub(used)));
             }
-            let mut deadline = local.sched.deadline_of(&self.slots, slot);
             if let Some(slice) = local.sched.slice(&self.slots, slot) {
                 until = until.min(self.slice_began(now).saturating_add(slice));
-                deadline = SLICED;
             }
             Some(Opening {
-                deadline: deadline.max(1),
+                deadline: local.sched.deadline_of(&self.slots, slot).max(1),
                 until,
             })
         })
