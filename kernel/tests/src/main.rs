@@ -20,6 +20,8 @@
 //! - [`network`]: frames through network cards that processes drive.
 //! - [`terminal`]: shells and console as processes, and their deaths.
 //! - [`net`]: the network, from inside and from this host.
+//! - [`tap`]: the network of a namespace with peers that others wrote ([`netns`]).
+//! - [`two`]: two machines on one wire.
 //! - [`measure`]: time to the prompt, and the probes inside.
 //!
 //! Around them: [`lab`] builds what boots, [`scenario`] shares boots between checks and runs two
@@ -36,6 +38,7 @@ mod executor;
 mod faults;
 mod graphics;
 mod hardening;
+mod http;
 mod input;
 mod interrupts;
 mod json;
@@ -43,7 +46,9 @@ mod lab;
 mod measure;
 mod memory;
 mod net;
+mod netns;
 mod network;
+mod peer;
 mod picture;
 mod power;
 mod process;
@@ -54,7 +59,9 @@ mod screen;
 mod seat;
 mod session;
 mod storm;
+mod tap;
 mod terminal;
+mod two;
 mod user;
 
 use lexopt::prelude::*;
@@ -87,6 +94,8 @@ fn scenarios() -> Vec<Scenario> {
         terminal::scenarios(),
         desktop::scenarios(),
         net::scenarios(),
+        tap::scenarios(),
+        two::scenarios(),
         measure::scenarios(),
     ]
     .into_iter()

@@ -13,16 +13,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use xtask::qemu::{Forward, Machine, Network, Nic, Protocol};
 
+use crate::http::{LIMIT, ask, get, wait};
 use crate::lab::{Lab, MANAGER};
 use crate::scenario::{Check, Scenario, Verdict};
 use crate::session::Session;
 
-/// For something to happen on a busy host.
-const LIMIT: Duration = Duration::from_secs(60);
 /// For one answer, where it is asked for again: what QEMU had on its way to a server that died is late.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The status page's port in the machine.
 const PAGE: u16 = 80;
 /// What is fetched by the machine.
@@ -70,7 +67,7 @@ pub fn scenarios() -> Vec<Scenario> {
     let of_machine = port.clone();
     vec![
         Scenario::shared(
-            move |lab| of_machine.machine(lab, Nic::Virtio),
+            move |lab| Ok(of_machine.machine(lab, Nic::Virtio)?),
             vec![
                 Check::new("qemu.net.address", |session| address(session, "virtio-net")),
                 Check::new("qemu.net.ping", ping),
@@ -99,23 +96,6 @@ fn table(session: &mut Session, name: &str) -> Result<Vec<Value>, Box<dyn Error>
         .into_iter()
         .filter(|row| row["table"] == name)
         .collect())
-}
-
-/// Waits until `look` finds something.
-fn wait<T>(
-    what: &str,
-    mut look: impl FnMut() -> Result<Option<T>, Box<dyn Error>>,
-) -> Result<T, Box<dyn Error>> {
-    let end = Instant::now() + LIMIT;
-    loop {
-        if let Some(found) = look()? {
-            return Ok(found);
-        }
-        if Instant::now() > end {
-            return Err(format!("there is no {what} within {} s", LIMIT.as_secs()).into());
-        }
-        thread::sleep(LOOK_EVERY);
-    }
 }
 
 /// An address, a route and a server of names come by themselves.
@@ -257,42 +237,13 @@ fn fetch(session: &mut Session) -> Verdict {
     Ok(format!("{BODY_BYTES} bytes, {rate:.1} MB/s"))
 }
 
-/// Asks for a page: all at once, as it may be the last thing that is said.
-fn ask(stream: &mut TcpStream, path: &str, connection: &str) -> std::io::Result<()> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: raede\r\nConnection: {connection}\r\n\r\n");
-    stream.write_all(request.as_bytes())
-}
-
-/// Fetches a page from the machine: its head and its body.
-fn get(port: u16, path: &str, limit: Duration) -> Result<(String, String), Box<dyn Error>> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(limit))?;
-    ask(&mut stream, path, "close")?;
-    whole(stream, path)
-}
-
-/// The answer that ends a connection.
-fn whole(mut stream: TcpStream, path: &str) -> Result<(String, String), Box<dyn Error>> {
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| format!("{path}: no answer but {text:?}"))?;
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Content-Length: "))
-        .and_then(|length| length.parse::<usize>().ok());
-    if length != Some(body.len()) {
-        return Err(format!("{path}: {} bytes came of {length:?}", body.len()).into());
-    }
-    Ok((head.to_owned(), body.to_owned()))
-}
-
 /// The page, once it is served; QEMU takes connections before that and ends them.
 fn page_of(port: u16, path: &str) -> Result<(String, String), Box<dyn Error>> {
-    wait("page", || match get(port, path, PATIENCE) {
-        Ok(page) if page.0.starts_with("HTTP/1.1 200 ") => Ok(Some(page)),
-        _ => Ok(None),
+    wait("page", || {
+        match get((Ipv4Addr::LOCALHOST, port), path, PATIENCE) {
+            Ok(page) if page.0.starts_with("HTTP/1.1 200 ") => Ok(Some(page)),
+            _ => Ok(None),
+        }
     })
 }
 
@@ -323,7 +274,7 @@ fn page(_: &mut Session, port: u16) -> Verdict {
             return Err(format!("no metric: {line:?}").into());
         }
     }
-    let (missing, _) = get(port, "/nothere", LIMIT)?;
+    let (missing, _) = get((Ipv4Addr::LOCALHOST, port), "/nothere", LIMIT)?;
     if !missing.starts_with("HTTP/1.1 404 ") {
         return Err(format!("a page that is not there: {missing}").into());
     }
@@ -334,7 +285,8 @@ fn page(_: &mut Session, port: u16) -> Verdict {
 fn connections(session: &mut Session, port: u16) -> Verdict {
     let start = Instant::now();
     for number in 0..IN_TURN {
-        get(port, "/", LIMIT).map_err(|error| format!("connection {number}: {error}"))?;
+        get((Ipv4Addr::LOCALHOST, port), "/", LIMIT)
+            .map_err(|error| format!("connection {number}: {error}"))?;
     }
     let in_turn = start.elapsed();
     let start = Instant::now();

@@ -4,6 +4,7 @@ use crate::lab::Lab;
 use crate::session::Session;
 use std::collections::VecDeque;
 use std::error::Error;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -13,11 +14,31 @@ use xtask::suite::{Outcome, Reporter, Selection, Totals};
 /// What a check gives: a figure worth printing (or nothing), or why it failed.
 pub type Verdict = Result<String, Box<dyn Error>>;
 
+/// Says that a check cannot run on this host, and why: as an error, it skips the check.
+#[derive(Debug)]
+pub struct Skip(pub String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Skip {}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict {
+        Err(error) if error.is::<Skip>() => Outcome::Skipped(error.to_string()),
+        other => Outcome::from(other),
+    }
+}
+
 /// Machines at the same time: more would slow each other down on two processors.
 const WORKERS: usize = 2;
 
 /// Describes the machine of several checks.
-type MachineOf = Box<dyn Fn(&Lab) -> xtask::error::Result<Machine> + Send>;
+type Describe = dyn Fn(&Lab) -> Result<Machine, Box<dyn Error>> + Send;
+type MachineOf = Box<Describe>;
 
 /// A check that boots for itself.
 pub struct Alone {
@@ -29,6 +50,7 @@ pub struct Alone {
 /// A check on a machine it shares.
 pub struct Check {
     name: String,
+    long: bool,
     run: Box<dyn Fn(&mut Session) -> Verdict + Send>,
 }
 
@@ -72,7 +94,7 @@ impl Scenario {
 
     /// Checks that share a machine.
     pub fn shared(
-        machine: impl Fn(&Lab) -> xtask::error::Result<Machine> + Send + 'static,
+        machine: impl Fn(&Lab) -> Result<Machine, Box<dyn Error>> + Send + 'static,
         checks: Vec<Check>,
     ) -> Scenario {
         Scenario::Shared {
@@ -87,7 +109,7 @@ impl Scenario {
             Scenario::Alone(alone) => vec![(alone.name.clone(), alone.long)],
             Scenario::Shared { checks, .. } => checks
                 .iter()
-                .map(|check| (check.name.clone(), false))
+                .map(|check| (check.name.clone(), check.long))
                 .collect(),
         }
     }
@@ -102,7 +124,7 @@ impl Scenario {
                 machine,
                 mut checks,
             } => {
-                checks.retain(|check| selection.wants(&check.name, false));
+                checks.retain(|check| selection.wants(&check.name, check.long));
                 (!checks.is_empty()).then_some(Scenario::Shared { machine, checks })
             }
         }
@@ -110,7 +132,7 @@ impl Scenario {
 
     fn run(&self, lab: &Lab, reporter: &Reporter) {
         match self {
-            Scenario::Alone(alone) => reporter.run(&alone.name, || Outcome::from((alone.run)(lab))),
+            Scenario::Alone(alone) => reporter.run(&alone.name, || outcome((alone.run)(lab))),
             Scenario::Shared { machine, checks } => run_shared(machine, checks, lab, reporter),
         }
     }
@@ -124,17 +146,24 @@ impl Check {
     ) -> Check {
         Check {
             name: name.into(),
+            long: false,
             run: Box::new(run),
+        }
+    }
+
+    /// A check on a booted machine that takes long.
+    pub fn long(
+        name: impl Into<String>,
+        run: impl Fn(&mut Session) -> Verdict + Send + 'static,
+    ) -> Check {
+        Check {
+            long: true,
+            ..Check::new(name, run)
         }
     }
 }
 
-fn run_shared(
-    machine: &dyn Fn(&Lab) -> xtask::error::Result<Machine>,
-    checks: &[Check],
-    lab: &Lab,
-    reporter: &Reporter,
-) {
+fn run_shared(machine: &Describe, checks: &[Check], lab: &Lab, reporter: &Reporter) {
     let mut session: Option<Session> = None;
     for check in checks {
         let started = Instant::now();
@@ -148,7 +177,7 @@ fn run_shared(
         if verdict.is_err() {
             session = None;
         }
-        reporter.report(&check.name, started.elapsed(), &Outcome::from(verdict));
+        reporter.report(&check.name, started.elapsed(), &outcome(verdict));
     }
 }
 

@@ -121,6 +121,14 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// A command of that name, also if it is among the system's and those are not in the path.
+pub fn command(name: &str) -> Command {
+    match find_program(name) {
+        Some(path) => Command::new(path),
+        None => Command::new(name),
+    }
+}
+
 /// A fresh folder for one run's sockets and copies; removed when dropped.
 ///
 /// It lives in the system's temporary folder, because a Unix socket's path holds 107 bytes.

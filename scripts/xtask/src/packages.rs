@@ -4,6 +4,7 @@ use crate::error::{Doing, Error, Result};
 use crate::host;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// What an action needs from outside the workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +23,33 @@ pub enum Tool {
     Mtools,
     /// `valgrind`, which counts instructions.
     Valgrind,
+    /// `ip`, which makes network namespaces.
+    Iproute,
+    /// `dnsmasq`, which gives addresses and names.
+    Dnsmasq,
+    /// `ping`.
+    Ping,
+    /// `nc`.
+    Netcat,
+    /// `curl`.
+    Curl,
+    /// `chromium`, a browser.
+    Chromium,
 }
 
 /// Where GRUB's BIOS modules are.
 pub const GRUB_BIOS_DIR: &str = "/usr/lib/grub/i386-pc";
 
 impl Tool {
+    /// Peers of the network tests.
+    pub const PEERS: [Tool; 5] = [
+        Tool::Iproute,
+        Tool::Dnsmasq,
+        Tool::Ping,
+        Tool::Netcat,
+        Tool::Curl,
+    ];
+
     /// All that building the image needs.
     pub const IMAGE: [Tool; 4] = [
         Tool::GrubMkimage,
@@ -45,6 +67,12 @@ impl Tool {
             Tool::Xorriso => "xorriso",
             Tool::Mtools => "mtools",
             Tool::Valgrind => "valgrind",
+            Tool::Iproute => "iproute2",
+            Tool::Dnsmasq => "dnsmasq-base",
+            Tool::Ping => "iputils-ping",
+            Tool::Netcat => "netcat-openbsd",
+            Tool::Curl => "curl",
+            Tool::Chromium => "chromium",
         }
     }
 
@@ -56,6 +84,12 @@ impl Tool {
             Tool::GrubBios => Path::new(GRUB_BIOS_DIR).join("boot_hybrid.img").is_file(),
             Tool::Xorriso => host::find_program("xorriso").is_some(),
             Tool::Valgrind => host::find_program("valgrind").is_some(),
+            Tool::Iproute => host::find_program("ip").is_some(),
+            Tool::Dnsmasq => host::find_program("dnsmasq").is_some(),
+            Tool::Ping => host::find_program("ping").is_some(),
+            Tool::Netcat => host::find_program("nc").is_some(),
+            Tool::Curl => host::find_program("curl").is_some(),
+            Tool::Chromium => host::find_program("chromium").is_some(),
             Tool::Mtools => ["mformat", "mmd", "mcopy"]
                 .iter()
                 .all(|name| host::find_program(name).is_some()),
@@ -65,6 +99,9 @@ impl Tool {
 
 /// Makes sure the tools are there, installing their packages where that is possible.
 pub fn require(tools: &[Tool]) -> Result<()> {
+    // Two installations at once refuse each other.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<Tool> = tools
         .iter()
         .copied()
@@ -109,7 +146,8 @@ pub fn require(tools: &[Tool]) -> Result<()> {
     }
 }
 
-fn running_as_root() -> bool {
+/// Whether this process may do what root may.
+pub fn running_as_root() -> bool {
     Command::new("id")
         .arg("-u")
         .output()

@@ -12,7 +12,7 @@ use proto::net::{InterfaceName, NetError, Row, Setup, Traffic};
 use smoltcp::iface::{Config, Interface as Stack, SocketHandle, SocketSet};
 use smoltcp::phy::{DeviceCapabilities, Medium};
 use smoltcp::socket::dhcpv4;
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use crate::driver::{Driver, Intake};
@@ -24,6 +24,10 @@ use crate::wire::{self, Loopback, Wire};
 pub const FRAMES_AT_ONCE: usize = 64;
 /// Most servers of names of one interface.
 pub const MAX_NAME_SERVERS: usize = 3;
+
+/// How long an address is kept that no server of addresses has confirmed since the link came back: connections live as long (RFC 2131 §3.7 allows
+/// the rest of the lease).
+const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// Where frames come from and go to.
 enum Port {
@@ -51,6 +55,8 @@ pub struct Interface {
     pub(crate) sockets: SocketSet<'static>,
     setup: Setup,
     dhcp: Option<SocketHandle>,
+    /// Until then the address of before is kept, if a server confirms none.
+    pub(crate) kept_until: Option<Instant>,
     /// By DHCP or by hand; IPv4's addresses and IPv6's by hand.
     addresses: heapless::Vec<IpCidr, 4>,
     pub(crate) gateways: heapless::Vec<IpAddr, 2>,
@@ -132,6 +138,7 @@ impl Interface {
             sockets: SocketSet::new(Vec::new()),
             setup: Setup::None,
             dhcp: None,
+            kept_until: None,
             addresses: heapless::Vec::new(),
             gateways: heapless::Vec::new(),
             name_servers: heapless::Vec::new(),
@@ -261,9 +268,7 @@ impl Interface {
             self.sockets.remove(dhcp);
         }
         self.setup = setup;
-        self.addresses.clear();
-        self.gateways.clear();
-        self.name_servers.clear();
+        self.forget();
         match setup {
             Setup::Dhcp => self.dhcp = Some(self.sockets.add(dhcpv4::Socket::new())),
             Setup::Static {
@@ -283,19 +288,27 @@ impl Interface {
         }
     }
 
+    /// Forgets what a server of addresses, or a person, said.
+    fn forget(&mut self) {
+        self.kept_until = None;
+        self.addresses.clear();
+        self.gateways.clear();
+        self.name_servers.clear();
+    }
+
     /// Takes over what a server of addresses said. Whether anything changed.
-    pub(crate) fn hear_dhcp(&mut self) -> bool {
+    pub(crate) fn hear_dhcp(&mut self, now: Instant) -> bool {
         let Some(dhcp) = self.dhcp else {
             return false;
         };
         match self.sockets.get_mut::<dhcpv4::Socket<'_>>(dhcp).poll() {
+            None if self.kept_until.is_some_and(|until| until <= now) => self.forget(),
             None => return false,
-            Some(dhcpv4::Event::Deconfigured) => {
-                self.addresses.clear();
-                self.gateways.clear();
-                self.name_servers.clear();
-            }
+            // It begins anew as the link came back: what was said before may still hold.
+            Some(dhcpv4::Event::Deconfigured) if self.kept_until.is_some() => return false,
+            Some(dhcpv4::Event::Deconfigured) => self.forget(),
             Some(dhcpv4::Event::Configured(config)) => {
+                self.kept_until = None;
                 self.addresses.clear();
                 let _ = self.addresses.push(IpCidr::Ipv4(config.address));
                 self.gateways.clear();
@@ -310,7 +323,7 @@ impl Interface {
     }
 
     /// Begins anew with the server of addresses when the link has come back. Whether the link changed.
-    pub(crate) fn hear_link(&mut self) -> bool {
+    pub(crate) fn hear_link(&mut self, now: Instant) -> bool {
         let Port::Card(card) = &self.port else {
             return false;
         };
@@ -321,6 +334,7 @@ impl Interface {
             && let Some(dhcp) = self.dhcp
         {
             self.sockets.get_mut::<dhcpv4::Socket<'_>>(dhcp).reset();
+            self.kept_until = (!self.addresses.is_empty()).then(|| now + KEPT_FOR);
         }
         if changed && link {
             self.routers.begin_again();

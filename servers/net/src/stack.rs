@@ -153,7 +153,7 @@ impl Stack {
                 at: None,
             };
         };
-        let changed = interface.hear_link();
+        let changed = interface.hear_link(now);
         let medium = interface.medium();
         let mut routers = core::mem::take(&mut interface.routers);
         let turn = interface.turn(now, |sockets, neighbours, frame| {
@@ -182,7 +182,7 @@ impl Stack {
             }
         });
         interface.routers = routers;
-        let changed = interface.hear_dhcp() || interface.hear_routers(now) || changed;
+        let changed = interface.hear_dhcp(now) || interface.hear_routers(now) || changed;
         if changed {
             self.setup_changed = true;
             // Another network may have others of the same name.
@@ -193,7 +193,8 @@ impl Stack {
         self.ask_names(now);
         let interface = self.interfaces.get(number);
         let routers = interface.and_then(|interface| interface.routers.due());
-        let due = [turn.at, self.names.due(), routers];
+        let kept = interface.and_then(|interface| interface.kept_until);
+        let due = [turn.at, self.names.due(), routers, kept];
         Turn {
             more: turn.more || changed,
             at: due.into_iter().flatten().min(),

@@ -1,7 +1,9 @@
 //! Has a network card for itself, without the net server: answers raw frames, ARP for 10.77.0.2, and UDP sent to there, at once and
 //! in the task that drives the card. For tests and measurements, and as an example of how short that way is.
 //!
-//! The card is the one whose place the manifest has among `devices`: virtio-net or e1000e. A frame of type 0x88b5 (for local
+//! The card is the one whose place the manifest has among `devices`: virtio-net or e1000e. Each pair of queues of a virtio-net card has a task
+//! of its own, which answers over the pair that a frame came by: so the card goes on giving that pair what belongs to the same flow (virtio 1.2
+//! §5.1.6.5.6). A frame of type 0x88b5 (for local
 //! experiments, IEEE 802) comes back to its sender, unless it begins with a word: `figures` has the counters and what the processors did since
 //! the last time logged, by the handle `system`; `end` ends the program.
 #![no_std]
@@ -11,20 +13,24 @@
 extern crate alloc;
 
 use alloc::string::ToString;
-
+use alloc::sync::Arc;
 use core::fmt;
 
 use nic::{Card, Frame, HEADER_BYTES, Mac, Receive, SendError, Transmit};
 use pci::Ring3;
 use proto::CoreRow;
-use rt::sys::clock;
 use rt::sys::object::{Device, System};
+use rt::sys::{clock, gate};
 use rt::{Env, MonotonicClock, tables};
 
 rt::entry!(async main);
 
 /// Its interrupts are taken by the first core.
 const CORE: u32 = 0;
+/// Pairs of queues that are used where a card has them.
+const MOST_PAIRS: u16 = 2;
+/// Exit code when a card cannot be driven any more.
+const CARD_FAILED: i32 = 1;
 
 const EXPERIMENT: u16 = 0x88b5;
 const ARP: u16 = 0x0806;
@@ -51,6 +57,7 @@ async fn main(mut env: Env) -> i32 {
     let is_virtio = device
         .describe()
         .is_ok_and(|info| info.vendor == virtio::VENDOR);
+    let system = Arc::new(system);
     let ended = if is_virtio {
         virtio(&system, device)
             .await
@@ -60,27 +67,40 @@ async fn main(mut env: Env) -> i32 {
             .await
             .map_err(|fault| fault.to_string())
     };
+    exit_code(ended)
+}
+
+fn exit_code(ended: Result<(), impl fmt::Display>) -> i32 {
     match ended {
         Ok(()) => 0,
         Err(fault) => {
             log::error!("{fault}");
-            1
+            CARD_FAILED
         }
     }
 }
 
-async fn virtio(system: &System, device: Device) -> Result<(), virtio::Fault> {
+async fn virtio(system: &Arc<System>, device: Device) -> Result<(), virtio::Fault> {
     let function = Ring3::new(device, CORE)?;
-    let mut cards = virtio::net::start(function, 1, &MonotonicClock).await?;
-    match cards.pop() {
-        Some(card) => serve(system, card).await,
+    let pairs = virtio::net::start(function, MOST_PAIRS, &MonotonicClock).await?;
+    let mut pairs = pairs.into_iter().enumerate();
+    let first = pairs.next();
+    for (number, card) in pairs {
+        let system = Arc::clone(system);
+        let spawned = rt::spawn("pair", async move {
+            gate::exit(exit_code(serve(&system, number, card).await))
+        });
+        spawned.map_err(|_| virtio::Fault::NoMemory)?;
+    }
+    match first {
+        Some((number, card)) => serve(system, number, card).await,
         None => Err(virtio::Fault::NoQueue(0)),
     }
 }
 
-async fn e1000e(system: &System, device: Device) -> Result<(), e1000e::Fault> {
+async fn e1000e(system: &Arc<System>, device: Device) -> Result<(), e1000e::Fault> {
     let function = Ring3::new(device, CORE)?;
-    serve(system, e1000e::start(function, &MonotonicClock).await?).await
+    serve(system, 0, e1000e::start(function, &MonotonicClock).await?).await
 }
 
 /// What becomes of a frame.
@@ -91,7 +111,8 @@ enum Answer {
     End,
 }
 
-async fn serve<C: Card>(system: &System, mut card: C) -> Result<(), C::Fault> {
+/// Answers what comes by one pair of queues.
+async fn serve<C: Card>(system: &System, pair: usize, mut card: C) -> Result<(), C::Fault> {
     let about = *card.about();
     let mut link_is_up = card.link_is_up();
     let up = |is_up| if is_up { "up" } else { "down" };
@@ -103,6 +124,7 @@ async fn serve<C: Card>(system: &System, mut card: C) -> Result<(), C::Fault> {
         about.checksums
     );
     log::info!("the link is {}", up(link_is_up));
+    let mut is_used = false;
     let mut busy_before_ns = busy_ns(system);
     let mut answered = Answered::default();
     loop {
@@ -120,6 +142,9 @@ async fn serve<C: Card>(system: &System, mut card: C) -> Result<(), C::Fault> {
             && let Some(mut frame) = from.next()
         {
             answered.round_ticks.get_or_insert(frame.stamp_ticks());
+            if !core::mem::replace(&mut is_used, true) {
+                log::info!("pair {pair} has its first frame");
+            }
             let bytes = frame.bytes_mut();
             match answer(bytes, about.mac) {
                 Answer::Echo => {

@@ -94,6 +94,8 @@ pub struct Machine {
     pub network: Option<Network>,
     /// What a reset does.
     pub on_reset: OnReset,
+    /// The network namespace (ip-netns(8)) that QEMU runs in; that of this process without one.
+    pub namespace: Option<String>,
     /// Arguments added at the end, verbatim.
     pub extra: Vec<String>,
 }
@@ -113,6 +115,7 @@ impl Machine {
             display: Display::None,
             network: None,
             on_reset: OnReset::Exit,
+            namespace: None,
             extra: Vec::new(),
         }
     }
@@ -130,14 +133,16 @@ impl Machine {
     /// QEMU is asked to end with this thread where the system can arrange it: a killed tool
     /// leaves no machine behind.
     pub fn command(&self, dir: &RunDir, console: &Console) -> Result<Command> {
-        let mut command = match host::find_program("setpriv") {
-            Some(setpriv) => {
-                let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
-                command
-            }
-            None => Command::new("qemu-system-x86_64"),
-        };
+        let mut words: Vec<&str> = Vec::new();
+        if host::find_program("setpriv").is_some() {
+            words.extend(["setpriv", "--pdeathsig", "KILL", "--"]);
+        }
+        if let Some(namespace) = &self.namespace {
+            words.extend(["ip", "netns", "exec", namespace]);
+        }
+        words.push("qemu-system-x86_64");
+        let mut command = host::command(words[0]);
+        command.args(&words[1..]);
         command.args(["-name", "Raede", "-nodefaults", "-no-user-config"]);
         command.args([
             "-machine",
