@@ -1,14 +1,17 @@
 //! Pixels: what is on the screen, part by part.
+//!
+//! What a frame shows is noted once, as a [`Scene`] ([`Desk::scene`]); a [`Painter`] then composes it strip by strip, and between two strips the desk may go on.
+//! Of what opaque windows cover nothing is painted.
 
 use alloc::vec::Vec;
 
-use draw::{Canvas, Pixel, Rect, rgba};
-use proto::Text;
-use proto::window::{Kind, Size};
+use draw::{Canvas, Palette, Pixel, Rect};
+use proto::window::{Kind, Look, Size, Theme, Title};
 
-use crate::decor;
-use crate::desk::{Desk, PictureKey, Shown, Window};
-use crate::place::is_framed;
+use crate::decor::{self, Fonts};
+use crate::desk::{Desk, PictureKey, Shown};
+use crate::overlay::{self, Overlay};
+use crate::place::{Place, TitleButton, is_framed};
 
 /// Where the pictures' pixels are.
 pub trait Pictures {
@@ -16,162 +19,238 @@ pub trait Pictures {
     fn row(&self, pictures: PictureKey, buffer: u8, size: Size, x: u16, y: u16, to: &mut [Pixel]);
 }
 
-/// A line of the overlay.
-pub type OverlayLine = Text<64>;
+/// Most pixels of a strip.
+const STRIP_PIXELS: i32 = 8192;
+/// Most pieces that a strip is cut into for what covers it.
+const MOST_PIECES: usize = 64;
 
-/// Figures shown over the picture.
-#[derive(Clone, Debug, Default)]
-pub struct Overlay {
-    /// Lines.
-    pub lines: Vec<OverlayLine>,
-    /// Times of the last frames, oldest first, in thousandths of the time between two frames; the graph is two of those high.
-    pub graph: Vec<u16>,
+/// A window as it is painted.
+#[derive(Clone, Debug)]
+pub(crate) struct Sheet {
+    pub place: Place,
+    pub look: Look,
+    pub title: Title,
+    pub is_focused: bool,
+    /// The button in its title bar that the pointer is on.
+    pub hot: Option<TitleButton>,
+    shown: Shown,
 }
 
-/// Size of the overlay and its distance from the screen's edges.
-const OVERLAY_WIDTH: i32 = 380;
-const OVERLAY_EDGE: i32 = 12;
-const GRAPH_HEIGHT: i32 = 60;
-/// Lines there is room for.
-pub const OVERLAY_LINES: usize = 14;
+/// All that a frame shows where something changed.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// From the back to the front.
+    sheets: Vec<Sheet>,
+    screen: Rect,
+    palette: Palette,
+    overlay: Option<(Rect, Overlay)>,
+    pointer: Option<(decor::Picture, i32, i32)>,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self {
+            sheets: Vec::new(),
+            screen: Rect::EMPTY,
+            palette: Palette::of(Theme::default()),
+            overlay: None,
+            pointer: None,
+        }
+    }
+}
+
+impl Sheet {
+    /// Whether nothing below it can be seen there.
+    const fn is_opaque(&self) -> bool {
+        // What a picture that is too small leaves free is filled, so that it covers too.
+        !self.look.alpha
+    }
+
+    fn outer(&self) -> Rect {
+        self.place.outer(&self.look)
+    }
+
+    fn is_framed(&self) -> bool {
+        is_framed(&self.look, self.place.extent)
+    }
+
+    /// Whether all of another one that lies below is behind it, which is often so when many windows are opened.
+    fn hides(&self, below: &Self) -> bool {
+        self.is_opaque()
+            && self.is_framed()
+            && below.is_framed()
+            && self.place.content == below.place.content
+    }
+}
 
 impl Desk {
-    /// Composes a part of the screen. `canvas` has just that part.
-    pub fn compose(&mut self, part: &Rect, canvas: &mut Canvas<'_>, pictures: &impl Pictures) {
-        let mut fonts = self.fonts.take();
-        let first = self.windows.iter().rposition(|window| covers(window, part));
-        if first.is_none() {
-            let palette = &self.palette;
-            let screen = self.screen_rect();
-            canvas.gradient(&screen, palette.desktop);
-        }
-        for window in self.windows.iter().skip(first.unwrap_or(0)) {
+    /// Notes what is seen in `parts`.
+    pub fn scene(&self, parts: &[Rect], scene: &mut Scene) {
+        let touches = |rect: &Rect| parts.iter().any(|part| !part.and(rect).is_empty());
+        scene.sheets.clear();
+        for window in self.windows.iter().rev() {
             let Some(shown) = window.shown.filter(|_| !window.place.minimised) else {
                 continue;
             };
-            if window.place.touched(&window.look).and(part).is_empty() {
+            if !touches(&window.place.touched(&window.look)) {
                 continue;
             }
-            let outer = window.place.outer(&window.look);
-            let is_framed = is_framed(&window.look, window.place.extent);
-            if is_framed || window.look.kind == Kind::Menu {
+            let hot = self.steering.hot.filter(|(key, _)| *key == window.key);
+            let sheet = Sheet {
+                place: window.place,
+                look: window.look,
+                title: window.title.clone(),
+                is_focused: self.focus == Some(window.key),
+                hot: hot.map(|(_, button)| button),
+                shown,
+            };
+            if !scene.sheets.iter().any(|above| above.hides(&sheet)) {
+                scene.sheets.push(sheet);
+            }
+        }
+        scene.sheets.reverse();
+        scene.screen = self.screen_rect();
+        scene.palette = self.palette;
+        let overlay_rect = self.overlay_rect();
+        scene.overlay = self
+            .overlay
+            .as_ref()
+            .filter(|_| touches(&overlay_rect))
+            .map(|overlay| (overlay_rect, overlay.clone()));
+        scene.pointer =
+            self.draws_pointer
+                .then_some((self.steering.picture, self.steering.x, self.steering.y));
+    }
+}
+
+/// A part in strips, each little work.
+pub fn strips(part: &Rect) -> impl Iterator<Item = Rect> + use<> {
+    let part = *part;
+    let rows = (STRIP_PIXELS / part.width().max(1)).max(1);
+    (part.top..part.bottom)
+        .step_by(rows as usize)
+        .map(move |top| Rect {
+            top,
+            bottom: (top + rows).min(part.bottom),
+            ..part
+        })
+}
+
+/// Paints scenes.
+#[derive(Debug)]
+pub struct Painter {
+    fonts: Option<Fonts>,
+    pieces: Vec<(Rect, usize)>,
+    row: Vec<Pixel>,
+}
+
+impl Default for Painter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Painter {
+    /// One that has painted nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            fonts: Fonts::new(),
+            pieces: Vec::new(),
+            row: Vec::new(),
+        }
+    }
+
+    /// Composes a part of the screen. `canvas` has just that part, or can be drawn on nowhere else.
+    pub fn compose(
+        &mut self,
+        scene: &Scene,
+        part: &Rect,
+        canvas: &mut Canvas<'_>,
+        pictures: &impl Pictures,
+    ) {
+        let mut pieces = core::mem::take(&mut self.pieces);
+        cut(scene, part, &mut pieces);
+        for (piece, lowest) in &pieces {
+            self.paint(scene, *lowest, &mut canvas.clipped(piece), pictures);
+        }
+        self.pieces = pieces;
+        if let (Some((rect, overlay)), Some(fonts)) = (&scene.overlay, &mut self.fonts) {
+            overlay::draw(overlay, rect, &mut fonts.overlay, &mut canvas.clipped(part));
+        }
+        if let Some((picture, x, y)) = scene.pointer {
+            picture.draw(&mut canvas.clipped(part), x, y);
+        }
+    }
+
+    /// Paints the windows from the one of this number upwards; the ground, too, if that is beyond the lowest.
+    fn paint(
+        &mut self,
+        scene: &Scene,
+        lowest: usize,
+        canvas: &mut Canvas<'_>,
+        pictures: &impl Pictures,
+    ) {
+        let part = canvas.clip();
+        if lowest == GROUND {
+            canvas.gradient(&scene.screen, scene.palette.desktop);
+        }
+        let from = if lowest == GROUND { 0 } else { lowest };
+        for sheet in scene.sheets.iter().skip(from) {
+            if sheet.place.touched(&sheet.look).and(&part).is_empty() {
+                continue;
+            }
+            let outer = sheet.outer();
+            if sheet.is_framed() || sheet.look.kind == Kind::Menu {
                 decor::draw_shadow(canvas, &outer);
             }
-            if is_framed {
-                let hot = self
-                    .steering
-                    .hot
-                    .filter(|(key, _)| *key == window.key)
-                    .map(|(_, button)| button);
-                let focused = self.focus == Some(window.key);
-                decor::draw_frame(canvas, window, focused, hot, &self.palette, fonts.as_mut());
+            if sheet.is_framed() && !outer.and(&part).is_empty() {
+                decor::draw_frame(canvas, sheet, &scene.palette, self.fonts.as_mut());
             }
-            draw_content(canvas, window, &shown, pictures, self.palette.ground);
-        }
-        self.fonts = fonts;
-        self.draw_overlay(canvas);
-        if self.draws_pointer {
-            let (x, y) = (self.steering.x, self.steering.y);
-            self.steering.picture.draw(canvas, x, y);
-        }
-    }
-
-    /// Where the overlay is.
-    pub(crate) fn overlay_rect(&self) -> Rect {
-        let line = self
-            .fonts
-            .as_ref()
-            .map_or(16, |fonts| fonts.overlay.height_px());
-        let height = line * OVERLAY_LINES as i32 + GRAPH_HEIGHT + 24;
-        let output = self.main_output();
-        let left = output.right - OVERLAY_WIDTH - OVERLAY_EDGE;
-        Rect::new(left, output.top + OVERLAY_EDGE, OVERLAY_WIDTH, height)
-    }
-
-    /// Shows or hides the overlay.
-    pub fn toggle_overlay(&mut self) {
-        self.overlay = match self.overlay.take() {
-            Some(_) => None,
-            None => Some(Overlay::default()),
-        };
-        let part = self.overlay_rect();
-        self.damage_part(&part);
-    }
-
-    /// Whether the overlay is shown.
-    #[must_use]
-    pub const fn has_overlay(&self) -> bool {
-        self.overlay.is_some()
-    }
-
-    /// New figures, if the overlay is shown.
-    pub fn set_overlay(&mut self, overlay: Overlay) {
-        if self.overlay.is_some() {
-            self.overlay = Some(overlay);
-            let part = self.overlay_rect();
-            self.damage_part(&part);
-        }
-    }
-
-    fn draw_overlay(&mut self, canvas: &mut Canvas<'_>) {
-        let rect = self.overlay_rect();
-        let (Some(overlay), Some(fonts)) = (&self.overlay, &mut self.fonts) else {
-            return;
-        };
-        if rect.and(&canvas.clip()).is_empty() {
-            return;
-        }
-        canvas.round(&rect, 8, rgba(0x0a_0e_14, 215));
-        let font = &mut fonts.overlay;
-        let mut y = rect.top + 8;
-        for line in overlay.lines.iter().take(OVERLAY_LINES) {
-            font.draw(canvas, rect.left + 12, y, line, draw::rgb(0xe8_ec_f2));
-            y += font.height_px();
-        }
-        let graph = Rect::new(
-            rect.left + 12,
-            rect.bottom - GRAPH_HEIGHT - 8,
-            OVERLAY_WIDTH - 24,
-            GRAPH_HEIGHT,
-        );
-        canvas.fill(&graph, rgba(0xff_ff_ff, 16));
-        let middle = graph.top + GRAPH_HEIGHT / 2;
-        canvas.fill(
-            &Rect::new(graph.left, middle, graph.width(), 1),
-            rgba(0xff_ff_ff, 90),
-        );
-        for (time, x) in overlay
-            .graph
-            .iter()
-            .zip((graph.left..graph.right).step_by(3))
-        {
-            let height = (i32::from(*time) * GRAPH_HEIGHT / 2000).clamp(1, GRAPH_HEIGHT);
-            let colour = if *time > 1000 { 0xf0_6a_5c } else { 0x5f_c9_7f };
-            canvas.fill(
-                &Rect::new(x, graph.bottom - height, 2, height),
-                draw::rgb(colour),
-            );
+            draw_content(canvas, sheet, pictures, scene.palette.ground, &mut self.row);
         }
     }
 }
 
-/// Whether nothing below a window can be seen through it in this part.
-fn covers(window: &Window, part: &Rect) -> bool {
-    // What a picture that is too small leaves free is filled, so that it covers too.
-    window.shown.is_some()
-        && !window.look.alpha
-        && !window.place.minimised
-        && window.place.content.has_all(part)
+/// No window covers a piece.
+const GROUND: usize = usize::MAX;
+
+/// Cuts a part into pieces, each with the number of the topmost window that covers all of it.
+fn cut(scene: &Scene, part: &Rect, pieces: &mut Vec<(Rect, usize)>) {
+    pieces.clear();
+    pieces.push((*part, GROUND));
+    // From the front: what is covered is not looked at again, the rest is cut further.
+    let mut at = 0;
+    while let Some((piece, _)) = pieces.get(at).copied() {
+        let covering = scene.sheets.iter().enumerate().rev().find(|(_, sheet)| {
+            let covered = sheet.place.content.and(&piece);
+            let is_all = covered == piece;
+            sheet.is_opaque() && (is_all || !covered.is_empty() && pieces.len() + 3 < MOST_PIECES)
+        });
+        if let Some((number, sheet)) = covering
+            && let Some(place) = pieces.get_mut(at)
+        {
+            let content = sheet.place.content;
+            *place = (content.and(&piece), number);
+            let rest = piece.without(&content);
+            pieces.extend(
+                rest.into_iter()
+                    .filter(|part| !part.is_empty())
+                    .map(|part| (part, GROUND)),
+            );
+        }
+        at += 1;
+    }
 }
 
 fn draw_content(
     canvas: &mut Canvas<'_>,
-    window: &Window,
-    shown: &Shown,
+    sheet: &Sheet,
     pictures: &impl Pictures,
     ground: Pixel,
+    row: &mut Vec<Pixel>,
 ) {
-    let content = window.place.content;
+    let (content, shown) = (sheet.place.content, &sheet.shown);
     let painted = Rect::new(
         content.left,
         content.top,
@@ -179,10 +258,9 @@ fn draw_content(
         i32::from(shown.size.height),
     );
     let seen = painted.and(&content).and(&canvas.clip());
-    let mut row: Vec<Pixel> = Vec::new();
     for y in seen.top..seen.bottom {
         let (from_x, from_y) = ((seen.left - content.left) as u16, (y - content.top) as u16);
-        if window.look.alpha {
+        if sheet.look.alpha {
             row.clear();
             row.resize(seen.width() as usize, 0);
             pictures.row(
@@ -191,15 +269,15 @@ fn draw_content(
                 shown.size,
                 from_x,
                 from_y,
-                &mut row,
+                row,
             );
-            canvas.copy(seen.left, y, seen.width() as u32, &row, true);
+            canvas.copy(seen.left, y, seen.width() as u32, row, true);
         } else {
             let to = canvas.row_mut(y, seen.left, seen.right);
             pictures.row(shown.pictures, shown.buffer, shown.size, from_x, from_y, to);
         }
     }
-    if !window.look.alpha {
+    if !sheet.look.alpha {
         for part in content.without(&painted) {
             canvas.fill(&part, ground);
         }

@@ -1,9 +1,9 @@
 //! What the compositor draws itself: title bars, shadows, the pointer.
 
 use draw::text::{Face, Font};
-use draw::{Canvas, Palette, Pixel, Rect, rgb, rgba};
+use draw::{Canvas, Palette, Pixel, Rect, blend, rgb, rgba};
 
-use crate::desk::Window;
+use crate::compose::Sheet;
 use crate::place::{BUTTON_PX, Edges, SHADOW_PX, TITLE_PX, TitleButton};
 
 /// Side of the square around the pointer's tip that its picture is in.
@@ -210,6 +210,26 @@ const RISING: [&str; 13] = [
     "#######",
 ];
 
+/// How dark a shadow is so far from what casts it, to the side and up or down.
+const SHADOW: [[u8; SHADOW_REACH]; SHADOW_REACH] = {
+    let mut table = [[0; SHADOW_REACH]; SHADOW_REACH];
+    let mut dy = 0;
+    while dy < SHADOW_REACH {
+        let mut dx = 0;
+        while dx < SHADOW_REACH {
+            let left = SHADOW_PX - ((dx * dx + dy * dy) as i32).isqrt();
+            if left > 0 {
+                table[dy][dx] = (SHADOW_ALPHA * left * left / (SHADOW_PX * SHADOW_PX)) as u8;
+            }
+            dx += 1;
+        }
+        dy += 1;
+    }
+    table
+};
+/// Places of the table: from there on there is none.
+const SHADOW_REACH: usize = SHADOW_PX as usize;
+
 /// The shadow around `outer`.
 pub(crate) fn draw_shadow(canvas: &mut Canvas<'_>, outer: &Rect) {
     let around = outer.grown(SHADOW_PX);
@@ -219,13 +239,17 @@ pub(crate) fn draw_shadow(canvas: &mut Canvas<'_>, outer: &Rect) {
         let part = part.and(&canvas.clip());
         for y in part.top..part.bottom {
             let dy = (caster.top - y).max(y - caster.bottom + 1).max(0);
-            for x in part.left..part.right {
+            let Some(alphas) = SHADOW.get(dy as usize) else {
+                continue;
+            };
+            for (below, x) in canvas
+                .row_mut(y, part.left, part.right)
+                .iter_mut()
+                .zip(part.left..)
+            {
                 let dx = (caster.left - x).max(x - caster.right + 1).max(0);
-                let distance = (dx * dx + dy * dy).isqrt();
-                let left = SHADOW_PX - distance;
-                if left > 0 {
-                    let alpha = SHADOW_ALPHA * left * left / (SHADOW_PX * SHADOW_PX);
-                    canvas.put(x, y, rgba(0, alpha as u8));
+                if let Some(alpha) = alphas.get(dx as usize) {
+                    *below = blend::over(rgba(0, *alpha), *below);
                 }
             }
         }
@@ -235,13 +259,11 @@ pub(crate) fn draw_shadow(canvas: &mut Canvas<'_>, outer: &Rect) {
 /// Edges and title bar of a window.
 pub(crate) fn draw_frame(
     canvas: &mut Canvas<'_>,
-    window: &Window,
-    focused: bool,
-    hot: Option<TitleButton>,
+    sheet: &Sheet,
     palette: &Palette,
     fonts: Option<&mut Fonts>,
 ) {
-    let (place, look) = (&window.place, &window.look);
+    let (place, look, focused) = (&sheet.place, &sheet.look, sheet.is_focused);
     let outer = place.outer(look);
     let title = place.title(look);
     let ground = if focused {
@@ -278,13 +300,16 @@ pub(crate) fn draw_frame(
         },
         ground,
     );
+    if title.and(&canvas.clip()).is_empty() {
+        return;
+    }
     for button in [
         TitleButton::Close,
         TitleButton::Maximise,
         TitleButton::Minimise,
     ] {
         let rect = place.button(look, button);
-        let is_hot = hot == Some(button);
+        let is_hot = sheet.hot == Some(button);
         let mark = if is_hot && button == TitleButton::Close {
             canvas.round(&rect.grown(-3), 5, palette.alarm);
             palette.ground
@@ -298,7 +323,7 @@ pub(crate) fn draw_frame(
     }
     if let Some(fonts) = fonts {
         let room = title.width() - 3 * BUTTON_PX - 24;
-        let text = fonts.title.fitting(&window.title, room);
+        let text = fonts.title.fitting(&sheet.title, room);
         let y = title.top + (TITLE_PX - fonts.title.height_px()) / 2 + 1;
         let colour = if focused { palette.text } else { palette.faint };
         fonts.title.draw(

@@ -1,12 +1,12 @@
 //! The compositor: windows of programs on one screen, and who is told of which key.
 //!
 //! Everything here is logic: [`Desk`] takes what programs ask ([`Desk::request`]), what happens at keyboard and pointer
-//! ([`Desk::input`]) and the frames of a clock ([`Desk::frame`], [`Desk::compose`], [`Desk::shown`]), and gives out [`Effect`]s: events to be sent, pictures
+//! ([`Desk::input`]) and the frames of a clock ([`Desk::frame`], [`Desk::scene`], [`Desk::shown`]), and gives out [`Effect`]s: events to be sent, pictures
 //! to be made. The program around it (`servers/compositor/program`) has the channels, the memory and the screen.
 //!
 //! * [`desk`](mod@desk): the desk and its windows: what is asked of them. [`place`]: where windows are, which is over which.
 //! * [`steer`]: keys and pointer: focus, moving, resizing.
-//! * [`compose`]: pixels. [`damage`]: which of them changed. [`decor`]: title bars, shadows, the pointer's picture.
+//! * [`compose`]: pixels. [`damage`]: which of them changed. [`decor`]: title bars, shadows, the pointer's picture. [`overlay`]: figures over it all.
 //! * [`frame`]: when frames begin, and how late; [`times`]. [`keep`]: what the next compositor finds.
 //!
 //! What must hold:
@@ -26,11 +26,12 @@ pub mod decor;
 pub mod desk;
 pub mod frame;
 pub mod keep;
+pub mod overlay;
 pub mod place;
 pub mod steer;
 pub mod times;
 
-pub use compose::Pictures;
+pub use compose::{Painter, Pictures, Scene};
 pub use decor::Picture;
 pub use desk::{ClientId, Desk, Direct, Effect, Frame, PictureKey};
 pub use frame::{FrameClock, FrameLog};

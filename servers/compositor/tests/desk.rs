@@ -1,9 +1,11 @@
 //! The desk with programs that behave and programs that do not.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use compositor::{ClientId, Desk, Effect, PictureKey, Pictures};
+use compositor::compose::strips;
+use compositor::{ClientId, Desk, Effect, Painter, PictureKey, Pictures, Scene};
 use draw::{Canvas, Pixel, Rect, rgb};
 use proptest::prelude::*;
 use proto::input::{self, Button, KeyChange, What};
@@ -290,11 +292,21 @@ impl Bench {
     }
 }
 
+thread_local! {
+    static PAINTER: RefCell<Painter> = RefCell::new(Painter::new());
+}
+
 fn compose(desk: &mut Desk, memory: &Memory, part: &Rect) -> Vec<Pixel> {
     let mut pixels = vec![rgb(0x00ff_00ff); part.area() as usize];
     let (width, height) = (part.width() as u32, part.height() as u32);
     let mut canvas = Canvas::new(&mut pixels, width, height).with_origin(part.left, part.top);
-    desk.compose(part, &mut canvas, memory);
+    let mut scene = Scene::default();
+    desk.scene(&[*part], &mut scene);
+    PAINTER.with_borrow_mut(|painter| {
+        for strip in strips(part) {
+            painter.compose(&scene, &strip, &mut canvas.clipped(&strip), memory);
+        }
+    });
     pixels
 }
 

@@ -2,78 +2,99 @@
 
 use super::hand::*;
 use super::*;
-use crate::lab::Lab;
-use crate::session::KERNEL_BOOT_LIMIT;
-use xtask::qemu::Vm;
 
 /// Ticks of the clock in the panel and of the manager are allowed, and the question itself.
 const MOST_WAKES_A_SECOND: u64 = 20;
 /// For what is measured to be over, on a busy host.
 const MEASURE_LIMIT: Duration = Duration::from_secs(240);
+/// Busy programs in ring 3, one that takes all the memory it may have, a terminal that scrolls.
+const LOAD: [&str; 3] = ["test.scroll", "test.spin", "test.hog"];
 /// What all windows of an idle desktop need.
 const DESKTOP: [&str; 3] = ["input", "compositor", "desktop"];
 
 pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::alone("qemu.desktop.frames", |lab| {
-            let mut vm = boot(lab, "test.pace test.spin test.hog", false)?;
-            // Each changes the colour of the window with the focus.
-            for _ in 0..40 {
-                vm.qmp.type_keys(["a"])?;
-                thread::sleep(LOOK_EVERY);
-            }
-            figures(&mut vm).map(|(_, figures)| figures)
+            let mut session = Session::boot(&machine(lab))?;
+            let (_, figures) = measure(&mut session, "test.pace", &LOAD)?;
+            Ok(figures)
         }),
-        Scenario::alone("qemu.desktop.frames_icount", |lab| {
-            let mut vm = boot(lab, "test.pace-120 test.spin test.hog", true)?;
-            let (late, figures) = figures(&mut vm)?;
-            match late {
-                0 => Ok(figures),
-                _ => Err(figures.into()),
-            }
-        }),
+        Scenario::shared(
+            |lab| {
+                let mut machine = machine(lab);
+                machine.icount = true;
+                machine.cpus = 1;
+                Ok(machine)
+            },
+            vec![
+                Check::new("qemu.desktop.frames_icount", |session| {
+                    none_late(session, &LOAD)
+                }),
+                Check::new("qemu.desktop.crowd_icount", |session| {
+                    wait_for_unit(session, "desktop", "ready")?;
+                    session.ok("svc enable test.crowd")?;
+                    let said = wait_for_log(session, "test.crowd", "is refused")?;
+                    let figures = none_late(session, &["test.crowd"])?;
+                    let done = wait_for_log(session, "test.crowd", "pictures, ")?;
+                    Ok(format!("{said}; {done}; {figures}"))
+                }),
+            ],
+        ),
     ]
 }
 
-/// Boots with these units beside those of the desktop.
-fn boot(lab: &Lab, units: &str, icount: bool) -> Result<Vm, Box<dyn Error>> {
-    let mut machine = lab.machine(&format!("init=\"servers/manager {units}\" screen=desktop"));
-    if icount {
-        machine.icount = true;
-        machine.cpus = 1;
+/// None of 120 frames a second is late beside these.
+fn none_late(session: &mut Session, units: &[&str]) -> Verdict {
+    match measure(session, "test.pace-120", units)? {
+        (0, figures) => Ok(figures),
+        (_, figures) => Err(figures.into()),
     }
-    let mut vm = machine.spawn()?;
-    vm.serial
-        .wait_line("windows are shown on the framebuffer", KERNEL_BOOT_LIMIT)?;
-    Ok(vm)
 }
 
-/// How many frames were late, and all figures.
-fn figures(vm: &mut Vm) -> Result<(u64, String), Box<dyn Error>> {
-    let mut said = Vec::new();
-    for what in [
-        " Hz: ",
-        "start: ",
-        "compose: ",
-        "show: ",
-        " inputs",
-        "input to screen: ",
-        "told: ",
-        "painted: ",
-        "waited: ",
-        "composed: ",
-        "shown: ",
-    ] {
-        let line = vm.serial.wait_line(what, MEASURE_LIMIT)?;
-        let (_, figure) = line.split_once(": ").unwrap_or(("", &line));
-        said.push(figure.trim().to_owned());
+/// Measures frames beside these programs, and the way of keys that are pressed meanwhile. How many frames were late, and all figures.
+fn measure(
+    session: &mut Session,
+    pace: &str,
+    units: &[&str],
+) -> Result<(u64, String), Box<dyn Error>> {
+    wait_for_unit(session, "desktop", "ready")?;
+    for unit in units {
+        session.ok(&format!("svc enable {unit}"))?;
+        wait_for_unit(session, unit, "ready")?;
     }
-    let late = said[0]
-        .split_once(" frames, ")
-        .and_then(|(_, rest)| rest.split(' ').next())
-        .and_then(|count| count.parse().ok())
-        .ok_or_else(|| format!("no count of late frames: {}", said[0]))?;
-    Ok((late, said.join("; ")))
+    session.ok(&format!("svc enable {pace}"))?;
+    let end = Instant::now() + MEASURE_LIMIT;
+    // Each key changes the colour of the window with the focus.
+    while unit(session, pace)?["state"] != "ended" {
+        session.vm.qmp.type_keys(["a"])?;
+        if Instant::now() > end {
+            return Err(format!("{pace} does not end").into());
+        }
+    }
+    let log = session.ok(&format!("svc logs {pace}"))?;
+    for unit in units {
+        session.ok(&format!("svc disable {unit}"))?;
+    }
+    session.ok(&format!("svc disable {pace}"))?;
+    // The unit may have measured before.
+    let from = log.lines().rev().position(|line| line.contains(" Hz: "));
+    let newest = log.lines().count() - from.map_or(0, |from| from + 1);
+    let figures: Vec<&str> = log
+        .lines()
+        .skip(newest)
+        .filter_map(|line| line.split_once(": "))
+        .map(|(_, figure)| figure.trim())
+        .filter(|figure| !figure.starts_with('('))
+        .collect();
+    let count = |behind: &str| {
+        let (_, rest) = log.rsplit_once(behind)?;
+        rest.split(' ').next()?.parse::<u64>().ok()
+    };
+    let late = count(" frames, ").ok_or_else(|| format!("no count of late frames: {log}"))?;
+    if figures.contains(&"0 inputs") {
+        return Err(format!("no key was seen: {}", figures.join("; ")).into());
+    }
+    Ok((late, figures.join("; ")))
 }
 
 /// What each core did so far: tasks polled and interrupts.

@@ -64,30 +64,12 @@ fn viewer(session: &mut Session, output: u32) -> Result<Viewer, Box<dyn Error>> 
     Viewer::connect(port.ok_or_else(|| format!("no viewer can connect: {servers}"))?)
 }
 
-/// Waits for a line of the compositor's.
-fn said(session: &mut Session, what: &str) -> Result<String, Box<dyn Error>> {
-    let end = Instant::now() + LIMIT;
-    loop {
-        let log = session.ok("svc logs compositor")?;
-        if let Some(line) = log.lines().rev().find(|line| line.contains(what)) {
-            return Ok(line.to_owned());
-        }
-        if Instant::now() > end {
-            return Err(format!("the compositor does not say {what:?}, but:\n{log}").into());
-        }
-        thread::sleep(LOOK_EVERY);
-    }
-}
-
 /// Wallpaper and panel are seen at the device, windows and what is typed into them too.
 fn shows(session: &mut Session) -> Verdict {
     begin(session)?;
-    let line = said(session, "are shown by the graphics device")?;
+    let line = wait_for_log(session, "compositor", "are shown by the graphics device")?;
     with_terminal(session)?;
-    type_line(session, "svc enable echo-isolated\n")?;
-    wait_for_unit(session, "echo-isolated", "ready")?;
-    type_line(session, "svc disable echo-isolated\n")?;
-    wait_for_unit(session, "echo-isolated", "stopped")?;
+    typed_is_run(session)?;
     keys(session, &["alt"], "f4")?;
     wait_for_unit(session, "terminal", "ended")?;
     Ok(line.rsplit(": ").next().unwrap_or_default().to_owned())
@@ -100,7 +82,7 @@ fn direct(session: &mut Session) -> Verdict {
     wait_for_unit(session, "bricks", "ready")?;
     let bar = focused_window(session)?;
     keys(session, &[], "f")?;
-    said(session, "take a window's picture as it is")?;
+    wait_for_log(session, "compositor", "take a window's picture as it is")?;
     // Bricks from edge to edge, where the title bar and the panel were not.
     let picture = wait_until(session, "the game on all of the screen", |picture| {
         colour(picture, (50, 100)) == [0xf0, 0x6a, 0x5c] && colour(picture, (640, 779)) != PANEL
@@ -116,7 +98,11 @@ fn direct(session: &mut Session) -> Verdict {
     wait_until(session, "the window as it was", |picture| {
         title_bar(picture, TITLE) == Some(bar) && colour(picture, (640, 779)) == PANEL
     })?;
-    let line = said(session, "frames with a window's picture as it is")?;
+    let line = wait_for_log(
+        session,
+        "compositor",
+        "frames with a window's picture as it is",
+    )?;
     let figures = line.rsplit(": ").next().unwrap_or_default();
     let frames: u64 = figures.split(' ').next().unwrap_or_default().parse()?;
     if frames < 10 || !figures.ends_with("; 0 bytes composed in them") {
@@ -138,7 +124,7 @@ fn dies(session: &mut Session) -> Verdict {
         title_bar(picture, TITLE) == Some(bar)
     })?;
     let taken = begun.elapsed();
-    said(session, "are shown by the graphics device")?;
+    wait_for_log(session, "compositor", "are shown by the graphics device")?;
     keys(session, &["alt"], "f4")?;
     wait_for_unit(session, "terminal", "ended")?;
     Ok(format!("seen again after {} ms", taken.as_millis()))

@@ -179,6 +179,26 @@ pub fn wait_for_unit(
     }
 }
 
+/// Waits for a line of a unit's log with this in it; the newest such line, without what stands before the text.
+pub fn wait_for_log(
+    session: &mut Session,
+    unit: &str,
+    what: &str,
+) -> Result<String, Box<dyn Error>> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let log = session.ok(&format!("svc logs {unit}"))?;
+        if let Some(line) = log.lines().rev().find(|line| line.contains(what)) {
+            let (_, text) = line.split_once(": ").unwrap_or(("", line));
+            return Ok(text.to_owned());
+        }
+        if Instant::now() > end {
+            return Err(format!("{unit} does not say {what:?}, but:\n{log}").into());
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// Chooses from the menu.
 pub fn choose(session: &mut Session, entry: (i32, i32)) -> Done {
     click(session, MENU_BUTTON)?;

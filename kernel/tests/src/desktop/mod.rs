@@ -166,10 +166,7 @@ fn compositor_dies(session: &mut Session) -> Verdict {
     if line(&after, there) != line(&moved, there) {
         return Err("the terminal does not show what it showed".into());
     }
-    type_line(session, "svc enable echo-isolated\n")?;
-    wait_for_unit(session, "echo-isolated", "ready")?;
-    type_line(session, "svc disable echo-isolated\n")?;
-    wait_for_unit(session, "echo-isolated", "stopped")?;
+    typed_is_run(session)?;
     Ok(format!("seen again after {} ms", taken.as_millis()))
 }
 
@@ -210,10 +207,7 @@ fn both_die(session: &mut Session) -> Verdict {
     wait_until(session, "the window dragged back", |picture| {
         title_bar(picture, TITLE).is_some_and(|bar| (bar.0 - left).abs() <= 8)
     })?;
-    type_line(session, "svc enable echo-isolated\n")?;
-    wait_for_unit(session, "echo-isolated", "ready")?;
-    type_line(session, "svc disable echo-isolated\n")?;
-    wait_for_unit(session, "echo-isolated", "stopped")?;
+    typed_is_run(session)?;
     Ok(format!("seen again after {} ms", taken.as_millis()))
 }
 

@@ -13,6 +13,7 @@ use rt::sys::object::{Channel, Endpoint, Object, Owned, Vmo};
 use rt::{Either3, Watched, first_of_3};
 
 use crate::state::{ROOM, Shared, State};
+use crate::turns::Turns;
 
 /// Most bytes of the clipboard.
 const MOST_CLIPBOARD_BYTES: u32 = 16 << 20;
@@ -60,7 +61,9 @@ async fn serve(client: ClientId, channel: &Watched<Channel>, changed: &Notify, s
     let mut handles = Handles::new();
     let mut bytes = [0; MAX_REQUEST_BYTES];
     let mut is_behind = false;
+    let mut turns = Turns::new();
     loop {
+        turns.next().await;
         let room = async {
             match is_behind {
                 true => channel.signalled(ROOM).await.is_ok(),

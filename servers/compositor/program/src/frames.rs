@@ -4,9 +4,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use compositor::compose::strips;
 use compositor::frame::{FrameTimes, Moments};
 use compositor::keep::RECORD_BYTES;
-use compositor::{Direct, Frame};
+use compositor::{Direct, Frame, Painter, Scene};
 use draw::{Canvas, Pixel, Rect};
 use rt::sys::clock;
 use rt::sys::object::Vmo;
@@ -15,6 +16,7 @@ use rt::{Either, first, sleep};
 use crate::pictures::Reach;
 use crate::screen::{Failure, Output, Picture, Screen};
 use crate::state::{Shared, State};
+use crate::turns::Turns;
 
 /// A screen that does not say for so long that it shows a frame is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +38,8 @@ pub struct Frames<S> {
     pixels: Vec<Pixel>,
     width: u32,
     record: Vec<u8>,
+    scene: Scene,
+    painter: Painter,
     alone: Alone,
 }
 
@@ -93,6 +97,8 @@ impl<S: Screen> Frames<S> {
             pixels: Vec::new(),
             width: 0,
             record: Vec::new(),
+            scene: Scene::default(),
+            painter: Painter::new(),
             alone: Alone::default(),
         }
     }
@@ -202,7 +208,8 @@ impl<S: Screen> Frames<S> {
 
     async fn make(&mut self, due_ns: u64) -> Result<(), Failure> {
         let begun_ns = clock::now_ns();
-        let made = self.compose(begun_ns);
+        let made = self.begin(begun_ns);
+        self.compose(&made.frame.parts).await;
         let composed_ns = clock::now_ns();
         let picture = Picture {
             pixels: &self.pixels,
@@ -229,17 +236,13 @@ impl<S: Screen> Frames<S> {
         Ok(())
     }
 
-    /// Composes what changed.
-    fn compose(&mut self, begun_ns: u64) -> Made {
-        let Self { pixels, width, .. } = self;
-        self.shared.change(|state| {
+    /// Takes the pictures that are due, and notes what is seen from now on.
+    fn begin(&mut self, begun_ns: u64) -> Made {
+        let Self { shared, scene, .. } = self;
+        shared.change(|state| {
             let State { desk, pictures, .. } = state;
             let frame = desk.frame(begun_ns, |key| pictures.reach(key).is_some());
-            for part in &frame.parts {
-                let height = u32::from(desk.screen().height);
-                let mut canvas = Canvas::new(pixels, *width, height);
-                desk.compose(part, &mut canvas.clipped(part), &*pictures);
-            }
+            desk.scene(&frame.parts, scene);
             let reached = |direct: &Option<Direct>| {
                 let direct = direct.clone()?;
                 let reach = pictures.reach(direct.pictures)?;
@@ -252,6 +255,23 @@ impl<S: Screen> Frames<S> {
                 dropped: pictures.take_dropped(),
             }
         })
+    }
+
+    /// Composes what changed, strip by strip.
+    async fn compose(&mut self, parts: &[Rect]) {
+        let mut turns = Turns::new();
+        let height = u32::try_from(self.pixels.len() / (self.width as usize).max(1));
+        let height = height.unwrap_or(u32::MAX);
+        for strip in parts.iter().flat_map(strips) {
+            {
+                let mut canvas = Canvas::new(&mut self.pixels, self.width, height);
+                let canvas = &mut canvas.clipped(&strip);
+                let state = self.shared.lock();
+                self.painter
+                    .compose(&self.scene, &strip, canvas, &state.pictures);
+            }
+            turns.next().await;
+        }
     }
 
     /// Tells programs that their pictures are seen.

@@ -19,12 +19,15 @@ mod overlay;
 mod pictures;
 mod screen;
 mod state;
+mod turns;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use abi::Error;
+use executor::sync::Notify;
 use proto::window::{DESKTOP_SERVICE, SERVICE};
 use rt::framebuffer::{Framebuffer, NoFramebuffer};
 use rt::sys::env::Missing;
@@ -40,6 +43,10 @@ use state::Shared;
 
 rt::entry!(async main);
 
+/// How long after its wake a frame is to be on its way: half of one at 120 Hz.
+const FRAME_DUE: Duration = Duration::from_millis(4);
+/// How long after it came an input is to be told.
+const INPUT_DUE: Duration = Duration::from_micros(500);
 /// Exit code of a compositor that lacks something.
 const CANNOT_BEGIN: i32 = 1;
 
@@ -102,6 +109,27 @@ async fn start(env: &mut Env) -> Result<(), CannotBegin> {
     manager
         .say_ready()
         .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;
+    // Frames come before what programs ask for, and input before both.
+    let over = Arc::new(Notify::new());
+    let told = Arc::clone(&over);
+    let showing = async move {
+        if let Err(error) = show(begun, fallback, windows, shared).await {
+            log::error!("{error}");
+        }
+        told.notify_one();
+    };
+    rt::spawn_due("frames", FRAME_DUE, showing).map_err(|_| CannotBegin::NoTask)?;
+    over.notified().await;
+    Err(CannotBegin::NoScreen)
+}
+
+/// Shows frames until there is no screen any more.
+async fn show(
+    begun: Option<(Started, Shapes, Vec<Output>)>,
+    mut fallback: Fallback,
+    windows: Arc<Vmo>,
+    shared: Arc<Shared>,
+) -> Result<(), CannotBegin> {
     if let Some((started, shapes, outputs)) = begun {
         let address = started.address;
         let why = drive(started, shapes, outputs, &windows, &shared).await;
@@ -112,8 +140,7 @@ async fn start(env: &mut Env) -> Result<(), CannotBegin> {
         });
     }
     let outputs = fallback.outputs().await?;
-    let Fallback(framebuffer) = fallback;
-    let framebuffer = framebuffer.map_err(CannotBegin::Framebuffer)?;
+    let framebuffer = fallback.0.map_err(CannotBegin::Framebuffer)?;
     let (width, height) = framebuffer.size();
     log::info!("windows are shown on the framebuffer, {width} x {height}");
     let why = frames::Frames::new(framebuffer, windows, shared)
@@ -211,7 +238,7 @@ fn serve(
     }
     let input: Endpoint = take(env, "input")?;
     let listener = listen::Listener::new(input, Arc::clone(manager), Arc::clone(shared));
-    rt::spawn("input", listener.run()).map_err(|_| CannotBegin::NoTask)?;
+    rt::spawn_due("input", INPUT_DUE, listener.run()).map_err(|_| CannotBegin::NoTask)?;
     let overlay = overlay::run(Arc::clone(shared), Arc::clone(system));
     rt::spawn("overlay", overlay).map_err(|_| CannotBegin::NoTask)
 }

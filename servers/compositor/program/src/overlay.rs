@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::time::Duration;
 
-use compositor::compose::{Overlay, OverlayLine};
 use compositor::frame::FrameTimes;
+use compositor::overlay::{Overlay, OverlayLine};
 use proto::{CoreRow, MemoryInfo};
 use rt::sys::clock;
 use rt::sys::object::System;

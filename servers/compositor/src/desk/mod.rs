@@ -18,7 +18,6 @@ use proto::window::{
 };
 
 use crate::damage::Damage;
-use crate::decor::Fonts;
 use crate::keep::Kept;
 use crate::place::{self, Area, Place};
 use crate::steer::Steering;
@@ -176,8 +175,7 @@ pub struct Desk {
     pub(crate) focus: Option<WindowId>,
     pub(crate) damage: Damage,
     pub(crate) steering: Steering,
-    pub(crate) fonts: Option<Fonts>,
-    pub(crate) overlay: Option<crate::compose::Overlay>,
+    pub(crate) overlay: Option<crate::overlay::Overlay>,
     latched: Vec<Latched>,
     effects: Vec<Effect>,
     kept: Vec<Kept>,
@@ -209,7 +207,6 @@ impl Desk {
             focus: None,
             damage: Damage::new(),
             steering: Steering::new(screen),
-            fonts: Fonts::new(),
             overlay: None,
             latched: Vec::new(),
             effects: Vec::new(),

@@ -153,9 +153,7 @@ impl Desk {
         };
         // The old pictures stay until the new ones are painted.
         if client.picture_bytes + more > MAX_PICTURE_BYTES + old_bytes * u64::from(BUFFERS) {
-            return Err(
-                "the pictures of this program's windows would take more memory than a program may have",
-            );
+            return Err("its pictures would take more memory than one program may have for all");
         }
         client.picture_bytes += more;
         let pictures = PictureKey(self.next_pictures);

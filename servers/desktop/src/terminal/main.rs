@@ -1,7 +1,7 @@
 //! The terminal: a shell in a window.
 //!
-//! Handles: `window` (the compositor), `system` and `manager` (what the shell asks). The emulator is `os-terminal`; the shell is the same
-//! library that runs on the serial port, a task of this process.
+//! Handles: `window` (the compositor), `system` and `manager` (what the shell asks). Argument, if there is one: a line that is typed first. The
+//! emulator is `os-terminal`; the shell is the same library that runs on the serial port, a task of this process.
 //!
 //! | keys | |
 //! |---|---|
@@ -130,6 +130,10 @@ async fn run(env: &mut Env) -> Result<(), CannotBegin> {
                             log::info!("{closed}");
                         };
                         rt::spawn("shell", shell).map_err(|_| CannotBegin::NoMemory)?;
+                        if let Some(line) = env.argument(1) {
+                            typed_in.try_write(line.as_bytes());
+                            typed_in.try_write(b"\r");
+                        }
                     }
                 }
                 happened => input(&mut terminal, &mut gui, window, &happened, &typed_in),

@@ -10,6 +10,7 @@ use rt::sys::clock;
 
 use super::{Failure, Output, Picture, Screen};
 use crate::pictures::Reach;
+use crate::turns::Turns;
 
 impl Screen for Framebuffer {
     async fn arrange(&mut self) -> Result<Vec<Output>, Failure> {
@@ -22,9 +23,11 @@ impl Screen for Framebuffer {
     }
 
     async fn show(&mut self, frame: &Picture<'_>) -> Result<u64, Failure> {
+        let mut turns = Turns::new();
         for part in frame.parts {
             for y in part.top..part.bottom {
                 self.write_row(part.left as u32, y as u32, frame.row(part, y));
+                turns.next().await;
             }
         }
         Ok(clock::now_ns())

@@ -1,57 +1,30 @@
-//! A program that does to the compositor what no program should: nonsense, floods, other programs' business. Each attack must end with a refusal or
-//! with this program's connection cut off, and the next connection must be served as before.
-//!
-//! Handles: `window`, `manager`. Run by the scenarios of the desktop as the unit `test.windows`; ends with the number of attacks that went wrong.
-#![no_std]
-#![no_main]
-#![forbid(unsafe_code)]
-
-extern crate alloc;
+//! Nonsense, floods, other programs' business. Each attack must end with a refusal or with the connection cut off, and the next connection must
+//! be served as before.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use abi::memory::VmoOp;
 use abi::{Error, FOREVER};
-use proto::window::{
-    CONNECT, Demand, Event, Keepsake, Kind, Look, MAX_EVENT_BYTES, MAX_REQUEST_BYTES, MAX_WINDOWS,
-    Request, Size, Theme, Title, WindowId, from_bytes, to_bytes,
-};
-use rt::sys::message::Handles;
-use rt::sys::object::{Channel, Endpoint, Owned, Vmo};
-use rt::unit::Manager;
-use rt::{Either, Env, Watched, first, sleep};
+use proto::window::{Demand, Kind, Look, MAX_WINDOWS, Request, Size, Theme, Title};
+use rt::sys::object::Endpoint;
+use rt::{Either, first};
 
-rt::entry!(async main);
+use crate::connection::{Connection, Verdict, open};
 
-/// For an answer, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Pages of a window's pictures that are taken away.
 const SOME_BYTES: u64 = 8192;
 
-type Verdict = Result<(), &'static str>;
-
-async fn main(mut env: Env) -> i32 {
-    let (Ok(endpoint), Ok(manager)) = (
-        env.take::<Endpoint>("window"),
-        env.take::<Endpoint>("manager"),
-    ) else {
-        log::error!("this takes the handles window and manager");
-        return 100;
-    };
-    if let Err(error) = Manager::new(manager).say_ready() {
-        log::error!("the manager: {error}");
-        return 100;
-    }
+/// All of them. How many went wrong.
+pub async fn run(endpoint: &Endpoint) -> i32 {
     let mut failed = 0;
     let mut count = 0;
     macro_rules! attack {
         ($name:ident) => {
             count += 1;
             let verdict = async {
-                $name(&Connection::new(&endpoint)?).await?;
+                $name(&Connection::new(endpoint)?).await?;
                 // The compositor serves the next one.
-                honest(&Connection::new(&endpoint)?).await
+                honest(&Connection::new(endpoint)?).await
             };
             if let Err(why) = verdict.await {
                 log::error!("{}: {why}", stringify!($name));
@@ -86,140 +59,6 @@ async fn main(mut env: Env) -> i32 {
     failed
 }
 
-/// A connection to the compositor.
-struct Connection(Watched<Channel>);
-
-impl Connection {
-    fn new(endpoint: &Endpoint) -> Result<Self, &'static str> {
-        let (mut send, mut receive) = (Handles::new(), Handles::new());
-        endpoint
-            .call_long_blocking(FOREVER, &[CONNECT], &mut send, &mut [0; 16], &mut receive)
-            .map_err(|_| "the compositor does not answer")?;
-        let channel = receive.pop_front().map(Owned::cast::<Channel>);
-        let Some(Ok(channel)) = channel else {
-            return Err("no channel came");
-        };
-        Watched::channel(channel)
-            .map(Self)
-            .map_err(|_| "no room to watch the channel")
-    }
-
-    /// Sends a request, waiting for room.
-    async fn ask(&self, request: &Request) -> Verdict {
-        let mut buffer = [0; MAX_REQUEST_BYTES];
-        let bytes = to_bytes(request, &mut buffer).ok_or("the request is too long")?;
-        match first(self.0.send(bytes, &mut Handles::new()), sleep(PATIENCE)).await {
-            Either::A(sent) => sent.map_err(|_| "the connection is cut"),
-            Either::B(()) => Err("the compositor does not read"),
-        }
-    }
-
-    /// The next event, and what came along; `None` if the connection is cut.
-    async fn event(&self) -> Result<Option<(Event, Option<Owned>)>, &'static str> {
-        let mut bytes = [0; MAX_EVENT_BYTES];
-        let mut handles = Handles::new();
-        match first(self.0.receive(&mut bytes, &mut handles), sleep(PATIENCE)).await {
-            Either::A(Ok(lengths)) => {
-                let event = from_bytes(bytes.get(..lengths.bytes as usize).unwrap_or_default());
-                Ok(Some((
-                    event.ok_or("what came is no event")?,
-                    handles.pop_front(),
-                )))
-            }
-            Either::A(Err(_)) => Ok(None),
-            Either::B(()) => Err("nothing came"),
-        }
-    }
-
-    /// Waits for an event of which `find` makes something.
-    async fn until<T>(
-        &self,
-        mut find: impl FnMut(Event, Option<Owned>) -> Option<T>,
-    ) -> Result<T, &'static str> {
-        loop {
-            match self.event().await? {
-                Some((event, handle)) => {
-                    if let Some(found) = find(event, handle) {
-                        return Ok(found);
-                    }
-                }
-                None => return Err("the connection is cut"),
-            }
-        }
-    }
-
-    /// Waits for a refusal.
-    async fn refused(&self) -> Verdict {
-        self.until(|event, _| matches!(event, Event::Refused { .. }).then_some(()))
-            .await
-    }
-
-    /// Waits until the connection is cut.
-    async fn cut(&self) -> Verdict {
-        while self.event().await?.is_some() {}
-        Ok(())
-    }
-
-    /// Opens a window and waits for its pictures.
-    async fn open(
-        &self,
-        window: WindowId,
-        size: Size,
-        look: Look,
-    ) -> Result<(u32, Size, Vmo), &'static str> {
-        self.ask(&open(window, size, look)).await?;
-        self.until(|event, handle| match event {
-            Event::Configured {
-                window: other,
-                configuration,
-                size,
-                ..
-            } if other == window => Some(
-                handle?
-                    .cast::<Vmo>()
-                    .ok()
-                    .map(|vmo| (configuration, size, vmo)),
-            ),
-            _ => None,
-        })
-        .await?
-        .ok_or("no pictures came")
-    }
-
-    async fn present(
-        &self,
-        window: WindowId,
-        configuration: u32,
-        buffer: u8,
-        size: Size,
-    ) -> Verdict {
-        let request = Request::Present {
-            window,
-            serial: 1,
-            configuration,
-            buffer,
-            damage: size.whole(),
-            target_ns: 0,
-        };
-        self.ask(&request).await
-    }
-
-    async fn shown(&self) -> Verdict {
-        self.until(|event, _| matches!(event, Event::Presented { .. }).then_some(()))
-            .await
-    }
-}
-
-fn open(window: WindowId, size: Size, look: Look) -> Request {
-    Request::Open {
-        window,
-        title: Title::from_start("bad"),
-        size,
-        look,
-        keepsake: Keepsake::default(),
-    }
-}
-
 const SMALL: Size = Size {
     width: 160,
     height: 90,
@@ -238,14 +77,12 @@ async fn honest(connection: &Connection) -> Verdict {
 }
 
 async fn garbage(connection: &Connection) -> Verdict {
-    let sent = connection.0.send(&[0xee; 200], &mut Handles::new()).await;
-    sent.map_err(|_| "it cannot be sent")?;
+    connection.send(&[0xee; 200]).await?;
     connection.cut().await
 }
 
 async fn empty_message(connection: &Connection) -> Verdict {
-    let sent = connection.0.send(&[], &mut Handles::new()).await;
-    sent.map_err(|_| "it cannot be sent")?;
+    connection.send(&[]).await?;
     connection.cut().await
 }
 
@@ -326,7 +163,7 @@ async fn many_windows(connection: &Connection) -> Verdict {
         connection.present(window, configuration, 0, size).await?;
     }
     connection.ask(&open(1000, SMALL, Look::default())).await?;
-    connection.refused().await
+    connection.refused().await.map(drop)
 }
 
 async fn unknown_numbers(connection: &Connection) -> Verdict {
@@ -347,20 +184,20 @@ async fn unknown_numbers(connection: &Connection) -> Verdict {
     connection.present(1, configuration, 0, size).await?;
     connection.shown().await?;
     connection.present(1, configuration, 0, size).await?;
-    connection.refused().await
+    connection.refused().await.map(drop)
 }
 
 async fn same_number_twice(connection: &Connection) -> Verdict {
     connection.open(1, SMALL, Look::default()).await?;
     connection.ask(&open(1, SMALL, Look::default())).await?;
-    connection.refused().await
+    connection.refused().await.map(drop)
 }
 
 async fn clipboard_without_focus(connection: &Connection) -> Verdict {
     connection.ask(&Request::Paste).await?;
     connection.refused().await?;
     connection.ask(&Request::Copy { bytes: 5 }).await?;
-    connection.refused().await
+    connection.refused().await.map(drop)
 }
 
 async fn wrong_clipboard(connection: &Connection) -> Verdict {
@@ -369,7 +206,7 @@ async fn wrong_clipboard(connection: &Connection) -> Verdict {
     connection.ask(&Request::Copy { bytes: 5 }).await?;
     connection.refused().await?;
     connection.ask(&Request::Copy { bytes: u32::MAX }).await?;
-    connection.refused().await
+    connection.refused().await.map(drop)
 }
 
 async fn pictures_taken_away(connection: &Connection) -> Verdict {
