@@ -1,41 +1,9 @@
-//! When frames begin, and how late.
+//! What frames took, and how late they were.
 
 use proto::frames::{FrameFigures, STAGES};
 use proto::window::Late;
 
 use crate::times::Times;
-
-/// The grid of times at which frames begin: a frame that is missed is left out, the grid stays.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameClock {
-    first_ns: u64,
-    frame_ns: u64,
-}
-
-impl FrameClock {
-    /// A grid from now on, with so many frames a second.
-    #[must_use]
-    pub const fn new(now_ns: u64, rate_hz: u16) -> Self {
-        let rate_hz = if rate_hz == 0 { 1 } else { rate_hz };
-        Self {
-            first_ns: now_ns,
-            frame_ns: 1_000_000_000 / rate_hz as u64,
-        }
-    }
-
-    /// Time between frames.
-    #[must_use]
-    pub const fn frame_ns(&self) -> u64 {
-        self.frame_ns
-    }
-
-    /// The first frame that begins after `now_ns`.
-    #[must_use]
-    pub const fn next_after(&self, now_ns: u64) -> u64 {
-        let passed = now_ns.saturating_sub(self.first_ns) / self.frame_ns;
-        self.first_ns + (passed + 1) * self.frame_ns
-    }
-}
 
 /// Frames whose times are kept for the overlay's graph.
 pub const KEPT: usize = 120;
@@ -239,18 +207,6 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-
-    #[test]
-    fn the_grid_stays() {
-        let clock = FrameClock::new(1000, 60);
-        let second = clock.next_after(1000);
-        assert_eq!(second, 1000 + 16_666_666);
-        assert_eq!(clock.next_after(second - 1), second);
-        assert_eq!(clock.next_after(second), second + 16_666_666);
-        // After a long pause the next place on the grid, not one of the missed.
-        let next = clock.next_after(1000 + 10 * 16_666_666 + 5);
-        assert_eq!(next, 1000 + 11 * 16_666_666);
-    }
 
     #[test]
     fn late_frames_say_why() {

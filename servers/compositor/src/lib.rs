@@ -7,7 +7,7 @@
 //! * [`desk`](mod@desk): the desk and its windows: what is asked of them. [`place`]: where windows are, which is over which.
 //! * [`steer`]: keys and pointer: focus, moving, resizing.
 //! * [`compose`]: pixels. [`damage`]: which of them changed. [`decor`]: title bars, shadows, the pointer's picture. [`overlay`]: figures over it all.
-//! * [`frame`]: when frames begin, and how late; [`times`]. [`keep`]: what the next compositor finds.
+//! * [`clock`]: when frames begin. [`frame`]: how long they took and how late they were; [`times`]. [`keep`]: what the next compositor finds.
 //!
 //! What must hold:
 //! * A program is told of nothing but its own windows: keys while one of them has the focus, the pointer while it is over one or was pressed in it.
@@ -20,6 +20,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod clock;
 pub mod compose;
 pub mod damage;
 pub mod decor;
@@ -31,7 +32,8 @@ pub mod place;
 pub mod steer;
 pub mod times;
 
+pub use clock::{FrameClock, Wanted};
 pub use compose::{Painter, Pictures, Scene};
 pub use decor::Picture;
 pub use desk::{ClientId, Desk, Direct, Effect, Frame, PictureKey};
-pub use frame::{FrameClock, FrameLog};
+pub use frame::FrameLog;

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use compositor::compose::strips;
-use compositor::{ClientId, Desk, Effect, Painter, PictureKey, Pictures, Scene};
+use compositor::{ClientId, Desk, Effect, Painter, PictureKey, Pictures, Scene, Wanted};
 use draw::{Canvas, Pixel, Rect, rgb};
 use proptest::prelude::*;
 use proto::input::{self, Button, KeyChange, What};
 use proto::key::{Key, KeyPress, Modifiers};
 use proto::window::{
-    Demand, Event, Extent, Keepsake, Kind, Late, Look, Part, PointerWhat, Request, Size, Theme,
-    Title, WindowId,
+    Demand, Event, Extent, Keepsake, Kind, Late, Look, Part, PointerWhat, Rate, Request, Size,
+    Theme, Title, WindowId,
 };
 
 const SCREEN: Size = Size {
@@ -609,7 +609,7 @@ fn what_only_the_desktop_may_is_refused_to_others() {
             demand: Demand::Close,
         },
         Request::SetTheme(Theme::Light),
-        Request::SetRate(120),
+        Request::SetRate(Rate::Fixed(120)),
         Request::ToggleOverlay,
         open_as(Kind::Panel),
         open_as(Kind::Background),
@@ -742,7 +742,11 @@ fn lateness_and_input_are_told() {
             target_ns: 500,
         },
     );
-    assert_eq!(bench.desk.wanted_ns(), Some(500));
+    let wanted = Wanted {
+        from_ns: 500,
+        leading_ns: Some(500),
+    };
+    assert_eq!(bench.desk.wanted(|_| 3), Some(wanted));
     bench.desk.frame(499, |_| false);
     bench.desk.shown(499, 0, None, |_| 0);
     bench.work();

@@ -154,7 +154,7 @@ fn a_window_that_is_all_there_is_to_see_is_not_composed() {
     });
     assert!(bench.desk.take_pointer_changed());
     let frame = bench.frame();
-    assert_eq!((frame.parts.len(), bench.desk.wanted_ns()), (0, None));
+    assert_eq!((frame.parts.len(), bench.desk.wants_frame()), (0, false));
     // With figures over it all is composed, then the picture is taken again, all of it.
     bench.desk.request(bench.client, Request::ToggleOverlay);
     let frame = bench.frame();

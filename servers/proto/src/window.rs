@@ -39,6 +39,10 @@ pub const MAX_REQUEST_BYTES: usize = 256;
 pub const MAX_EVENT_BYTES: usize = 512;
 /// Pictures in a window's vmo.
 pub const BUFFERS: u32 = 2;
+/// Fewest frames a second of a [variable rate](Rate::Variable).
+pub const SLOWEST_HZ: u16 = 20;
+/// Most of them.
+pub const FASTEST_HZ: u16 = 240;
 /// Longest side of a window, in pixels.
 pub const MAX_SIDE: u16 = 8192;
 /// Most windows of a program.
@@ -146,6 +150,20 @@ pub enum Theme {
     HighContrast,
 }
 
+/// When frames begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rate {
+    /// At so many times a second, evenly: 60 or 120.
+    Fixed(u16),
+    /// When the window with the focus has a new picture: then what else has changed is shown with it.
+    Variable {
+        /// At least so often in a second what has changed is shown, [`SLOWEST_HZ`] or more.
+        least_hz: u16,
+        /// At most so often, [`FASTEST_HZ`] or less.
+        most_hz: u16,
+    },
+}
+
 /// What is asked about a window of another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Demand {
@@ -239,8 +257,8 @@ pub enum Request {
     SetTheme(Theme),
     /// The keyboard's layout. Only the desktop.
     SetKeymap(Text<12>),
-    /// Frames a second: 60 or 120. Only the desktop.
-    SetRate(u16),
+    /// When frames begin. Only the desktop.
+    SetRate(Rate),
     /// Shows or hides the figures over the picture. Only the desktop; the key is Logo-F12 or control-alt-F12.
     ToggleOverlay,
     /// How frames went: [`Event::Frames`]. Only the desktop.

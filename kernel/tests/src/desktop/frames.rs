@@ -30,6 +30,15 @@ pub fn scenarios() -> Vec<Scenario> {
                 Check::new("qemu.desktop.frames_icount", |session| {
                     none_late(session, &LOAD)
                 }),
+                Check::new("qemu.desktop.variable_icount", |session| {
+                    wait_for_unit(session, "desktop", "ready")?;
+                    let (late, figures) = measure(session, "test.pace-own", &[])?;
+                    let row = unit(session, "test.pace-own")?;
+                    match (late, row["exit_code"].as_i64()) {
+                        (0, Some(0)) => Ok(figures),
+                        _ => Err(figures.into()),
+                    }
+                }),
                 Check::new("qemu.desktop.crowd_icount", |session| {
                     wait_for_unit(session, "desktop", "ready")?;
                     session.ok("svc enable test.crowd")?;
@@ -62,6 +71,7 @@ fn measure(
         session.ok(&format!("svc enable {unit}"))?;
         wait_for_unit(session, unit, "ready")?;
     }
+    session.ok(&format!("svc disable {pace}"))?;
     session.ok(&format!("svc enable {pace}"))?;
     let end = Instant::now() + MEASURE_LIMIT;
     // Each key changes the colour of the window with the focus.

@@ -7,7 +7,7 @@ use core::time::Duration;
 use compositor::compose::strips;
 use compositor::frame::{FrameTimes, Moments};
 use compositor::keep::RECORD_BYTES;
-use compositor::{Direct, Frame, Painter, Scene};
+use compositor::{Direct, Frame, Painter, Scene, Wanted};
 use draw::{Canvas, Pixel, Rect};
 use rt::sys::clock;
 use rt::sys::object::Vmo;
@@ -150,12 +150,17 @@ impl<S: Screen> Frames<S> {
         Ok(())
     }
 
-    /// When a frame is wanted, if one is.
-    fn wanted_ns(state: &State) -> Option<u64> {
-        match state.pictures.has_dropped() {
-            true => Some(0),
-            false => state.desk.wanted_ns(),
-        }
+    /// When the next frame is due, if one is wanted.
+    fn due_ns(state: &State) -> Option<u64> {
+        let now_ns = clock::now_ns();
+        let wanted = match state.pictures.has_dropped() {
+            true => Some(Wanted::default()),
+            false => {
+                let page = clock::page();
+                state.desk.wanted(|ticks| clock::ns_at(page, ticks))
+            }
+        };
+        wanted.map(|wanted| state.clock.due_ns(wanted, now_ns))
     }
 
     /// Waits until there is something to be done.
@@ -166,11 +171,7 @@ impl<S: Screen> Frames<S> {
                 if core::mem::take(&mut state.outputs_changed) {
                     return Next::Arrange;
                 }
-                Self::wanted_ns(&state).map(|wanted_ns| {
-                    let now_ns = clock::now_ns();
-                    let earliest_ns = now_ns.max(wanted_ns.saturating_sub(1));
-                    state.clock.next_after(earliest_ns)
-                })
+                Self::due_ns(&state)
             };
             let Some(due_ns) = due_ns else {
                 self.shared.frame.notified().await;
@@ -193,11 +194,8 @@ impl<S: Screen> Frames<S> {
             match first(sleep(Duration::from_nanos(left_ns)), notified).await {
                 Either::A(()) => return true,
                 Either::B(()) => {
-                    // Something may be wanted earlier than a picture that was for later.
                     let state = self.shared.lock();
-                    let next_ns = state.clock.next_after(clock::now_ns());
-                    let is_earlier = next_ns < due_ns
-                        && Self::wanted_ns(&state).is_some_and(|wanted_ns| wanted_ns <= next_ns);
+                    let is_earlier = Self::due_ns(&state).is_some_and(|next_ns| next_ns < due_ns);
                     if is_earlier || state.outputs_changed {
                         return false;
                     }
@@ -208,7 +206,7 @@ impl<S: Screen> Frames<S> {
 
     async fn make(&mut self, due_ns: u64) -> Result<(), Failure> {
         let begun_ns = clock::now_ns();
-        let made = self.begin(begun_ns);
+        let made = self.begin(due_ns, begun_ns);
         self.compose(&made.frame.parts).await;
         let composed_ns = clock::now_ns();
         let picture = Picture {
@@ -237,9 +235,10 @@ impl<S: Screen> Frames<S> {
     }
 
     /// Takes the pictures that are due, and notes what is seen from now on.
-    fn begin(&mut self, begun_ns: u64) -> Made {
+    fn begin(&mut self, due_ns: u64, begun_ns: u64) -> Made {
         let Self { shared, scene, .. } = self;
         shared.change(|state| {
+            state.clock.begun(due_ns);
             let State { desk, pictures, .. } = state;
             let frame = desk.frame(begun_ns, |key| pictures.reach(key).is_some());
             desk.scene(&frame.parts, scene);

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use compositor::frame::FrameTimes;
 use compositor::overlay::{Overlay, OverlayLine};
+use proto::window::Rate;
 use proto::{CoreRow, MemoryInfo};
 use rt::sys::clock;
 use rt::sys::object::System;
@@ -116,12 +117,13 @@ fn show(state: &mut State, before: &mut Before, machine: Vec<OverlayLine>) {
             short(part(sorted, 990))
         )
     };
+    let chosen = match state.clock.rate() {
+        Rate::Fixed(rate_hz) => format!("{rate_hz}"),
+        Rate::Variable { least_hz, most_hz } => format!("{least_hz} to {most_hz}"),
+    };
     let mut lines: Vec<OverlayLine> = Vec::new();
     for text in [
-        format_args!(
-            "{} Hz, {rate} frames in the last second",
-            1_000_000_000 / frame_ns.max(1)
-        ),
+        format_args!("{chosen} Hz, {rate} frames in the last second"),
         format_args!("frames  {}, of them late {}", log.frames, log.late),
         format_args!(
             "late by start {started}, compose {composed}, show {shown}, present {presented}"

@@ -11,7 +11,7 @@ use compositor::{ClientId, Desk, Effect, FrameClock, keep};
 use draw::Rect;
 use executor::sync::Notify;
 use proto::Text;
-use proto::window::{Event, MAX_EVENT_BYTES, MOST_UNREAD, PointerWhat, Size, to_bytes};
+use proto::window::{Event, MAX_EVENT_BYTES, MOST_UNREAD, PointerWhat, Rate, Size, to_bytes};
 use rt::Watched;
 use rt::sys::clock;
 use rt::sys::device::random;
@@ -22,8 +22,8 @@ use spin::{Mutex, MutexGuard};
 use crate::pictures::Store;
 use crate::screen::Output;
 
-/// Frames a second, until somebody wants others.
-const RATE_HZ: u16 = 60;
+/// When frames begin, until somebody wants it otherwise.
+const RATE: Rate = Rate::Fixed(60);
 
 /// The shared state, and who waits for it to change.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Shared {
     /// If `windows` cannot be read.
     pub fn new(outputs: &[Output], windows: &Vmo) -> Result<Self, Error> {
         let (record, kept) = read_kept(windows)?;
-        let frames = FrameClock::new(clock::now_ns(), RATE_HZ);
+        let frames = FrameClock::new(clock::now_ns(), RATE);
         let mut desk = Desk::new(Size::default(), frames.frame_ns(), kept, keepsake);
         let places: Vec<Rect> = outputs.iter().map(|output| output.place).collect();
         desk.set_outputs(&places);
@@ -134,9 +134,8 @@ impl Shared {
         state.desk.set_now(clock::now_ticks());
         let result = change(&mut state);
         let settings = state.carry_out();
-        let wants_frame = state.desk.wanted_ns().is_some()
-            || state.pictures.has_dropped()
-            || state.outputs_changed;
+        let wants_frame =
+            state.desk.wants_frame() || state.pictures.has_dropped() || state.outputs_changed;
         let pointer = state.desk.take_pointer_changed();
         let has_overlay = state.desk.has_overlay();
         drop(state);
@@ -222,9 +221,7 @@ impl State {
                             self.log.measure_anew();
                         }
                     }
-                    Effect::SetRate(rate_hz) => {
-                        self.clock = FrameClock::new(clock::now_ns(), rate_hz)
-                    }
+                    Effect::SetRate(rate) => self.clock = FrameClock::new(clock::now_ns(), rate),
                 }
             }
         }

@@ -13,8 +13,8 @@ use core::fmt;
 use draw::{Palette, Rect};
 use proto::Text;
 use proto::window::{
-    BUFFERS, Demand, Event, Extent, Keepsake, Kind, Late, Look, MAX_PICTURE_BYTES, MAX_WINDOWS,
-    Part, Pointer, Request, Size, Theme, Title, WindowId,
+    BUFFERS, Demand, Event, Extent, FASTEST_HZ, Keepsake, Kind, Late, Look, MAX_PICTURE_BYTES,
+    MAX_WINDOWS, Part, Pointer, Rate, Request, SLOWEST_HZ, Size, Theme, Title, WindowId,
 };
 
 use crate::damage::Damage;
@@ -57,8 +57,8 @@ pub enum Effect {
     DropPictures(PictureKey),
     /// Another keyboard layout.
     SetKeymap(Text<12>),
-    /// Another frame rate, in frames a second.
-    SetRate(u16),
+    /// Frames begin at other times.
+    SetRate(Rate),
     /// Somebody wants to know how frames went; `anew`: and to begin anew.
     Measure {
         /// Who.

@@ -1,18 +1,31 @@
 //! Frames: pictures that wait are shown.
 
 use super::*;
+use crate::clock::Wanted;
 
 impl Desk {
-    /// When the next frame is wanted, by the monotonic clock; 0: as soon as there is one. `None`: nothing changes.
+    /// What the next frame is wanted for; `None`: nothing changes. `ns_at`: the monotonic clock at a tick.
     #[must_use]
-    pub fn wanted_ns(&self) -> Option<u64> {
-        if !self.damage.is_empty() {
-            return Some(0);
-        }
-        self.windows
-            .iter()
-            .filter_map(|window| window.waiting.map(|waiting| waiting.target_ns))
-            .min()
+    pub fn wanted(&self, ns_at: impl Fn(u64) -> u64) -> Option<Wanted> {
+        let waiting = |window: &Window| window.waiting.map(|waiting| waiting.target_ns);
+        let from_ns = match self.damage.is_empty() {
+            false => 0,
+            true => self.windows.iter().filter_map(waiting).min()?,
+        };
+        let focused = self.focus.and_then(|key| self.index(key));
+        let leading = focused
+            .and_then(|at| self.windows.get(at)?.waiting)
+            .map(|waiting| waiting.target_ns.max(ns_at(waiting.presented_ticks)));
+        Some(Wanted {
+            from_ns,
+            leading_ns: leading,
+        })
+    }
+
+    /// Whether anything changes.
+    #[must_use]
+    pub fn wants_frame(&self) -> bool {
+        self.wanted(|_| 0).is_some()
     }
 
     /// Begins the frame that is on the screen at `shown_ns`: takes the pictures that are due. Gives what is to be composed, and what the screen

@@ -51,18 +51,20 @@ impl Desk {
             },
             Request::SetTheme(theme) => self.set_theme(theme),
             Request::SetKeymap(word) => self.effect(Effect::SetKeymap(word)),
-            Request::SetRate(rate_hz @ (60 | 120)) => {
-                self.frame_ns = 1_000_000_000 / u64::from(rate_hz);
-                self.effect(Effect::SetRate(rate_hz));
-                self.tell_all_of_the_screen();
-            }
-            Request::SetRate(rate_hz) => {
-                self.refuse(
+            Request::SetRate(rate) => match frame_ns(rate) {
+                Some(frame_ns) => {
+                    self.frame_ns = frame_ns;
+                    self.effect(Effect::SetRate(rate));
+                    self.tell_all_of_the_screen();
+                }
+                None => self.refuse(
                     client,
                     0,
-                    format_args!("{rate_hz} frames a second: only 60 and 120 can be chosen"),
-                );
-            }
+                    format_args!(
+                        "frames a second are 60 or 120, or a range of {SLOWEST_HZ} to {FASTEST_HZ}"
+                    ),
+                ),
+            },
             Request::ToggleOverlay => self.toggle_overlay(),
             Request::Measure { anew } => self.effect(Effect::Measure { client, anew }),
             Request::Copy { .. } | Request::Paste => {}
@@ -146,4 +148,18 @@ impl Desk {
             _ => {}
         }
     }
+}
+
+/// Least time between two frames, if that is a rate to be had.
+fn frame_ns(rate: Rate) -> Option<u64> {
+    let most_hz = match rate {
+        Rate::Fixed(rate_hz @ (60 | 120)) => rate_hz,
+        Rate::Variable { least_hz, most_hz }
+            if SLOWEST_HZ <= least_hz && least_hz <= most_hz && most_hz <= FASTEST_HZ =>
+        {
+            most_hz
+        }
+        _ => return None,
+    };
+    Some(1_000_000_000 / u64::from(most_hz))
 }

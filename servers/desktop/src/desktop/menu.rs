@@ -4,7 +4,7 @@ use gui::{Gui, Page, Rect, Size, Theme};
 use proto::Text;
 use proto::manager::Request as ManagerRequest;
 use proto::services::Action;
-use proto::window::Request;
+use proto::window::{Rate, Request};
 use rt::sys::message::Handles;
 use rt::sys::object::System;
 
@@ -26,7 +26,17 @@ const THEMES: [(&str, Theme); 3] = [
     ("Contrast", Theme::HighContrast),
 ];
 const KEYMAPS: [&str; 4] = ["us", "uk", "de", "fr"];
-const RATES: [(&str, u16); 2] = [("60 Hz", 60), ("120 Hz", 120)];
+const RATES: [(&str, Rate); 3] = [
+    ("60", Rate::Fixed(60)),
+    ("120 Hz", Rate::Fixed(120)),
+    (
+        "40-120",
+        Rate::Variable {
+            least_hz: 40,
+            most_hz: 120,
+        },
+    ),
+];
 
 /// What was chosen.
 pub enum Choice {
@@ -36,8 +46,8 @@ pub enum Choice {
     Theme(Theme),
     /// A keyboard layout.
     Keymap(&'static str),
-    /// Frames a second.
-    Rate(u16),
+    /// When frames begin.
+    Rate(Rate),
     /// The figures over the picture.
     Overlay,
     /// Turn the machine off.
@@ -79,9 +89,9 @@ impl Menu {
         });
         section(page, "Frames");
         page.row(|page| {
-            for (title, rate_hz) in RATES {
+            for (title, rate) in RATES {
                 if page.button(title) {
-                    choice = Some(Choice::Rate(rate_hz));
+                    choice = Some(Choice::Rate(rate));
                 }
             }
             if page.button("Overlay") {
@@ -125,7 +135,7 @@ pub async fn carry_out(choice: Choice, gui: &mut Gui, system: &System) {
         }
         Choice::Theme(theme) => gui.ask(Request::SetTheme(theme)),
         Choice::Keymap(word) => gui.ask(Request::SetKeymap(Text::from_start(word))),
-        Choice::Rate(rate_hz) => gui.ask(Request::SetRate(rate_hz)),
+        Choice::Rate(rate) => gui.ask(Request::SetRate(rate)),
         Choice::Overlay => gui.ask(Request::ToggleOverlay),
         Choice::PowerOff => {
             let error = system.control(abi::system::Control::PowerOff, "");

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use abi::memory::VmoOp;
 use abi::{Error, FOREVER};
-use proto::window::{Demand, Kind, Look, MAX_WINDOWS, Request, Size, Theme, Title};
+use proto::window::{Demand, Kind, Look, MAX_WINDOWS, Rate, Request, Size, Theme, Title};
 use rt::sys::object::Endpoint;
 use rt::{Either, first};
 
@@ -95,7 +95,7 @@ async fn desktops_business(connection: &Connection) -> Verdict {
         },
         Request::SetTheme(Theme::Light),
         Request::SetKeymap(proto::Text::from_start("fr")),
-        Request::SetRate(120),
+        Request::SetRate(Rate::Fixed(120)),
         Request::ToggleOverlay,
         Request::Measure { anew: true },
     ] {
