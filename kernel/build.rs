@@ -55,8 +55,8 @@ fn programs_archive() -> String {
     }
     let empty = std::path::Path::new(&std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"))
         .join("empty.tar");
-    // Two blocks of zeroes end a tar archive.
-    std::fs::write(&empty, [0; 1024]).expect("cargo's OUT_DIR takes files");
+    // Two blocks of zeroes end a tar archive; it has whole pages.
+    std::fs::write(&empty, [0; 4096]).expect("cargo's OUT_DIR takes files");
     empty.display().to_string()
 }
 

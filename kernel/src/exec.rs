@@ -67,7 +67,7 @@ pub fn sleep(duration: Duration) -> impl Future<Output = ()> + Send {
 
 /// Prepares core `core`'s executor; the core itself then calls [`run`].
 pub fn prepare(core: CoreId) -> bool {
-    let roomy = hal::mem::heap::stats().size_bytes >= ROOMY_HEAP_BYTES;
+    let roomy = hal::mem::heap::stats().most_bytes >= ROOMY_HEAP_BYTES;
     let config = if roomy {
         CoreConfig {
             tasks: 20_480,

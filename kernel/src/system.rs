@@ -390,7 +390,7 @@ impl System for KernelSystem {
             total_frames: frames.total,
             free_frames: frames.free,
             heap: HeapInfo {
-                total: heap.size_bytes as u64,
+                total: heap.most_bytes as u64,
                 used: heap.used_bytes as u64,
                 peak: heap.peak_bytes as u64,
                 failed: heap.failures,

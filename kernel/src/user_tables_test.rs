@@ -45,7 +45,7 @@ pub async fn run(rounds: u64) -> Outcome {
     if kernel.writable_and_executable != 0 || kernel.user != 0 {
         return Err("the kernel has pages that are writable and executable, or a program's");
     }
-    ::log::info!(target: "selftest", "heap: {} KiB, {} KiB of it may be promised", heap::stats().size_bytes >> 10, heap::promisable_bytes() >> 10);
+    ::log::info!(target: "selftest", "heap: {} KiB, {} KiB of it may be promised", heap::stats().most_bytes >> 10, heap::promisable_bytes() >> 10);
     storm(rounds).await?;
     // The storm's tables stay: their root.
     if free_frames() + 1 != free {

@@ -28,6 +28,8 @@ bitflags! {
         const GUARDS = 1 << 4;
         /// A fork shares the memory instead of copying it when it is written.
         const SHARED = 1 << 5;
+        /// Refused unless the bytes can never change: a vmo that the kernel made of its own constants.
+        const CONSTANT = 1 << 6;
     }
 }
 

@@ -4,6 +4,7 @@
 //! kernel chooses at random, a guarded stack, a read-only start block, and a thread; or, for what is linked into the kernel, the start
 //! block alone. A process that cannot be completed is ended.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -325,17 +326,21 @@ fn in_vmo(bytes: &[u8]) -> Result<Vmo, LaunchError> {
     Ok(vmo)
 }
 
-/// All bytes of a vmo: an archive of programs, say.
+/// All bytes of a vmo: those that never change where they are, others copied.
 ///
 /// # Errors
 /// [`Error::NoMemory`], [`Error::NoRight`].
-pub fn read_all(vmo: &Vmo) -> Result<Vec<u8>, Error> {
+pub fn read_all(vmo: &Vmo) -> Result<Cow<'static, [u8]>, Error> {
+    match vmo.map_constant() {
+        Err(Error::Unsupported) => {}
+        mapped => return mapped.map(Cow::Borrowed),
+    }
     let len = usize::try_from(vmo.sizes()?.size_bytes).map_err(|_| Error::NoMemory)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory)?;
     bytes.resize(len, 0);
     vmo.read(0, &mut bytes)?;
-    Ok(bytes)
+    Ok(Cow::Owned(bytes))
 }
 
 /// A vmo with a copy of this process's time page, for [`Launch::time_page`]. One serves any number of programs: the page never

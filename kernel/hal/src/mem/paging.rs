@@ -266,22 +266,21 @@ pub(super) fn map_page(address: u64, physical: u64, flags: PageFlags) -> Result<
     })
 }
 
-/// Maps fresh memory for `usage`, readable and writable, to `pages` pages from `address` on. What was mapped before an
-/// error stays mapped: callers hold the addresses for good.
-pub(super) fn map_memory(address: u64, pages: u64, usage: Usage) -> Result<(), MapError> {
-    with_kernel_tables(|tables| {
-        for page in 0..pages {
-            let frame = super::frames::allocate(usage).ok_or(MapError::OutOfFrames)?;
-            let flags = PageFlags::kernel(Access::ReadWrite);
-            tables.map::<Size4KiB>(
-                address + page * super::vspace::PAGE,
-                frame,
-                flags,
-                &mut super::frames::ForTables,
-            )?;
+/// Maps fresh memory for `usage`, readable and writable, to `pages` pages from `address` on. Returns how many are mapped, and why not
+/// all: what was mapped before an error stays mapped.
+pub(super) fn map_memory(address: u64, pages: u64, usage: Usage) -> (u64, Result<(), MapError>) {
+    for page in 0..pages {
+        let Some(frame) = super::frames::allocate(usage) else {
+            return (page, Err(MapError::OutOfFrames));
+        };
+        let flags = PageFlags::kernel(Access::ReadWrite);
+        if let Err(error) = map_page(address + page * super::vspace::PAGE, frame, flags) {
+            // It came from there.
+            let _ = super::frames::free(frame, usage);
+            return (page, Err(error));
         }
-        Ok(())
-    })
+    }
+    (pages, Ok(()))
 }
 
 /// Removes a 4 KiB page that only this core has used and returns its frame's physical address.

@@ -65,7 +65,7 @@ impl GuardedStack {
     /// Maps a stack of `pages` pages for core `core`.
     pub fn new(pages: u64, core: u32, what: StackUse) -> Result<Self, MapError> {
         let bottom = vspace::reserve(pages)?;
-        map_memory(bottom, pages, Usage::Stack)?;
+        map_memory(bottom, pages, Usage::Stack).1?;
         let slot = GUARD_COUNT.fetch_add(1, Ordering::Relaxed);
         if let Some(guard) = GUARDS.get(slot) {
             guard.store(

@@ -191,6 +191,9 @@ async fn map(thread: &Thread, space: &memory::AddressSpace, args: &MapArgs) -> R
     let Object::Vmo(vmo) = entry.object() else {
         return Err(Error::WrongType);
     };
+    if flags.contains(MapFlags::CONSTANT) && !vmo.is_constant() {
+        return Err(Error::Unsupported);
+    }
     if let Some(lease) = entry.lease() {
         memory::note_leased(lease, vmo)?;
     }

@@ -3,14 +3,17 @@
 //! Each handle has all rights of its type unless its row says less. What only one process at a time can have is a channel's end,
 //! which cannot be duplicated; when its holder is gone, the kernel makes another one and sends it by [`renew`].
 
+use abi::memory::PAGE_BYTES;
 use abi::{Error, Handle, ObjectType, Rights};
 use heapless::Vec;
 use objects::channel::{Channel, Message};
+use objects::job::Job;
+use objects::memory::Frame;
 use objects::notification::Notification;
 use objects::refs::Ref;
 use spin::Once;
 
-use super::{ARCHIVE, load, root_job};
+use super::{ARCHIVE, root_job};
 use crate::process::job::JobObject;
 use crate::process::memory::{Memory, VmoObject};
 use crate::process::object::{Capability, Handles, Object};
@@ -36,7 +39,9 @@ const TABLE: &[Row] = &[
     ("system", |given| simple(given, ObjectType::System)),
     // All programs and manifests.
     ("archive", |given| {
-        Capability::new(Object::Vmo(given.archive.clone()))
+        let rights =
+            Rights::READ | Rights::MAP | Rights::INSPECT | Rights::DUPLICATE | Rights::TRANSFER;
+        Capability::with_rights(Object::Vmo(given.archive.clone()), rights)
     }),
     // What an instance writes down for the next one.
     ("state", |given| {
@@ -83,10 +88,9 @@ impl Given {
     ///
     /// # Errors
     /// [`Error::NoMemory`].
-    pub async fn new() -> Result<Self, Error> {
+    pub fn new() -> Result<Self, Error> {
         let job = root_job()?;
-        let archive = VmoObject::create(Memory, job.job(), ARCHIVE.len() as u64)?;
-        load::write(&archive, 0, ARCHIVE).await?;
+        let archive = archive(job.job())?;
         let (ours, theirs) = Channel::create(job.job())?;
         let renewals = Renewals {
             _end: Capability::new(Object::Channel(ours.clone()))?,
@@ -116,6 +120,16 @@ impl Given {
         }
         Ok(given)
     }
+}
+
+/// The archive, where it lies in the kernel's image.
+fn archive(job: &Ref<Job>) -> Result<Ref<VmoObject>, Error> {
+    let bytes = ARCHIVE.0.as_slice();
+    let start = bytes.as_ptr().addr() as u64;
+    let first = hal::mem::paging::translate(start).ok_or(Error::BadState)?;
+    // The image lies in one piece.
+    let frame = Frame::from_address(first).ok_or(Error::BadState)?;
+    VmoObject::create_constant(Memory, job, frame, bytes.len() as u64 / PAGE_BYTES)
 }
 
 fn simple(given: &Given, object: ObjectType) -> Result<Capability, Error> {

@@ -31,7 +31,18 @@ pub use given::renew;
 use given::{Given, MOST};
 
 /// The programs this kernel carries.
-static ARCHIVE: &[u8] = include_bytes!(env!("RAEDE_PROGRAMS_ARCHIVE"));
+static ARCHIVE: Pages<{ FILE.len() }> = Pages(*FILE);
+const FILE: &[u8; include_bytes!(env!("RAEDE_PROGRAMS_ARCHIVE")).len()] =
+    include_bytes!(env!("RAEDE_PROGRAMS_ARCHIVE"));
+const _: () = assert!(
+    FILE.len().is_multiple_of(PAGE_BYTES as usize),
+    "the archive of programs is padded to whole pages: processes map it, and nothing of the kernel beside it"
+);
+
+/// Bytes in pages of their own.
+#[repr(C, align(4096))]
+struct Pages<const BYTES: usize>([u8; BYTES]);
+
 /// What the manager is called in the archive.
 pub const MANAGER: &str = "servers/manager";
 /// The name of an instance's handle to its own process.
@@ -88,10 +99,10 @@ pub fn root_job() -> Result<&'static Ref<JobObject>, Error> {
     if let Some(root) = ROOT.get() {
         return Ok(root);
     }
-    let frames = hal::mem::frames::stats();
+    let free = hal::mem::frames::free_bytes().saturating_sub(hal::mem::heap::growth_bytes());
     let limits = JobLimits {
         // Some of both is left to the kernel itself.
-        memory_bytes: frames.free * PAGE_BYTES / 16 * 15,
+        memory_bytes: free / 16 * 15,
         kernel_bytes: hal::mem::heap::promisable_bytes() as u64,
         ..JobLimits::NONE
     };
@@ -101,7 +112,7 @@ pub fn root_job() -> Result<&'static Ref<JobObject>, Error> {
 
 /// The program's file in the archive.
 fn image(path: &str) -> Result<Image<'static>, CannotStart> {
-    let archive = Archive::new(ARCHIVE).map_err(|error| {
+    let archive = Archive::new(&ARCHIVE.0).map_err(|error| {
         ::log::error!(target: "process", "{error}");
         CannotStart::NoPrograms
     })?;
@@ -124,7 +135,7 @@ pub async fn run(path: &str, arguments: &[&str]) -> Result<(), CannotStart> {
         path,
         arguments,
         image: image(path)?,
-        given: Given::new().await?,
+        given: Given::new()?,
         handles: Vec::new(),
         last: None,
         generation: 0,

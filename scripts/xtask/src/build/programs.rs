@@ -142,6 +142,9 @@ fn manifests(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// An archive of these files (path, bytes), in this order.
+/// Bytes of a page.
+const PAGE_BYTES: usize = 4096;
+
 fn tar(files: &[(String, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, bytes) in files {
@@ -157,7 +160,10 @@ fn tar(files: &[(String, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
         header.set_gid(0);
         builder.append_data(&mut header, path, bytes.as_slice())?;
     }
-    builder.into_inner()
+    let mut bytes = builder.into_inner()?;
+    // Programs map it from the kernel's image: it has its pages to itself.
+    bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES), 0);
+    Ok(bytes)
 }
 
 /// The file without what is never loaded: sections, symbols, debugging information.

@@ -8,7 +8,6 @@
 
 use abi::system::Table;
 use abi::{Error, Handle, ObjectType, Signals};
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -91,8 +90,7 @@ impl Manager {
         let archive_vmo = take::<Vmo>(&mut given, "archive")
             .ok_or(Error::BadHandle)
             .or_end("the handle archive");
-        let archive = read_all(&archive_vmo).or_end("reading the archive");
-        let archive: &'static [u8] = Box::leak(archive.into());
+        let archive = archive_vmo.map_constant().or_end("mapping the archive");
         let plan = plan(archive, &added);
         let units = (0..plan.len())
             .filter_map(|unit| plan.manifest(unit))

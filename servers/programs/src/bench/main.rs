@@ -30,7 +30,7 @@ use abi::process::ReservationArgs;
 use abi::{Error, FOREVER, Rights};
 use loader::Archive;
 use rt::Env;
-use rt::launch::{Code, Launch, LaunchError, Launched, read_all, time_page};
+use rt::launch::{Code, Launch, LaunchError, Launched, time_page};
 use rt::sys::env::Missing;
 use rt::sys::object::{Owned, Reservation, System, Vmo};
 use rt::sys::process::this_job;
@@ -135,21 +135,21 @@ fn measure(mut env: Env, seconds: u64) -> Outcome {
 
 /// Starts this program again.
 struct Partners {
-    archive: Vec<u8>,
+    archive: &'static [u8],
     time: Vmo,
 }
 
 impl Partners {
     fn new(archive: &Vmo) -> Outcome<Self> {
         Ok(Self {
-            archive: read_all(archive)?,
+            archive: archive.map_constant()?,
             time: time_page()?,
         })
     }
 
     /// With this argument, on [`CORE`].
     fn start(&self, what: &str, handles: Vec<(&str, Owned, Rights)>) -> Outcome<Launched> {
-        let archive = Archive::new(&self.archive).ok();
+        let archive = Archive::new(self.archive).ok();
         let file = archive.and_then(|archive| archive.file(PROGRAM));
         let file = file.ok_or(Failed::Because("the archive has no program of this name"))?;
         let launch = Launch {

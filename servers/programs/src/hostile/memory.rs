@@ -176,6 +176,9 @@ pub(crate) const ATTACKS: &[Attack] = &[
     Attack::refused("map-unknown-flags", &[Error::BadArgument], || {
         map(PAGE, 0, PAGE, 0, MapFlags::from_bits_retain(1 << 31))
     }),
+    Attack::refused("map-as-constant", &[Error::Unsupported], || {
+        map(PAGE, 0, PAGE, 0, MapFlags::CONSTANT)
+    }),
     Attack::refused("unmap-kernel", BAD_PLACE, || {
         call(Call::Unmap, [this(), KERNEL, PAGE])
     }),

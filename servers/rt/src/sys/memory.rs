@@ -114,6 +114,20 @@ impl Vmo {
         Error::check(rax).map(drop)
     }
 
+    /// All of it, mapped for as long as the process lives, if it is a constant of the kernel's: the archive of programs.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a vmo that may change, [`Error::NoRight`], [`Error::NoMemory`], [`Error::LimitReached`].
+    pub fn map_constant(&self) -> Result<&'static [u8], Error> {
+        let size_bytes = self.sizes()?.size_bytes;
+        let mapping = self.map(0, size_bytes, MapFlags::CONSTANT)?;
+        let (start, len) = (mapping.start.as_ptr().cast_const(), mapping.len);
+        // Nobody unmaps it.
+        core::mem::forget(mapping);
+        // SAFETY: the mapping stays, and the kernel says that its bytes never change.
+        Ok(unsafe { core::slice::from_raw_parts(start, len) })
+    }
+
     /// Maps `len` bytes from `offset` (both multiples of the page size) into this process, at an address the kernel chooses.
     ///
     /// # Errors

@@ -61,10 +61,8 @@ impl<M: Machine> Space<M> {
 
     /// The same with each guard by itself, whatever the arguments say of them.
     pub(super) fn map_guarded(&self, args: &MapArgs<'_, M>, guards: Guards) -> Result<u64, Error> {
-        if !args
-            .rights
-            .contains(Rights::MAP.union(args.access.rights()))
-        {
+        let limit = args.vmo.limit(args.rights);
+        if !limit.contains(Rights::MAP.union(args.access.rights())) {
             return Err(Error::NoRight);
         }
         let pages = PageRange::of_bytes(args.offset, args.len)?;
@@ -112,7 +110,7 @@ impl<M: Machine> Space<M> {
             first: pages.start,
             key,
             access: args.access,
-            limit: args.rights,
+            limit,
             inherit: args.inherit,
             life: Life::Live,
             protects: 0,

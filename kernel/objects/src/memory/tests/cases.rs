@@ -271,6 +271,40 @@ fn a_device_s_memory_is_mapped_as_it_is() {
     world.end();
 }
 
+/// Nobody writes a constant, whatever rights there are: not when it is mapped, and not later.
+#[test]
+fn a_constant_stays_as_it_is() {
+    let world = World::new();
+    let first = Frame::from_address(0x10_0000).unwrap();
+    let vmo = Vmo::create_constant(world.ram.clone(), &world.job, first, 2).unwrap();
+    assert!(vmo.is_constant());
+    let space = world.space(1);
+    let writable = args(&vmo, 2 * PAGE, Place::Random(1));
+    assert_eq!(space.map(&writable), Err(Error::NoRight));
+    let address = space
+        .map(&MapArgs {
+            access: Access::Read,
+            ..writable
+        })
+        .unwrap();
+    block_on(async {
+        assert_eq!(
+            space.protect(address, PAGE, Access::ReadWrite).await,
+            Err(Error::NoRight)
+        );
+        let written = space.fault_in(address, Touch::Write).await;
+        assert!(matches!(written, Err(FaultError::Violation(_))));
+        space.fault_in(address + PAGE, Touch::Read).await.unwrap();
+        let frame = Frame::from_address(0x10_1000).unwrap();
+        let mapped = space.tables().translate(address + PAGE);
+        assert_eq!(mapped, Some((frame, Access::Read)));
+        assert_eq!(vmo.write(0, &[0]).await, Err(Error::Unsupported));
+        assert_eq!(vmo.decommit(0, PAGE).await, Err(Error::Unsupported));
+    });
+    drop((space, vmo));
+    world.end();
+}
+
 #[test]
 fn shared_regions_stay_shared_in_a_fork() {
     let world = World::new();

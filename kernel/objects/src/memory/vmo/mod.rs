@@ -21,7 +21,7 @@ pub use page::Blocked;
 pub use retired::Retired;
 
 use abi::memory::{MAX_VMO_BYTES, PAGE_BYTES, VmoInfo};
-use abi::{Error, ObjectType};
+use abi::{Error, ObjectType, Rights};
 use executor::sync::Notify;
 use spin::{Mutex, MutexGuard};
 
@@ -54,6 +54,8 @@ pub(super) enum Kind<M: Machine> {
         first: Frame,
         /// How they are to be cached.
         cache: Cache,
+        /// They are constants of the kernel.
+        constant: bool,
         /// Whose they are, if they can go.
         _owner: Option<M::Owner>,
     },
@@ -104,15 +106,33 @@ impl<M: Machine> Vmo<M> {
         owner: Option<M::Owner>,
     ) -> Result<Ref<Self>, Error> {
         let bytes = pages.checked_mul(PAGE_BYTES).ok_or(Error::OutOfRange)?;
-        first
-            .address()
-            .checked_add(bytes)
-            .and_then(|end| Frame::from_address(end.checked_sub(PAGE_BYTES)?))
-            .ok_or(Error::OutOfRange)?;
+        check_frames(first, bytes)?;
         let kind = Kind::Physical {
             first,
             cache,
+            constant: false,
             _owner: owner,
+        };
+        Self::with_kind(frames, job, bytes, kind)
+    }
+
+    /// The same of memory of the kernel's image that never changes: nobody may write there, whatever rights he has.
+    ///
+    /// # Errors
+    /// As [`create_physical`](Self::create_physical).
+    pub fn create_constant(
+        frames: M::Frames,
+        job: &Ref<Job>,
+        first: Frame,
+        pages: u64,
+    ) -> Result<Ref<Self>, Error> {
+        let bytes = pages.checked_mul(PAGE_BYTES).ok_or(Error::OutOfRange)?;
+        check_frames(first, bytes)?;
+        let kind = Kind::Physical {
+            first,
+            cache: Cache::WriteBack,
+            constant: true,
+            _owner: None,
         };
         Self::with_kind(frames, job, bytes, kind)
     }
@@ -181,6 +201,21 @@ impl<M: Machine> Vmo<M> {
     #[must_use]
     pub fn is_physical(&self) -> bool {
         matches!(self.kind, Kind::Physical { .. })
+    }
+
+    /// Whether its bytes never change.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        matches!(self.kind, Kind::Physical { constant: true, .. })
+    }
+
+    /// What somebody with these rights may do with it.
+    pub(super) fn limit(&self, rights: Rights) -> Rights {
+        if self.is_constant() {
+            rights.difference(Rights::WRITE)
+        } else {
+            rights
+        }
     }
 
     pub(super) fn frames(&self) -> &M::Frames {
@@ -319,4 +354,14 @@ fn pages_of(bytes: u64) -> Result<u64, Error> {
         1..=MAX_VMO_BYTES => Ok(bytes.div_ceil(PAGE_BYTES)),
         _ => Err(Error::OutOfRange),
     }
+}
+
+/// Whether there can be frames for so many bytes from `first` on.
+fn check_frames(first: Frame, bytes: u64) -> Result<(), Error> {
+    first
+        .address()
+        .checked_add(bytes)
+        .and_then(|end| Frame::from_address(end.checked_sub(PAGE_BYTES)?))
+        .map(drop)
+        .ok_or(Error::OutOfRange)
 }
