@@ -174,6 +174,8 @@ impl<P: Platform> Fleet<P> {
     /// there to be woken; nothing happens.
     #[inline(always)]
     pub fn wake(&self, task: TaskId) {
+        #[cfg(feature = "inject")]
+        inject::at(inject::Point::TaskWake);
         let here = P::here();
         if let Some(core) = self.core(task.core()) {
             core.wake(task, here);

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use bench_guest::{Host, SAMPLES};
 use conquer_once::spin::OnceCell;
 use hal::io::LegacyDevice;
-use hal::irq::{Doorbell, Interrupt};
+use hal::irq::{Doorbell, Interrupt, IrqError};
 use hal::platform::KernelPlatform;
 use rt::Pipe;
 use uart16550::{Config, Uart};
@@ -26,8 +26,31 @@ static SAMPLE_MEMORY: spin::Mutex<Option<[u64; SAMPLES]>> = spin::Mutex::new(Som
 static HOST: OnceCell<KernelHost> = OnceCell::uninit();
 
 struct KernelHost {
+    here: Bell,
+    /// Of the second core, if there is one.
+    there: Option<Bell>,
+}
+
+/// An interrupt that this kernel raises by itself.
+struct Bell {
     interrupt: Interrupt,
     doorbell: Doorbell,
+}
+
+impl Bell {
+    fn new(core: u32) -> Result<Self, IrqError> {
+        let interrupt = hal::irq::claim_msi("bench", core)?;
+        Ok(Self {
+            doorbell: interrupt.doorbell(),
+            interrupt,
+        })
+    }
+
+    async fn wait(&self) -> u64 {
+        let event = self.interrupt.wait().await;
+        self.interrupt.ack();
+        event.stamp_ticks
+    }
 }
 
 impl Host for KernelHost {
@@ -40,18 +63,39 @@ impl Host for KernelHost {
     }
 
     fn raise_interrupt(&self) {
-        self.doorbell.ring();
+        self.here.doorbell.ring();
     }
 
     async fn interrupt(&self) -> u64 {
-        let event = self.interrupt.wait().await;
-        self.interrupt.ack();
-        event.stamp_ticks
+        self.here.wait().await
+    }
+
+    fn raise_interrupt_there(&self) {
+        if let Some(bell) = &self.there {
+            bell.doorbell.ring();
+        }
+    }
+
+    async fn interrupt_there(&self) -> u64 {
+        match &self.there {
+            Some(bell) => bell.wait().await,
+            None => core::future::pending().await,
+        }
+    }
+
+    fn memory_in_use(&self) -> u64 {
+        hal::mem::heap::stats().used_bytes as u64
     }
 }
 
 /// Writes the byte by which a harness notes that the kernel runs its first program, and starts the bench if asked for.
 pub fn start() {
+    #[cfg(feature = "inject")]
+    for word in options().words.all("inject") {
+        if !word.value.is_some_and(inject::obey) {
+            ::log::error!(target: "bench", "inject={}: METRIC:AMOUNT of a metric with a path is needed", word.value.unwrap_or_default());
+        }
+    }
     let Some(phases) = options().words.text("bench.phases") else {
         return;
     };
@@ -76,9 +120,12 @@ pub fn start() {
         Ok(uart) => uart,
         Err(error) => return ::log::error!(target: "bench", "the harness's line: {error}"),
     };
-    let interrupt = match hal::irq::claim_msi("bench", 0) {
-        Ok(interrupt) => interrupt,
-        Err(error) => return ::log::error!(target: "bench", "{error}"),
+    let there = (hal::cpu::percpu::count() > 1)
+        .then(|| Bell::new(1))
+        .transpose();
+    let (here, there) = match (Bell::new(0), there) {
+        (Ok(here), Ok(there)) => (here, there),
+        (Err(error), _) | (_, Err(error)) => return ::log::error!(target: "bench", "{error}"),
     };
     let (Ok((received_in, _)), Ok((send_in, send_out))) = (RECEIVED.split(), TO_SEND.split())
     else {
@@ -92,10 +139,7 @@ pub fn start() {
         let Some(mut memory) = SAMPLE_MEMORY.lock().take() else {
             return;
         };
-        let host = HOST.get_or_init(|| KernelHost {
-            doorbell: interrupt.doorbell(),
-            interrupt,
-        });
+        let host = HOST.get_or_init(|| KernelHost { here, there });
         let mut name = heapless::String::<32>::new();
         // Sized for any version.
         let _ = write!(name, "raede {}", env!("CARGO_PKG_VERSION"));

@@ -32,6 +32,12 @@ pub trait Host: Send + Sync {
     fn raise_interrupt(&self);
     /// Waits for that interrupt and re-arms it; gives the ticks at which its top half began.
     fn interrupt(&self) -> impl Future<Output = u64> + Send;
+    /// Raises the interrupt of the second core, if there is one.
+    fn raise_interrupt_there(&self);
+    /// As [`interrupt`](Self::interrupt), for that core's; never ends where there is one core.
+    fn interrupt_there(&self) -> impl Future<Output = u64> + Send;
+    /// Bytes of memory that the kernel has given to tasks and everybody else.
+    fn memory_in_use(&self) -> u64;
 }
 
 /// Samples taken of each metric, unless it says otherwise.

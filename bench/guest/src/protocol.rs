@@ -26,6 +26,15 @@ pub enum Line<'a> {
         /// Its figures, in nanoseconds.
         summary: Summary,
     },
+    /// Samples of a latency as they came, from number `from` on; as many as a line holds ([`fitting`]). They come before the latency itself.
+    Samples {
+        /// The metric's name.
+        metric: &'a str,
+        /// The first one's number.
+        from: usize,
+        /// In nanoseconds.
+        values: &'a [u64],
+    },
     /// A single value.
     Value {
         /// The metric's name.
@@ -34,6 +43,15 @@ pub enum Line<'a> {
         unit: &'a str,
         /// The value.
         value: u64,
+    },
+    /// A single value of which more is better.
+    Rate {
+        /// The metric's name.
+        metric: &'a str,
+        /// What it is counted in.
+        unit: &'a str,
+        /// The value, in thousandths.
+        thousandths: u64,
     },
     /// Something that could not be measured, and why.
     Skipped {
@@ -71,6 +89,21 @@ impl fmt::Display for Line<'_> {
                     s.max
                 )
             }
+            Self::Samples {
+                metric,
+                from,
+                values,
+            } => {
+                write!(
+                    f,
+                    "{{\"event\":\"samples\",\"metric\":\"{metric}\",\"from\":{from},\"values\":["
+                )?;
+                for (number, value) in values.iter().enumerate() {
+                    let comma = if number == 0 { "" } else { "," };
+                    write!(f, "{comma}{value}")?;
+                }
+                f.write_str("]}")
+            }
             Self::Value {
                 metric,
                 unit,
@@ -79,6 +112,17 @@ impl fmt::Display for Line<'_> {
                 write!(
                     f,
                     "{{\"metric\":\"{metric}\",\"unit\":\"{unit}\",\"better\":\"lower\",\"value\":{value}}}"
+                )
+            }
+            Self::Rate {
+                metric,
+                unit,
+                thousandths,
+            } => {
+                let (whole, rest) = (thousandths / 1000, thousandths % 1000);
+                write!(
+                    f,
+                    "{{\"metric\":\"{metric}\",\"unit\":\"{unit}\",\"better\":\"higher\",\"value\":{whole}.{rest:03}}}"
                 )
             }
             Self::Skipped { metric, reason } => {
@@ -90,6 +134,23 @@ impl fmt::Display for Line<'_> {
             Self::Done => f.write_str("{\"event\":\"done\"}"),
         }
     }
+}
+
+/// How many of these values one line of samples holds.
+pub fn fitting(metric: &str, values: &[u64]) -> usize {
+    // What stands around the values, the number of the first one included.
+    let mut left = LINE_BYTES.saturating_sub(80 + metric.len());
+    let mut count = 0;
+    for value in values {
+        let digits = value.checked_ilog10().map_or(1, |log| log as usize + 1);
+        match left.checked_sub(digits + 1) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        count += 1;
+    }
+    // A single one always fits.
+    count.max(1).min(values.len())
 }
 
 /// Writes `line` and its newline.
@@ -147,6 +208,11 @@ mod tests {
                 unit: "bytes",
                 value: 96,
             },
+            Line::Rate {
+                metric: "shm.copy.cross",
+                unit: "GB/s",
+                thousandths: 1005,
+            },
             Line::Skipped {
                 metric: "exec.wake.cross",
                 reason: "one core",
@@ -157,6 +223,34 @@ mod tests {
             assert!(text.len() + 2 <= LINE_BYTES);
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }
+        let values = [
+            u64::MAX,
+            0,
+            9,
+            10,
+            99_999,
+            u64::MAX,
+            1,
+            u64::MAX,
+            u64::MAX,
+            u64::MAX,
+            u64::MAX,
+            u64::MAX,
+            u64::MAX,
+        ];
+        let (metric, count) = (
+            "frame120.deadline.load.finish",
+            fitting("frame120.deadline.load.finish", &values),
+        );
+        assert!((2..values.len()).contains(&count));
+        let line = Line::Samples {
+            metric,
+            from: 1999,
+            values: &values[..count],
+        };
+        let text = line.to_string();
+        assert!(text.len() + 2 <= LINE_BYTES, "{}", text.len());
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
         assert!(
             Line::Latency {
                 metric: "m",

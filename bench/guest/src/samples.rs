@@ -68,6 +68,11 @@ impl<'a> Samples<'a> {
         }
     }
 
+    /// The samples kept, as they came, until they are [summed up](Self::summary).
+    pub fn kept(&self) -> &[u64] {
+        self.values.get(..self.count).unwrap_or_default()
+    }
+
     /// Sorts the samples and sums them up; `None` if there are none.
     pub fn summary(&mut self) -> Option<Summary> {
         let kept = self.values.get_mut(..self.count)?;

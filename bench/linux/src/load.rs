@@ -24,7 +24,7 @@ impl Load {
             stop: Arc::default(),
             threads: Vec::new(),
         };
-        for cpu in 0..std::thread::available_parallelism()?.get() {
+        for cpu in 0..sys::cpus() {
             load.thread(cpu, || {
                 for number in 0..1000_u64 {
                     black_box(number);

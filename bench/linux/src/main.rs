@@ -23,20 +23,21 @@ use report::Report;
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 fn main() {
+    let began = [sys::ticks(), sys::now_ns()];
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(partner) = arguments.get(1).filter(|_| std::process::id() != 1) {
-        if let Err(error) = probes::partner(partner) {
+        if let Err(error) = probes::partner(partner, arguments.get(2)) {
             eprintln!("bench-linux {partner}: {error}");
         }
         return;
     }
-    if let Err(error) = first_process() {
+    if let Err(error) = first_process(began) {
         eprintln!("bench-linux: {error}");
     }
     sys::power_off();
 }
 
-fn first_process() -> Outcome {
+fn first_process([began_ticks, began_ns]: [u64; 2]) -> Outcome {
     sys::mount("devtmpfs", "/dev")?;
     // Before anything that takes time: the harness measures until this byte.
     sys::write_port(0xe9, b'U')?;
@@ -50,10 +51,13 @@ fn first_process() -> Outcome {
     };
     let seconds = number("bench.seconds").unwrap_or(2);
     let mut report = Report::open()?;
+    report.value("boot.tsc_at_user", "ticks", began_ticks)?;
+    report.value("boot.kernel_clock_at_user", "ns", began_ns)?;
+    probes::memory::at_start(&mut report)?;
+    // To measure the start alone.
     if words.contains("bench.phases=none") {
         return report.done();
     }
-    probes::memory::at_start(&mut report)?;
     sys::lock_memory()?;
     probes::all(&mut report, seconds)?;
     report.done()

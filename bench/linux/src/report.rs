@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
-use bench_guest::protocol::Line;
+use bench_guest::protocol::{Line, fitting};
 use bench_guest::samples::Samples;
 
 use crate::{Outcome, sys};
@@ -33,7 +33,7 @@ impl Report {
                 "stock"
             }
         );
-        let cpus = std::thread::available_parallelism()?.get() as u32;
+        let cpus = sys::cpus() as u32;
         report.line(Line::Meta {
             kernel: &kernel,
             cpus,
@@ -48,6 +48,16 @@ impl Report {
     /// A latency whose samples are nanoseconds.
     pub fn ns(&mut self, metric: &str, samples: &mut [u64]) -> Outcome {
         let count = samples.len();
+        let mut from = 0;
+        while let Some(values) = samples.get(from..).filter(|rest| !rest.is_empty()) {
+            let values = &values[..fitting(metric, values)];
+            self.line(Line::Samples {
+                metric,
+                from,
+                values,
+            })?;
+            from += values.len();
+        }
         let mut kept = Samples::full(samples);
         let summary = kept
             .summary()
@@ -69,6 +79,15 @@ impl Report {
             metric,
             unit,
             value,
+        })
+    }
+
+    /// A single value of which more is better, in thousandths.
+    pub fn rate(&mut self, metric: &str, unit: &str, thousandths: u64) -> Outcome {
+        self.line(Line::Rate {
+            metric,
+            unit,
+            thousandths,
         })
     }
 

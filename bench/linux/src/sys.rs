@@ -72,6 +72,43 @@ pub fn unlock_memory() -> Result<()> {
     check(unsafe { libc::munlockall() }.into()).map(drop)
 }
 
+/// How many CPUs there are, whichever the calling thread may use.
+pub fn cpus() -> usize {
+    // SAFETY: takes no memory.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(count).unwrap_or(1).max(1)
+}
+
+/// Sixteen bytes that stand at a multiple of sixteen.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub struct Lane(pub [u8; 16]);
+
+/// Copies a vector register at a time. In assembly, as the compiler would make a call of `memcpy` of the loop.
+pub fn copy_lanes(from: &[Lane], to: &mut [Lane]) {
+    let len = size_of_val(from).min(size_of_val(to));
+    // SAFETY: reads and writes `len` bytes, which both have, at multiples of 16.
+    unsafe {
+        core::arch::asm!(
+            "xor {at:e}, {at:e}",
+            "2:",
+            "cmp {at}, {len}",
+            "jae 3f",
+            "movdqa {lane}, [{from} + {at}]",
+            "movdqa [{to} + {at}], {lane}",
+            "add {at}, 16",
+            "jmp 2b",
+            "3:",
+            at = out(reg) _,
+            lane = out(xmm_reg) _,
+            len = in(reg) len,
+            from = in(reg) from.as_ptr(),
+            to = in(reg) to.as_mut_ptr(),
+            options(nostack),
+        );
+    }
+}
+
 /// Runs the calling thread on these CPUs alone.
 pub fn pin(cpus: impl IntoIterator<Item = usize>) -> Result<()> {
     // SAFETY: a CPU set is plain bits, for which zeroes are a value.

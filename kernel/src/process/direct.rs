@@ -62,6 +62,8 @@ impl Rider {
 /// The server that is to be run in the place of `thread`, which makes the call in `context`; `None`: nothing has happened.
 #[inline(always)]
 pub fn call(thread: &Ref<Thread>, context: &UserContext) -> Option<Rider> {
+    #[cfg(feature = "inject")]
+    inject::at(inject::Point::Call);
     let [handle, ..] = context.arguments();
     let (endpoint, badge) =
         thread

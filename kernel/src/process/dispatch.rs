@@ -149,6 +149,8 @@ fn reply_receive(
 /// Sets bits of a notification.
 #[inline]
 pub fn signal(thread: &Thread, context: &mut UserContext) -> Outcome {
+    #[cfg(feature = "inject")]
+    inject::at(inject::Point::Wake);
     let [handle, bits, ..] = context.arguments();
     let handles = &thread.process.handles;
     match handles.pick(Handle(handle), Rights::SIGNAL, Object::as_notification) {

@@ -294,6 +294,8 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64, waker: &Waker) -> Next {
                     dispatch::take(thread, waker, &mut context)
                 }
                 dispatch::YIELD => {
+                    #[cfg(feature = "inject")]
+                    inject::at(inject::Point::Switch);
                     context.set_results(0, 0);
                     return Next::Yield;
                 }
@@ -475,7 +477,11 @@ pub async fn until<F: Future>(deadline_ns: u64, event: Pin<&mut F>) -> Option<F:
     }
     match rt::first(event, exec::sleep_until(clock::ticks_at(deadline_ns))).await {
         rt::Either::A(output) => Some(output),
-        rt::Either::B(()) => None,
+        rt::Either::B(()) => {
+            #[cfg(feature = "inject")]
+            inject::at(inject::Point::Timer);
+            None
+        }
     }
 }
 

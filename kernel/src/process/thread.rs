@@ -114,6 +114,17 @@ pub struct Thread {
     /// Whether it is driven, and who has it then; or whether it waits after an exception.
     pub driven: drive::State,
     _charge: Charge,
+    #[cfg(feature = "inject")]
+    _ballast: alloc::vec::Vec<u8>,
+}
+
+/// Bytes that each thread takes on purpose.
+#[cfg(feature = "inject")]
+fn ballast() -> Result<alloc::vec::Vec<u8>, Error> {
+    let mut ballast = alloc::vec::Vec::new();
+    let made = ballast.try_reserve_exact(inject::amount(inject::Point::ThreadBytes) as usize);
+    made.map_err(|_| Error::NoMemory)?;
+    Ok(ballast)
 }
 
 impl Thread {
@@ -153,6 +164,8 @@ impl Thread {
             fault: Mutex::new(None),
             driven: drive::State::new(driven),
             _charge: charge,
+            #[cfg(feature = "inject")]
+            _ballast: ballast()?,
         })?)
     }
 

@@ -22,7 +22,7 @@
 //! - [`net`]: the network, from inside and from this host.
 //! - [`tap`]: the network of a namespace with peers that others wrote ([`netns`]).
 //! - [`two`]: two machines on one wire.
-//! - [`measure`]: time to the prompt, and the probes inside.
+//! - [`measure`]: time to the prompt, figures and their goals. [`no_trace`]: what delays on purpose leave in a release.
 //!
 //! Around them: [`lab`] builds what boots, [`scenario`] shares boots between checks and runs two
 //! machines at a time, [`session`] is one booted machine, [`json`] reads tables, [`reader`]
@@ -48,6 +48,7 @@ mod memory;
 mod net;
 mod netns;
 mod network;
+mod no_trace;
 mod peer;
 mod picture;
 mod power;

@@ -1,24 +1,31 @@
 //! Speed: from QEMU's start to the prompt, and that the probes inside give figures.
 
 use crate::lab::{Lab, MANAGER};
+use crate::no_trace;
 use crate::scenario::{Scenario, Verdict};
 use crate::session::Prompt;
 use std::time::Duration;
 use xtask::bench::guest::{self, Mode};
+use xtask::bench::{Results, gate, ring_of};
+use xtask::build;
 
 /// From QEMU's start to the serial prompt on an idle machine of two processors.
 const BOOT_GOAL: Duration = Duration::from_secs(1);
 /// Others use the machine too, but hardly at each of these attempts.
 const ATTEMPTS: u32 = 5;
+/// How long each periodic probe lasts, in the machine's time.
+const SECONDS: u64 = 2;
+/// For one boot of a measuring machine.
+const LIMIT: Duration = Duration::from_secs(600);
 /// Probes every kernel must have.
 const PROBES: [&str; 3] = ["exec.wake.same", "exec.yield", "exec.irq_to_task"];
 
 pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::alone("qemu.speed.boot", boot),
-        Scenario::alone("qemu.speed.probes_icount", |lab| {
-            probes(lab).map(|(_, note)| note)
-        }),
+        Scenario::alone("qemu.speed.gates", gates),
+        Scenario::long("qemu.speed.gates_notice", gates_notice),
+        Scenario::long("qemu.speed.delays_leave_no_trace", |_| no_trace::scenario()),
         Scenario::long("qemu.speed.probes_repeat", |lab| {
             let ((first, _), (second, note)) = (probes(lab)?, probes(lab)?);
             if first == second {
@@ -57,25 +64,80 @@ fn boot(lab: &Lab) -> Verdict {
     .into())
 }
 
+/// The figures that are counted in instructions, as `bench/goals.toml` wants them.
+fn gates(lab: &Lab) -> Verdict {
+    let results = guest::counted(lab.kernel(), "all", SECONDS, "", LIMIT)?;
+    for probe in PROBES {
+        plausible(&results, probe)?;
+    }
+    let (mut met, mut held, mut closed) = (0, 0, Vec::new());
+    for gate in gate::gates(Mode::Icount.name(), &[])? {
+        match gate.judge(&[(&results, &[])]) {
+            gate::Verdict::Met(_) => met += 1,
+            verdict if verdict.passes() => held += 1,
+            verdict => closed.push(gate.tell(&verdict)),
+        }
+    }
+    if closed.is_empty() {
+        return Ok(format!("{met} goals met, {held} no worse than they were"));
+    }
+    Err(closed.join("\n").into())
+}
+
+/// Each gate, with a delay on purpose in its metric's path: it closes.
+fn gates_notice(_: &Lab) -> Verdict {
+    let kernel = build::injecting_kernel()?;
+    let (mut silent, mut noticed) = (Vec::new(), 0);
+    let delayed = gate::gates(Mode::Icount.name(), &[])?
+        .into_iter()
+        .filter(|gate| inject::point_of(&gate.metric).is_some());
+    for gate in delayed {
+        // Beyond the goal and beyond what is tolerated.
+        let amount = (gate.goal.max(gate.stored) * 2.0) as u64;
+        let word = format!("{}:{amount}", gate.metric);
+        let machine = if ring_of(&gate.metric) == 0 {
+            Mode::Icount.machine(&kernel, "all", &format!("inject={word}"))
+        } else {
+            let arguments = format!("{} {word}", gate.metric);
+            Mode::Icount.ring3_machine(&kernel, SECONDS, &arguments, &format!("inject={word}"))
+        };
+        let results = guest::run(&machine, LIMIT)?;
+        match gate.judge(&[(&results, &[])]) {
+            gate::Verdict::Worse(_) => noticed += 1,
+            verdict => silent.push(format!("inject={word}: {}", gate.tell(&verdict))),
+        }
+    }
+    if silent.is_empty() {
+        return Ok(format!("{noticed} gates notice a delay"));
+    }
+    Err(silent.join("\n").into())
+}
+
 /// Runs the probes; gives the table of medians and a short form of it.
 fn probes(lab: &Lab) -> Result<(String, String), Box<dyn std::error::Error>> {
     let machine = Mode::Icount.machine(lab.kernel(), "all", "");
-    let results = guest::run(&machine, Duration::from_secs(300))?;
+    let results = guest::run(&machine, LIMIT)?;
     let mut medians = Vec::new();
     for probe in PROBES {
-        let metric = results
-            .metric(probe)
-            .ok_or_else(|| format!("no {probe} in\n{}", results.table()))?;
-        let (samples, median) = (
-            metric["n"].as_u64().unwrap_or(0),
-            metric["p50"].as_u64().unwrap_or(0),
-        );
-        // A probe that measures nothing gives 0; one that waits for a timer gives millions.
-        if samples < 100 || !(1..100_000).contains(&median) {
-            return Err(format!("implausible figures: {metric}").into());
-        }
-        medians.push(format!("{probe} {median}"));
+        medians.push(format!("{probe} {}", plausible(&results, probe)?));
     }
     let note = format!("median instructions: {}", medians.join(", "));
-    Ok((results.table(), note))
+    Ok((results.table(&[]), note))
+}
+
+/// The median of a metric that cannot be wrong by much.
+fn plausible(results: &Results, probe: &str) -> Result<u64, Box<dyn std::error::Error>> {
+    let metric = results
+        .metric(probe)
+        .ok_or_else(|| format!("no {probe} in\n{}", results.table(&[])))?;
+    let (samples, median) = (
+        metric["n"].as_u64().unwrap_or(0),
+        metric["p50"].as_u64().unwrap_or(0),
+    );
+    // A probe that measures nothing gives 0; one that waits for a timer gives millions.
+    if samples < 100 || !(1..100_000).contains(&median) {
+        let figures = [&metric["n"], &metric["p50"]];
+        return Err(format!("implausible figures of {probe}: {figures:?}").into());
+    }
+    Ok(median)
 }

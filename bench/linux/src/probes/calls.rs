@@ -8,8 +8,46 @@ use super::{sample, time};
 use crate::report::Report;
 use crate::{Outcome, sys};
 
+/// How long noise is listened to.
+const NOISE_MS: usize = 1000;
 /// Calls in each sample.
 const EACH: u64 = 16;
+
+/// How fast the processor is, and how long the host forgets it.
+pub fn machine(report: &mut Report) -> Outcome {
+    let mut samples = time(|| {
+        let mut number = black_box(1_u64);
+        for _ in 0..10_000 {
+            number = black_box(number.wrapping_mul(3).wrapping_add(1));
+        }
+        black_box(number);
+        Ok(())
+    })?;
+    report.ticks("calib.alu_10k_iterations", &mut samples)?;
+    for cpu in 0..sys::cpus() {
+        let spinner = std::thread::spawn(move || sys::pin([cpu]).map(|()| spin()));
+        let mut gaps = spinner.join().map_err(|_| "the spinner panicked")??;
+        report.ticks(&format!("noise.spin_gap_per_ms.cpu{cpu}"), &mut gaps)?;
+    }
+    Ok(())
+}
+
+/// The largest step that the counter makes in each millisecond.
+fn spin() -> Vec<u64> {
+    let millisecond = (sys::ticks_per_us() * 1000.0) as u64;
+    let mut gaps = Vec::with_capacity(NOISE_MS);
+    let mut before = sys::ticks();
+    for _ in 0..NOISE_MS {
+        let (start, mut largest) = (before, 0);
+        while before - start < millisecond {
+            let now = sys::ticks();
+            largest = (now - before).max(largest);
+            before = now;
+        }
+        gaps.push(largest);
+    }
+    gaps
+}
 
 pub fn all(report: &mut Report) -> Outcome {
     let mean = |call: fn()| {

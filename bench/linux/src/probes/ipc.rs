@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::calls::Ended;
-use super::time;
+use super::{places, time};
 use crate::report::Report;
 use crate::{Outcome, sys};
 
@@ -20,9 +20,19 @@ const ANSWER: usize = 16;
 const PAYLOAD: usize = 32;
 
 pub fn all(report: &mut Report) -> Outcome {
-    pipe(report)?;
-    unix(report)?;
-    futex(report)
+    for (word, cpu) in places() {
+        pipe(report, word, cpu)?;
+        unix(report, word, cpu)?;
+        futex(report, word, cpu)?;
+    }
+    Ok(())
+}
+
+/// This program again, on that CPU.
+fn partner(what: &str, cpu: usize) -> Command {
+    let mut partner = Command::new("/proc/self/exe");
+    partner.arg(what).arg(cpu.to_string());
+    partner
 }
 
 fn rounds(mut to: impl Write, mut from: impl Read) -> Outcome<Vec<u64>> {
@@ -34,25 +44,25 @@ fn rounds(mut to: impl Write, mut from: impl Read) -> Outcome<Vec<u64>> {
     })
 }
 
-fn pipe(report: &mut Report) -> Outcome {
-    let mut other = Command::new("/proc/self/exe");
-    other
-        .arg("echo")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+fn pipe(report: &mut Report, word: &str, cpu: usize) -> Outcome {
+    let mut other = partner("echo", cpu);
+    other.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut other = Ended(other.spawn()?);
     let to = other.0.stdin.take().ok_or("no pipe to the partner")?;
     let from = other.0.stdout.take().ok_or("no pipe from the partner")?;
-    report.ticks("ipc64.pipe.same", &mut rounds(to, from)?)
+    report.ticks(&format!("ipc64.pipe.{word}"), &mut rounds(to, from)?)
 }
 
-fn unix(report: &mut Report) -> Outcome {
+fn unix(report: &mut Report, word: &str, cpu: usize) -> Outcome {
     let [ours, theirs] = sys::message_sockets()?;
-    let mut other = Command::new("/proc/self/exe");
-    other.arg("echo").stdin(theirs.try_clone()?).stdout(theirs);
+    let mut other = partner("echo", cpu);
+    other.stdin(theirs.try_clone()?).stdout(theirs);
     let _other = Ended(other.spawn()?);
     let ours = File::from(ours);
-    report.ticks("ipc64.unix.same", &mut rounds(ours.try_clone()?, ours)?)
+    report.ticks(
+        &format!("ipc64.unix.{word}"),
+        &mut rounds(ours.try_clone()?, ours)?,
+    )
 }
 
 /// Without the standard library's buffers.
@@ -91,9 +101,12 @@ fn tell(word: &AtomicU32, number: u32) {
     sys::futex_wake(word, true);
 }
 
-fn futex(report: &mut Report) -> Outcome {
+fn futex(report: &mut Report, word: &str, cpu: usize) -> Outcome {
     let words = shared()?;
-    let _other = Ended(Command::new("/proc/self/exe").arg("echo-words").spawn()?);
+    for word in words {
+        word.store(0, Ordering::Release);
+    }
+    let _other = Ended(partner("echo-words", cpu).spawn()?);
     let mut number = 0;
     let mut samples = time(|| {
         number += 1;
@@ -112,7 +125,7 @@ fn futex(report: &mut Report) -> Outcome {
             Err("another answer than 64 bytes, each word one more".into())
         }
     })?;
-    report.ticks("ipc64.shmfutex.same", &mut samples)
+    report.ticks(&format!("ipc64.shmfutex.{word}"), &mut samples)
 }
 
 pub fn echo_words() -> Outcome {

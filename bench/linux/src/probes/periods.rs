@@ -27,7 +27,7 @@ pub fn all(report: &mut Report, seconds: u64) -> Outcome {
     for (load, name) in [(false, "idle"), (true, "load")] {
         let _load = load.then(Load::start).transpose()?;
         let periods = seconds * 1_000_000_000 / TIMER_NS;
-        let [mut late, _] = run(Class::Fifo, TIMER_NS, periods, || {})?;
+        let mut late = on_all_cpus(periods)?;
         missed(report, &format!("timer1k.{name}"), &late, TIMER_NS)?;
         report.ns(&format!("timer1k.{name}"), &mut late)?;
         for (class, word) in [
@@ -45,6 +45,26 @@ pub fn all(report: &mut Report, seconds: u64) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The timer's lateness on each CPU, all at the same time.
+fn on_all_cpus(periods: u64) -> Outcome<Vec<u64>> {
+    std::thread::scope(|scope| {
+        let loops: Vec<_> = (0..sys::cpus())
+            .map(|cpu| {
+                scope.spawn(move || -> std::io::Result<Vec<u64>> {
+                    sys::pin([cpu])?;
+                    sys::set_fifo(TIMER_PRIORITY)?;
+                    Ok(every(TIMER_NS, periods, || {}).0)
+                })
+            })
+            .collect();
+        let mut all = Vec::new();
+        for one in loops {
+            all.extend(one.join().map_err(|_| "a periodic loop panicked")??);
+        }
+        Ok(all)
+    })
 }
 
 fn missed(report: &mut Report, metric: &str, late: &[u64], period_ns: u64) -> Outcome {
@@ -65,7 +85,7 @@ fn run(
     class: Class,
     period_ns: u64,
     periods: u64,
-    mut work: impl FnMut() + Send,
+    work: impl FnMut() + Send,
 ) -> Outcome<[Vec<u64>; 2]> {
     std::thread::scope(|scope| {
         let outcome = scope.spawn(move || -> std::io::Result<[Vec<u64>; 2]> {
@@ -79,19 +99,26 @@ fn run(
                     sys::set_deadline(FRAME_BUDGET_NS, period_ns)?;
                 }
             }
-            let (mut started, mut finished) = (Vec::new(), Vec::new());
-            let mut due_ns = sys::now_ns() + period_ns;
-            for _ in 0..periods {
-                sys::sleep_until(due_ns);
-                started.push(sys::now_ns().saturating_sub(due_ns));
-                work();
-                let late_ns = sys::now_ns().saturating_sub(due_ns);
-                finished.push(late_ns);
-                // What was missed is over.
-                due_ns += period_ns * late_ns.div_ceil(period_ns).max(1);
-            }
+            let (started, finished) = every(period_ns, periods, work);
             Ok([started, finished])
         });
         Ok(outcome.join().map_err(|_| "a periodic loop panicked")??)
     })
+}
+
+/// When each period's work began and ended, after it was due.
+fn every(period_ns: u64, periods: u64, mut work: impl FnMut()) -> (Vec<u64>, Vec<u64>) {
+    let mut started = Vec::with_capacity(periods as usize);
+    let mut finished = Vec::with_capacity(periods as usize);
+    let mut due_ns = sys::now_ns() + period_ns;
+    for _ in 0..periods {
+        sys::sleep_until(due_ns);
+        started.push(sys::now_ns().saturating_sub(due_ns));
+        work();
+        let late_ns = sys::now_ns().saturating_sub(due_ns);
+        finished.push(late_ns);
+        // What was missed is over.
+        due_ns += period_ns * late_ns.div_ceil(period_ns).max(1);
+    }
+    (started, finished)
 }

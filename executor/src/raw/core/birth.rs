@@ -23,6 +23,8 @@ impl<P: Platform> Core<P> {
         future: F,
         spec: &Spec,
     ) -> Result<(TaskId, NonNull<Head>), SpawnError> {
+        #[cfg(feature = "inject")]
+        inject::at(inject::Point::TaskSpawn);
         let layout = block::layout_of::<F>();
         let placed = self.with(|local| {
             let slot = local.free.first().ok_or(SpawnError::NoSlot {

@@ -94,6 +94,13 @@ pub const OPTIONS: &[KnownOption] = {
             Once,
             "the first program, with its arguments (the manager's: units to start), in place of the manager; off: none",
         ),
+        #[cfg(feature = "inject")]
+        option(
+            "inject",
+            Text,
+            Repeated,
+            "METRIC:AMOUNT, a delay on purpose in that metric's path, in instructions",
+        ),
         option(
             "kaslr",
             Flag,

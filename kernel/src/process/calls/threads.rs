@@ -25,6 +25,8 @@ pub(super) async fn call(
 ) -> Result<Results, Error> {
     match call {
         Call::ThreadCreate => {
+            #[cfg(feature = "inject")]
+            inject::at(inject::Point::ThreadStart);
             let process = process(thread, first, Rights::MANAGE)?;
             let args: ThreadArgs = memory::read(&thread.process.space, second).await?;
             let flags = ThreadFlags::from_bits(args.flags).ok_or(Error::BadArgument)?;

@@ -105,6 +105,8 @@ impl InterruptObject {
             match rt::first(this.closed.notified(), this.interrupt.wait()).await {
                 rt::Either::A(()) => return,
                 rt::Either::B(event) => {
+                    #[cfg(feature = "inject")]
+                    inject::at(inject::Point::Interrupt);
                     {
                         let arrived = &mut *this.arrived.lock();
                         let count = arrived.map_or(0, |before| before.count);

@@ -304,6 +304,8 @@ impl AtOnce for InGate<'_> {
 
     #[inline]
     fn begin(&mut self, _: &UserContext) -> Option<Answerer<'_>> {
+        #[cfg(feature = "inject")]
+        inject::at(inject::Point::ResidentCall);
         let known = self.known.as_mut()?;
         let process = &self.thread.process;
         if known.changes != process.handles.changes() || !known.handler.enter() {

@@ -4,18 +4,58 @@ use super::{Results, figure};
 use serde_json::Value;
 
 /// What Raede's metric is compared with where it is not one of the same name: what Linux's programs would use in its place.
-const ALTERNATIVES: [(&str, &[&str]); 2] = [
+const ALTERNATIVES: [(&str, &[&str]); 5] = [
     (
-        "ipc64.call.",
+        "ipc64.call.same",
         &["ipc64.pipe.same", "ipc64.unix.same", "ipc64.shmfutex.same"],
     ),
+    (
+        "ipc64.call.cross",
+        &[
+            "ipc64.pipe.cross",
+            "ipc64.unix.cross",
+            "ipc64.shmfutex.cross",
+        ],
+    ),
+    ("pingpong.notification.", &["pingpong.eventfd."]),
+    ("pingpong.channel.", &["pingpong.pipe."]),
     (
         "frame120.deadline.",
         &["frame120.fifo.", "frame120.deadline."],
     ),
 ];
+/// Where the two systems' operations differ in kind.
+const KINDS: [(&str, &str); 9] = [
+    ("syscall.null", "Raede's no-operation, Linux's getppid"),
+    (
+        "wake.futex.",
+        "Raede: a notification wakes a thread with a reservation; Linux: a futex wakes a FIFO thread",
+    ),
+    (
+        "ipc64.call.same.resident",
+        "Raede: a server in the kernel; Linux has another process",
+    ),
+    (
+        "ipc64.call.cross.resident",
+        "Raede: a server in the kernel; Linux has another process",
+    ),
+    ("ipc64.call.", "Raede: a call in registers"),
+    (
+        "pingpong.",
+        "two threads of one process; Raede: notification or channel, Linux: eventfd or pipe",
+    ),
+    (
+        "thread.",
+        "Raede: a thread is a future of an executor; Linux: a pthread",
+    ),
+    ("timer1k.", "Raede: a reservation; Linux: FIFO 90"),
+    (
+        "frame120.deadline.",
+        "Raede: a reservation; Linux: the better of FIFO and SCHED_DEADLINE",
+    ),
+];
 /// Metrics whose tail counts as much as their median.
-const WITH_TAIL: [&str; 2] = ["timer1k.", "frame120."];
+const WITH_TAIL: [&str; 4] = ["timer1k.", "frame120.", "input.", "net."];
 
 /// One figure of one metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,12 +68,34 @@ pub struct Row {
     pub theirs: f64,
     /// Which kernel and metric that is.
     pub whose: String,
+    /// Whether more is better.
+    pub higher: bool,
 }
 
 impl Row {
-    /// Below 1: Raede needs less.
+    /// Below 1: Raede needs less, or does less where more is better.
     pub fn ratio(&self) -> f64 {
         self.ours / self.theirs
+    }
+
+    /// Whether Raede is at least as good.
+    pub fn is_better(&self) -> bool {
+        if self.higher {
+            self.ratio() >= 1.0
+        } else {
+            self.ratio() <= 1.0
+        }
+    }
+
+    /// What the row needs to be understood: whose figure Linux's is, and in what the two differ in kind.
+    pub fn note(&self) -> String {
+        let kind = KINDS
+            .iter()
+            .find(|(prefix, _)| self.name.starts_with(prefix));
+        match kind {
+            Some((_, kind)) => format!("{}; {kind}", self.whose),
+            None => self.whose.clone(),
+        }
     }
 }
 
@@ -56,6 +118,23 @@ fn peers(name: &str) -> Vec<String> {
     others.iter().map(whole).collect()
 }
 
+/// The better Linux's figure to compare that of `name` with, and whose it is.
+pub fn best(name: &str, field: &str, linux: &[(&str, Results)]) -> Option<(f64, String)> {
+    let peers = peers(name);
+    let candidates = linux.iter().flat_map(|(kernel, results)| {
+        peers.iter().filter_map(move |peer| {
+            let metric = results.metric(peer)?;
+            let higher = metric["better"] == "higher";
+            Some((metric[field].as_f64()?, higher, format!("{kernel} {peer}")))
+        })
+    });
+    let best = candidates.min_by(|(one, higher, _), (other, _, _)| {
+        let order = one.total_cmp(other);
+        if *higher { order.reverse() } else { order }
+    });
+    best.map(|(theirs, _, whose)| (theirs, whose))
+}
+
 /// A row for each metric that both have.
 pub fn rows(ours: &Results, linux: &[(&str, Results)]) -> Vec<Row> {
     let mut rows = Vec::new();
@@ -68,14 +147,7 @@ pub fn rows(ours: &Results, linux: &[(&str, Results)]) -> Vec<Row> {
             (false, false) => &["p50"],
         };
         for field in fields {
-            let peers = peers(name);
-            let candidates = linux.iter().flat_map(|(kernel, results)| {
-                peers.iter().filter_map(move |peer| {
-                    let theirs = results.metric(peer)?[field].as_f64()?;
-                    Some((theirs, format!("{kernel} {peer}")))
-                })
-            });
-            let best = candidates.min_by(|(one, _), (other, _)| one.total_cmp(other));
+            let best = best(name, field, linux);
             if let (Some(ours), Some((theirs, whose))) = (metric[field].as_f64(), best) {
                 let name = match *field {
                     "value" => name.to_owned(),
@@ -86,6 +158,7 @@ pub fn rows(ours: &Results, linux: &[(&str, Results)]) -> Vec<Row> {
                     ours,
                     theirs,
                     whose,
+                    higher: metric["better"] == "higher",
                 });
             }
         }
@@ -93,14 +166,31 @@ pub fn rows(ours: &Results, linux: &[(&str, Results)]) -> Vec<Row> {
     rows
 }
 
+/// Whether a row's figures are below what the host's noise makes of them.
+pub fn noise(row: &Row, ours: &Results, linux: &[(&'static str, Results)]) -> bool {
+    let (name, field) = row.name.rsplit_once(' ').unwrap_or((&row.name, "value"));
+    let theirs = row.whose.split_once(' ').is_some_and(|(kernel, peer)| {
+        let mut kernels = linux.iter();
+        kernels.any(|(name, results)| *name == kernel && results.is_noise(peer, field))
+    });
+    ours.is_noise(name, field) || theirs
+}
+
 /// For people.
-pub fn table(rows: &[Row]) -> String {
-    let cell = |value: f64| figure(&Value::from(value.round() as u64));
-    let mut cells =
-        vec![["figure", "Raede", "Linux", "ratio", "the better Linux"].map(str::to_owned)];
+pub fn table(rows: &[Row], ours: &Results, linux: &[(&'static str, Results)]) -> String {
+    let cell = |value: f64| {
+        if value < 10.0 && value != value.trunc() {
+            format!("{value:.2}")
+        } else {
+            figure(&Value::from(value.round() as u64))
+        }
+    };
+    let mut cells = vec![["figure", "Raede", "Linux", "ratio", "compared with"].map(str::to_owned)];
     for row in rows {
         // Nothing missed on either side has no ratio.
-        let ratio = if row.theirs == 0.0 {
+        let ratio = if noise(row, ours, linux) {
+            "noise".to_owned()
+        } else if row.theirs == 0.0 {
             "-".to_owned()
         } else {
             format!("{:.3}", row.ratio())
@@ -110,7 +200,7 @@ pub fn table(rows: &[Row]) -> String {
             cell(row.ours),
             cell(row.theirs),
             ratio,
-            row.whose.clone(),
+            row.note(),
         ]);
     }
     let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
@@ -156,7 +246,8 @@ mod tests {
             latency("ipc64.pipe.same", 13_000, 13_100),
             latency("timer1k.load", 3700, 4600),
         ]);
-        let rows = rows(&ours, &[("stock", stock), ("rt", rt)]);
+        let linux = [("stock", stock), ("rt", rt)];
+        let rows = rows(&ours, &linux);
         let names: Vec<_> = rows
             .iter()
             .map(|row| (row.name.as_str(), row.theirs))
@@ -170,18 +261,18 @@ mod tests {
                 ("timer1k.load.missed", 0.0),
             ]
         );
-        let table = table(&rows);
+        let table = table(&rows, &ours, &linux);
         let words = |line: usize| {
             let line = table.lines().nth(line).unwrap_or_default();
             line.split_whitespace().collect::<Vec<_>>().join(" ")
         };
         assert_eq!(
             words(1),
-            "ipc64.call.same p50 900 12 000 0.075 stock ipc64.pipe.same"
+            "ipc64.call.same p50 900 12 000 0.075 stock ipc64.pipe.same; Raede: a call in registers"
         );
         assert_eq!(
             words(4),
-            "timer1k.load.missed 0 0 - stock timer1k.load.missed"
+            "timer1k.load.missed 0 0 - stock timer1k.load.missed; Raede: a reservation; Linux: FIFO 90"
         );
     }
 }

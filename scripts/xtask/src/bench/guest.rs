@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub enum Mode {
     /// One virtual nanosecond per guest instruction, one processor: reproducible to the digit.
     Icount,
+    /// By the clock on the wall, two processors.
+    Tcg,
 }
 
 impl Mode {
@@ -21,6 +23,7 @@ impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Mode::Icount => "icount",
+            Mode::Tcg => "tcg",
         }
     }
 
@@ -31,26 +34,55 @@ impl Mode {
         self.plain_machine(kernel, &words, append)
     }
 
-    /// The machine whose first process measures ring 3, each periodic probe for so many seconds.
-    pub fn ring3_machine(self, kernel: &Path, seconds: u64, append: &str) -> Machine {
-        self.plain_machine(
-            kernel,
-            &format!("init=\"programs/bench {seconds}\""),
-            append,
-        )
+    /// The machine whose first process measures ring 3, each periodic probe for so many seconds. `arguments`: what else that process is told.
+    pub fn ring3_machine(
+        self,
+        kernel: &Path,
+        seconds: u64,
+        arguments: &str,
+        append: &str,
+    ) -> Machine {
+        let init = format!("programs/bench {seconds} {arguments}");
+        self.plain_machine(kernel, &format!("init=\"{}\"", init.trim()), append)
+    }
+
+    /// What this mode's machines have, whatever kernel runs there.
+    pub fn set_up(self, machine: &mut Machine) {
+        match self {
+            Mode::Icount => {
+                machine.icount = true;
+                machine.cpus = 1;
+                // Random numbers and the date too are the same each time, and with them all addresses.
+                let same = ["-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"];
+                machine.extra.extend(same.map(str::to_owned));
+            }
+            Mode::Tcg => machine.accel = "tcg,thread=multi".into(),
+        }
     }
 
     fn plain_machine(self, kernel: &Path, words: &str, append: &str) -> Machine {
         let words = format!("panic=poweroff {words} {append}");
         let mut machine = Machine::kernel(kernel, words.trim());
-        match self {
-            Mode::Icount => {
-                machine.icount = true;
-                machine.cpus = 1;
-            }
-        }
+        self.set_up(&mut machine);
         machine
     }
+}
+
+/// All figures in instructions: the kernel's probes, then those of ring 3.
+pub fn counted(
+    kernel: &Path,
+    phases: &str,
+    seconds: u64,
+    append: &str,
+    limit: Duration,
+) -> Result<Results> {
+    let mode = Mode::Icount;
+    let mut results = run(&mode.machine(kernel, phases, append), limit)?;
+    results.extend(run(
+        &mode.ring3_machine(kernel, seconds, "", append),
+        limit,
+    )?);
+    Ok(results)
 }
 
 /// Runs the probes to their end.
@@ -68,6 +100,7 @@ pub fn run(machine: &Machine, limit: Duration) -> Result<Results> {
                 eprintln!("{name}");
             }
             Some("meta") => results.add_meta(message),
+            Some("samples") => results.add_samples(&message),
             Some("skipped") => {
                 eprintln!("{} skipped: {}", message["metric"], message["reason"]);
                 results.add_meta(message);

@@ -2,6 +2,7 @@
 //!
 //! The kernels are downloaded as packages and unpacked below `target/bench/linux`; nothing is installed.
 
+use super::guest::Mode;
 use crate::error::{Doing, Error, Result};
 use crate::host;
 use crate::qemu::Machine;
@@ -40,19 +41,20 @@ impl Flavour {
     }
 
     /// The machine that measures it as it is at its best: nothing mitigated, preemptible wherever it can be.
-    pub fn machine(self, initial: &Path, seconds: u64) -> Result<Machine> {
+    pub fn machine(self, mode: Mode, initial: &Path, words: &str) -> Result<Machine> {
         let words = format!(
-            "console=ttyS0 quiet mitigations=off preempt=full tsc=reliable panic=-1 bench.seconds={seconds}"
+            "console=ttyS0 quiet mitigations=off preempt=full tsc=reliable panic=-1 {words}"
         );
         let mut machine = Machine::kernel(self.kernel()?, words);
-        machine.icount = true;
-        machine.cpus = 1;
-        machine.extra = vec!["-initrd".into(), initial.display().to_string()];
+        mode.set_up(&mut machine);
+        machine
+            .extra
+            .extend(["-initrd".into(), initial.display().to_string()]);
         Ok(machine)
     }
 
     /// The kernel's file, downloaded if it is not there yet.
-    fn kernel(self) -> Result<PathBuf> {
+    pub fn kernel(self) -> Result<PathBuf> {
         let folder = folder()?.join(self.name());
         if let Some(kernel) = kernel_in(&folder) {
             return Ok(kernel);

@@ -27,19 +27,44 @@ pub fn kernel() -> Result<PathBuf> {
         return std::path::absolute(&kernel)
             .doing(|| format!("reading {KERNEL_VARIABLE}={}", kernel.display()));
     }
+    let _lock = lock()?;
+    programs::archive(None)?;
+    finish(&[])
+}
+
+/// The feature with which kernel and programs delay on purpose.
+const INJECT: &str = "inject";
+
+/// As [`kernel`], with the feature `inject`: `inject=METRIC:AMOUNT` on its command line, or behind `programs/bench`, makes the metric's path
+/// longer. It is a file of its own beside the release, which is built again afterwards.
+pub fn injecting_kernel() -> Result<PathBuf> {
+    let _lock = lock()?;
+    programs::archive(Some(INJECT))?;
+    let built = finish(&[INJECT])?;
+    let kept = host::target_dir().join("kernel.inject");
+    fs::copy(&built, &kept).doing(|| format!("writing {}", kept.display()))?;
+    programs::archive(None)?;
+    finish(&[])?;
+    Ok(kept)
+}
+
+fn lock() -> Result<File> {
     let target = host::target_dir();
     fs::create_dir_all(&target).doing(|| format!("making {}", target.display()))?;
     let lock = target.join("kernel-build.lock");
-    let lock_file = File::create(&lock).doing(|| format!("making {}", lock.display()))?;
-    lock_file
-        .lock()
+    let file = File::create(&lock).doing(|| format!("making {}", lock.display()))?;
+    file.lock()
         .doing(|| format!("locking {}", lock.display()))?;
+    Ok(file)
+}
 
-    let programs = programs::archive()?;
+/// Builds the kernel with the archive that is there and fills in its symbol table.
+fn finish(features: &[&str]) -> Result<PathBuf> {
     host::run_cargo(
         host::cargo()
-            .args(["build", "--package", "kernel", "--release"])
-            .env(programs::ARCHIVE_VARIABLE, &programs),
+            .args(["build", "--package", "kernel", "--release", "--features"])
+            .arg(features.join(","))
+            .env(programs::ARCHIVE_VARIABLE, programs::archive_path()),
     )?;
     let kernel = kernel_path();
     let report = ksyms::embed(&kernel)?;

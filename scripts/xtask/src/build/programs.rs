@@ -22,6 +22,9 @@ const LINK_PACKAGE: &str = "rt-link";
 /// The package whose programs are for anybody to run.
 const PROGRAMS_PACKAGE: &str = "programs";
 
+/// The program that measures.
+const MEASURING_PROGRAM: &str = "bench";
+
 /// A package with programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
@@ -80,8 +83,13 @@ fn package(package: &serde_json::Value) -> Option<Package> {
     })
 }
 
-/// Builds all programs and gives the archive's path. The file is written only when it changes.
-pub fn archive() -> Result<PathBuf> {
+/// Where the archive is.
+pub fn archive_path() -> PathBuf {
+    host::target_dir().join("programs.tar")
+}
+
+/// Builds all programs and gives the archive's path. The file is written only when it changes. `feature`: with it [`MEASURING_PROGRAM`] is built once more.
+pub fn archive(feature: Option<&str>) -> Result<PathBuf> {
     let packages = packages()?;
     let mut cargo = host::cargo();
     cargo.args(["build", "--release"]);
@@ -90,6 +98,11 @@ pub fn archive() -> Result<PathBuf> {
     }
     if !packages.is_empty() {
         host::run_cargo(&mut cargo)?;
+    }
+    if let Some(feature) = feature {
+        let mut cargo = host::cargo();
+        cargo.args(["build", "--release", "--package", PROGRAMS_PACKAGE]);
+        host::run_cargo(cargo.args(["--features", feature, "--bin", MEASURING_PROGRAM]))?;
     }
     let mut files = Vec::new();
     for package in &packages {
@@ -115,7 +128,7 @@ pub fn archive() -> Result<PathBuf> {
         files.extend(manifests(&package.folder.join("units"))?);
     }
     files.sort();
-    let path = host::target_dir().join("programs.tar");
+    let path = archive_path();
     let bytes = tar(&files).doing(|| format!("writing {}", path.display()))?;
     if fs::read(&path).ok().as_ref() != Some(&bytes) {
         fs::write(&path, bytes).doing(|| format!("writing {}", path.display()))?;

@@ -21,6 +21,6 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
         }
         Some(other) => return Err(other.unexpected().into()),
     }
-    sayln!("{}", programs::archive()?.display());
+    sayln!("{}", programs::archive(None)?.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! 64 bytes to another process and back: a call.
 
+use alloc::format;
 use core::hint::black_box;
 
 use abi::message::WORDS;
@@ -7,25 +8,35 @@ use abi::{Error, FOREVER, Rights};
 use proto::contract::to_words;
 use rt::Env;
 use rt::launch::{Code, Launch};
+use rt::sys::clock;
 use rt::sys::endpoint::Body;
 use rt::sys::object::{Endpoint, Object, System};
 use rt::sys::process::this_job;
 
 use crate::report::Report;
-use crate::{CORE, Failed, Outcome, Partners, time};
+use crate::{CORE, Failed, OTHER_CORE, Outcome, Partners, time};
 
 /// The method `number` of the contract `trial`.
 const NUMBER: u8 = 0;
 
 pub fn all(report: &mut Report, partners: &Partners, system: &System) -> Outcome {
+    for (word, core) in [("same", CORE), ("cross", OTHER_CORE)] {
+        if core < clock::page().cores {
+            isolated(report, partners, word, core)?;
+            resident(report, system, word, core)?;
+        }
+    }
+    Ok(())
+}
+
+fn isolated(report: &mut Report, partners: &Partners, word: &str, core: u32) -> Outcome {
     let endpoint = Endpoint::create()?;
     let client = endpoint.mint(1, Rights::CALL)?;
     let handles = alloc::vec![("endpoint", endpoint.into_owned(), Rights::RECEIVE)];
-    let other = partners.start("answer", handles)?;
+    let other = partners.start("answer", core, handles)?;
     let mut samples = rounds(&client, &[7; WORDS])?;
     other.process.kill(0)?;
-    report.ticks("ipc64.call.same", &mut samples)?;
-    resident(report, system)
+    report.ticks(&format!("ipc64.call.{word}"), &mut samples)
 }
 
 fn rounds(client: &Endpoint, words: &abi::message::Words) -> Outcome<alloc::vec::Vec<u64>> {
@@ -50,7 +61,7 @@ pub fn answer(env: &mut Env) -> Outcome {
 }
 
 /// A contract's call to a server in the kernel.
-fn resident(report: &mut Report, system: &System) -> Outcome {
+fn resident(report: &mut Report, system: &System, word: &str, core: u32) -> Outcome {
     let endpoint = Endpoint::create()?;
     let client = endpoint.mint(1, Rights::CALL | Rights::DUPLICATE)?;
     let launch = Launch {
@@ -67,7 +78,7 @@ fn resident(report: &mut Report, system: &System) -> Outcome {
         )],
         time_page: None,
         generation: 0,
-        core: CORE,
+        core,
         reservation: None,
     };
     let other = launch.start(&this_job())?;
@@ -75,5 +86,5 @@ fn resident(report: &mut Report, system: &System) -> Outcome {
     let words = to_words(&request).ok_or(Error::OutOfRange)?;
     let samples = rounds(&client, &words);
     other.process.kill(0)?;
-    report.ticks("ipc64.call.same.resident", &mut samples?)
+    report.ticks(&format!("ipc64.call.{word}.resident"), &mut samples?)
 }

@@ -2,10 +2,11 @@
 //! can be divided by the same program's of another kernel (`bench/linux`).
 //!
 //! Results go to COM2 as the protocol's lines, which a harness reads; `bench.seconds=` on the kernel's command line is not seen here: the first argument
-//! is how many seconds each periodic probe lasts (2).
+//! is how many seconds each periodic probe lasts (2; 0: nothing but the start is measured), the second what the metrics that are
+//! wanted begin with.
 //!
 //! - [`report`]: samples become lines. [`load`]: busy loops and memory hogs.
-//! - [`calls`]: system calls, the clock, switches. [`wakes`], [`ipc`]: others. [`periods`]: timer and frames. [`threads`]: what threads cost.
+//! - [`calls`]: system calls, the clock, switches. [`wakes`], [`ipc`]: others. [`shm`]: bytes through shared memory. [`periods`]: timer and frames. [`threads`]: what threads cost.
 //!
 //! It starts itself again for the other side of probes between two processes.
 #![no_std]
@@ -19,9 +20,11 @@ mod ipc;
 mod load;
 mod periods;
 mod report;
+mod shm;
 mod threads;
 mod wakes;
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -45,6 +48,8 @@ rt::entry!(main);
 const SAMPLES: usize = 4000;
 /// The core that everything on one core runs on.
 const CORE: u32 = 0;
+/// What takes part from elsewhere runs on this one, if there is one.
+const OTHER_CORE: u32 = 1;
 const PROGRAM: &str = "programs/bench";
 
 /// Why the bench ends early.
@@ -85,12 +90,19 @@ impl From<LaunchError> for Failed {
 type Outcome<T = ()> = Result<T, Failed>;
 
 fn main(mut env: Env) -> i32 {
+    let (began_ticks, began_ns) = (clock::now_ticks(), clock::now_ns());
     let outcome = match env.argument(1) {
         Some("yield") => calls::yield_for_ever(),
         Some("answer") => ipc::answer(&mut env),
         seconds => {
+            #[cfg(feature = "inject")]
+            if let Some(word) = env.argument(3) {
+                inject::obey(word);
+            }
+            let only = Only(env.argument(2).unwrap_or_default().into());
             let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(2);
-            on_core(move || measure(env, seconds))
+            let began = [began_ticks, began_ns];
+            on_core(move || measure(env, began, &only, seconds))
         }
     };
     match outcome {
@@ -114,7 +126,18 @@ fn on_core(body: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     core::mem::replace(&mut *outcome.lock(), Ok(()))
 }
 
-fn measure(mut env: Env, seconds: u64) -> Outcome {
+/// Which metrics are wanted: those that begin with this text.
+struct Only(String);
+
+impl Only {
+    /// Whether probes whose metrics begin with one of these are wanted.
+    fn wants(&self, prefixes: &[&str]) -> bool {
+        let mut prefixes = prefixes.iter();
+        prefixes.any(|prefix| prefix.starts_with(&*self.0) || self.0.starts_with(prefix))
+    }
+}
+
+fn measure(mut env: Env, began: [u64; 2], only: &Only, seconds: u64) -> Outcome {
     let system: System = env
         .take("system")
         .map_err(|missing| Failed::Handle("system", missing))?;
@@ -123,13 +146,38 @@ fn measure(mut env: Env, seconds: u64) -> Outcome {
         .map_err(|missing| Failed::Handle("archive", missing))?;
     let mut report = Report::open(&system)?;
     let partners = Partners::new(&archive)?;
+    let [began_ticks, began_ns] = began;
+    report.value("boot.tsc_at_user", "ticks", began_ticks)?;
+    report.value("boot.kernel_clock_at_user", "ns", began_ns)?;
     threads::memory_at_start(&mut report, &system)?;
-    calls::all(&mut report, &partners)?;
-    wakes::all(&mut report)?;
-    ipc::all(&mut report, &partners, &system)?;
-    threads::create_join(&mut report)?;
-    periods::all(&mut report, seconds)?;
-    threads::many(&mut report, &system)?;
+    // To measure the start alone.
+    if seconds == 0 {
+        return report.done();
+    }
+    if only.wants(&["calib.", "noise."]) {
+        calls::machine(&mut report)?;
+    }
+    if only.wants(&["syscall.", "clock.", "ctxsw."]) {
+        calls::all(&mut report, &partners)?;
+    }
+    if only.wants(&["wake.", "pingpong."]) {
+        wakes::all(&mut report)?;
+    }
+    if only.wants(&["ipc64."]) {
+        ipc::all(&mut report, &partners, &system)?;
+    }
+    if only.wants(&["shm."]) {
+        shm::all(&mut report)?;
+    }
+    if only.wants(&["thread.create_join."]) {
+        threads::create_join(&mut report)?;
+    }
+    if only.wants(&["timer1k.", "frame120."]) {
+        periods::all(&mut report, seconds)?;
+    }
+    if only.wants(&["thread.10k."]) {
+        threads::many(&mut report, &system)?;
+    }
     report.done()
 }
 
@@ -147,8 +195,13 @@ impl Partners {
         })
     }
 
-    /// With this argument, on [`CORE`].
-    fn start(&self, what: &str, handles: Vec<(&str, Owned, Rights)>) -> Outcome<Launched> {
+    /// With this argument, on this core.
+    fn start(
+        &self,
+        what: &str,
+        core: u32,
+        handles: Vec<(&str, Owned, Rights)>,
+    ) -> Outcome<Launched> {
         let archive = Archive::new(self.archive).ok();
         let file = archive.and_then(|archive| archive.file(PROGRAM));
         let file = file.ok_or(Failed::Because("the archive has no program of this name"))?;
@@ -159,7 +212,7 @@ impl Partners {
             handles,
             time_page: Some(&self.time),
             generation: 0,
-            core: CORE,
+            core,
             reservation: None,
         };
         Ok(launch.start(&this_job())?)

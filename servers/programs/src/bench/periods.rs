@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 
 use abi::{Error, FOREVER};
-use rt::sys::object::Notification;
-use rt::sys::{clock, thread};
+use rt::sys::clock;
+use rt::sys::object::{Notification, Reservation};
+use rt::sys::thread::{self, Joinable};
 use spin::Mutex;
 
 use crate::load::Load;
@@ -25,7 +26,7 @@ pub fn all(report: &mut Report, seconds: u64) -> Outcome {
     for name in ["idle", "load"] {
         let load = (name == "load").then(Load::start).transpose()?;
         let periods = seconds * 1_000_000_000 / TIMER_NS;
-        let [mut late, _] = run(Some(TIMER_BUDGET_NS), TIMER_NS, periods, || {})?;
+        let mut late = on_all_cores(periods)?;
         missed(report, &format!("timer1k.{name}"), &late, TIMER_NS)?;
         report.ns(&format!("timer1k.{name}"), &mut late)?;
         for (budget_ns, word) in [(None, "other"), (Some(FRAME_BUDGET_NS), "deadline")] {
@@ -59,33 +60,83 @@ fn blend(picture: &mut [u8]) {
     black_box(picture);
 }
 
+/// The timer's lateness on each core, all at the same time.
+fn on_all_cores(periods: u64) -> Outcome<Vec<u64>> {
+    let mut loops = Vec::new();
+    for core in 0..clock::page().cores {
+        loops.push(Loop::start(
+            Some(TIMER_BUDGET_NS),
+            core,
+            TIMER_NS,
+            periods,
+            || {},
+        )?);
+    }
+    let mut all = room(loops.len() * periods as usize)?;
+    for one in loops {
+        let [started, _] = one.join()?;
+        all.extend_from_slice(&started);
+    }
+    Ok(all)
+}
+
 type Lateness = [Vec<u64>; 2];
 
-/// Does `work` once a period, in a reservation of `budget_ns` or as best effort: how long after the due time each began and ended.
+/// Does `work` once a period on the core that is measured: how long after the due time each began and ended.
 fn run(
     budget_ns: Option<u64>,
     period_ns: u64,
     periods: u64,
     work: impl FnMut() + Send + 'static,
 ) -> Outcome<Lateness> {
-    let [started, finished] = [room(periods as usize)?, room(periods as usize)?];
-    let measured = Arc::new(Mutex::new([started, finished]));
-    let theirs = Arc::clone(&measured);
-    let body = move || {
-        if let Err(failed) = every(period_ns, periods, &mut theirs.lock(), work) {
-            log::error!("{failed}");
-        }
-    };
-    let thread = match budget_ns {
-        Some(budget_ns) => {
-            let reservation = reserve(CORE, budget_ns, period_ns)?;
-            thread::spawn_reserved(thread::STACK_BYTES, CORE, &reservation, body)?
-        }
-        None => thread::spawn_with(thread::STACK_BYTES, CORE, body)?,
-    };
-    thread.join_blocking(FOREVER)?;
-    let lateness = core::mem::take(&mut *measured.lock());
-    Ok(lateness)
+    Loop::start(budget_ns, CORE, period_ns, periods, work)?.join()
+}
+
+/// A thread that does something once a period.
+struct Loop {
+    thread: Joinable,
+    measured: Arc<Mutex<Lateness>>,
+    _reservation: Option<Reservation>,
+}
+
+impl Loop {
+    /// In a reservation of `budget_ns` or as best effort.
+    fn start(
+        budget_ns: Option<u64>,
+        core: u32,
+        period_ns: u64,
+        periods: u64,
+        work: impl FnMut() + Send + 'static,
+    ) -> Outcome<Self> {
+        let [started, finished] = [room(periods as usize)?, room(periods as usize)?];
+        let measured = Arc::new(Mutex::new([started, finished]));
+        let theirs = Arc::clone(&measured);
+        let body = move || {
+            if let Err(failed) = every(period_ns, periods, &mut theirs.lock(), work) {
+                log::error!("{failed}");
+            }
+        };
+        let reservation = budget_ns
+            .map(|budget_ns| reserve(core, budget_ns, period_ns))
+            .transpose()?;
+        let thread = match &reservation {
+            Some(reservation) => {
+                thread::spawn_reserved(thread::STACK_BYTES, core, reservation, body)?
+            }
+            None => thread::spawn_with(thread::STACK_BYTES, core, body)?,
+        };
+        Ok(Self {
+            thread,
+            measured,
+            _reservation: reservation,
+        })
+    }
+
+    fn join(self) -> Outcome<Lateness> {
+        self.thread.join_blocking(FOREVER)?;
+        let lateness = core::mem::take(&mut *self.measured.lock());
+        Ok(lateness)
+    }
 }
 
 fn every(

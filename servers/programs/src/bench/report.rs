@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use bench_guest::protocol::Line;
+use bench_guest::protocol::{Line, fitting};
 use bench_guest::samples::Samples;
 use rt::sys::clock;
 use rt::sys::object::{IoRange, System};
@@ -54,6 +54,16 @@ impl Report {
 
     /// A latency whose samples are nanoseconds.
     pub fn ns(&mut self, metric: &str, samples: &mut [u64]) -> Outcome {
+        let mut from = 0;
+        while let Some(values) = samples.get(from..).filter(|rest| !rest.is_empty()) {
+            let values = values.get(..fitting(metric, values)).unwrap_or(values);
+            self.line(Line::Samples {
+                metric,
+                from,
+                values,
+            })?;
+            from += values.len();
+        }
         match Samples::full(samples).summary() {
             Some(summary) => self.line(Line::Latency { metric, summary }),
             None => self.skipped(metric, "there are no samples"),
@@ -77,6 +87,15 @@ impl Report {
             metric,
             unit,
             value,
+        })
+    }
+
+    /// A single value of which more is better, in thousandths.
+    pub fn rate(&mut self, metric: &str, unit: &str, thousandths: u64) -> Outcome {
+        self.line(Line::Rate {
+            metric,
+            unit,
+            thousandths,
         })
     }
 

@@ -52,6 +52,8 @@ pub fn now_ticks() -> u64 {
 #[inline]
 #[must_use]
 pub fn now_ns() -> u64 {
+    #[cfg(feature = "inject")]
+    inject::at(inject::Point::ClockRead);
     ns_at(page(), now_ticks())
 }
 

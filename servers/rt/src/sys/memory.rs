@@ -397,6 +397,62 @@ pub fn copy_out_of(mapping: &Mapping, offset: usize, to: &mut [u8]) -> bool {
     true
 }
 
+/// Sixteen bytes that stand at a multiple of sixteen.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(16))]
+pub struct Lane(pub [u8; 16]);
+
+/// [`copy_into`], a vector register at a time.
+#[must_use]
+pub fn copy_lanes_into(mapping: &Mapping, offset: usize, from: &[Lane]) -> bool {
+    let len = size_of_val(from);
+    let Some(to) = mapping.at(offset, len, 16).filter(|_| mapping.writable) else {
+        return false;
+    };
+    // SAFETY: as in `copy_into`; both are aligned, and mappings start at pages.
+    unsafe { copy_lanes(from.as_ptr().cast(), to, len) };
+    true
+}
+
+/// [`copy_out_of`], a vector register at a time.
+#[must_use]
+pub fn copy_lanes_out_of(mapping: &Mapping, offset: usize, to: &mut [Lane]) -> bool {
+    let len = size_of_val(to);
+    let Some(from) = mapping.at(offset, len, 16) else {
+        return false;
+    };
+    // SAFETY: as in `copy_lanes_into`.
+    unsafe { copy_lanes(from, to.as_mut_ptr().cast(), len) };
+    true
+}
+
+/// Assembly, as the compiler would make a call of `memcpy` of the loop.
+///
+/// # Safety
+/// As `copy_nonoverlapping`; both pointers and the length are multiples of 16.
+unsafe fn copy_lanes(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: reads and writes `len` bytes, which the caller vouches for.
+    unsafe {
+        core::arch::asm!(
+            "xor {at:e}, {at:e}",
+            "2:",
+            "cmp {at}, {len}",
+            "jae 3f",
+            "movdqa {lane}, [{from} + {at}]",
+            "movdqa [{to} + {at}], {lane}",
+            "add {at}, 16",
+            "jmp 2b",
+            "3:",
+            at = out(reg) _,
+            lane = out(xmm_reg) _,
+            len = in(reg) len,
+            from = in(reg) from,
+            to = in(reg) to,
+            options(nostack),
+        );
+    }
+}
+
 /// [`copy_out_of`] for pixels, or other words of 32 bits.
 #[must_use]
 pub fn copy_pixels_out_of(mapping: &Mapping, offset: usize, to: &mut [u32]) -> bool {
