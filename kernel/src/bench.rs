@@ -1,6 +1,7 @@
 //! The latency bench's place in the kernel: COM2 as its line to the harness, and what probes need besides the executor.
 //!
-//! Runs if `bench.phases=` is on the command line (any value but `none`).
+//! Runs if `bench.phases=` is on the command line (any value but `none`), and `init=off`. Without the latter `bench.phases=` makes `programs/bench` the
+//! first program ([`program`]), which measures what programs meet.
 
 use core::fmt::Write;
 
@@ -88,6 +89,25 @@ impl Host for KernelHost {
     }
 }
 
+/// Longest line of a program with its arguments.
+const MOST_PROGRAM_BYTES: usize = 48;
+
+/// The first program that `bench.` words ask for, with its arguments.
+pub fn program() -> Option<heapless::String<MOST_PROGRAM_BYTES>> {
+    let words = &options().words;
+    let seconds = match words.text("bench.phases")? {
+        "none" => 0,
+        _ => ["bench.seconds", "bench.timer_idle"]
+            .iter()
+            .find_map(|word| words.number(word).ok().flatten())
+            .unwrap_or(2),
+    };
+    let mut program = heapless::String::new();
+    // A number has at most 20 digits.
+    let _ = write!(program, "programs/bench {seconds}");
+    Some(program)
+}
+
 /// Writes the byte by which a harness notes that the kernel runs its first program, and starts the bench if asked for.
 pub fn start() {
     #[cfg(feature = "inject")]
@@ -96,7 +116,9 @@ pub fn start() {
             ::log::error!(target: "bench", "inject={}: METRIC:AMOUNT of a metric with a path is needed", word.value.unwrap_or_default());
         }
     }
-    let Some(phases) = options().words.text("bench.phases") else {
+    // With a first process the measuring is that one's.
+    let words = &options().words;
+    let (Some(phases), Some("off")) = (words.text("bench.phases"), words.text("init")) else {
         return;
     };
     if let Some(console) = hal::io::claim(LegacyDevice::DebugConsole) {

@@ -53,6 +53,13 @@ pub enum Line<'a> {
         /// The value, in thousandths.
         thousandths: u64,
     },
+    /// What the host drives can begin.
+    Ready {
+        /// What it is.
+        phase: &'a str,
+        /// How often it is to be done.
+        events: usize,
+    },
     /// Something that could not be measured, and why.
     Skipped {
         /// The metric's name.
@@ -123,6 +130,12 @@ impl fmt::Display for Line<'_> {
                 write!(
                     f,
                     "{{\"metric\":\"{metric}\",\"unit\":\"{unit}\",\"better\":\"higher\",\"value\":{whole}.{rest:03}}}"
+                )
+            }
+            Self::Ready { phase, events } => {
+                write!(
+                    f,
+                    "{{\"event\":\"ready\",\"phase\":\"{phase}\",\"events\":{events}}}"
                 )
             }
             Self::Skipped { metric, reason } => {
@@ -208,6 +221,10 @@ mod tests {
                 unit: "bytes",
                 value: 96,
             },
+            Line::Ready {
+                phase: "input.virtio.load",
+                events: usize::MAX,
+            },
             Line::Rate {
                 metric: "shm.copy.cross",
                 unit: "GB/s",
@@ -223,21 +240,7 @@ mod tests {
             assert!(text.len() + 2 <= LINE_BYTES);
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }
-        let values = [
-            u64::MAX,
-            0,
-            9,
-            10,
-            99_999,
-            u64::MAX,
-            1,
-            u64::MAX,
-            u64::MAX,
-            u64::MAX,
-            u64::MAX,
-            u64::MAX,
-            u64::MAX,
-        ];
+        let values = [u64::MAX; 20];
         let (metric, count) = (
             "frame120.deadline.load.finish",
             fitting("frame120.deadline.load.finish", &values),

@@ -75,7 +75,9 @@ pub async fn start() {
     reaper::start();
     timers::start();
     device::start();
+    let measuring = crate::bench::program();
     let words = crate::options::options().words.text("init");
+    let words = words.or(measuring.as_deref());
     let line = match words {
         Some("off") => return terminal::keep(),
         Some(line) => line,

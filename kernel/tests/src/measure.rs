@@ -1,18 +1,26 @@
 //! Speed: from QEMU's start to the prompt, and that the probes inside give figures.
 
-use crate::lab::{Lab, MANAGER};
+use crate::lab::{Firmware, Lab, MANAGER};
 use crate::no_trace;
 use crate::scenario::{Scenario, Verdict};
+use crate::screen::{self, wait_for_text};
 use crate::session::Prompt;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use xtask::bench::guest::{self, Mode};
 use xtask::bench::{Results, gate, ring_of};
 use xtask::build;
+use xtask::qemu::{Media, Ports};
 
 /// From QEMU's start to the serial prompt on an idle machine of two processors.
 const BOOT_GOAL: Duration = Duration::from_secs(1);
 /// Others use the machine too, but hardly at each of these attempts.
 const ATTEMPTS: u32 = 5;
+/// GRUB is there sooner, on any host that is not much slower than a person.
+const MENU_LIMIT: Duration = Duration::from_secs(8);
+const BETWEEN_KEYS: Duration = Duration::from_millis(200);
+/// All probes have been run and told by then.
+const TABLE_LIMIT: Duration = Duration::from_secs(600);
 /// How long each periodic probe lasts, in the machine's time.
 const SECONDS: u64 = 2;
 /// For one boot of a measuring machine.
@@ -24,6 +32,8 @@ pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::alone("qemu.speed.boot", boot),
         Scenario::alone("qemu.speed.gates", gates),
+        Scenario::long("qemu.speed.boot_entry", boot_entry),
+        Scenario::alone("qemu.speed.protocol", protocol),
         Scenario::long("qemu.speed.gates_notice", gates_notice),
         Scenario::long("qemu.speed.delays_leave_no_trace", |_| no_trace::scenario()),
         Scenario::long("qemu.speed.probes_repeat", |lab| {
@@ -82,6 +92,58 @@ fn gates(lab: &Lab) -> Verdict {
         return Ok(format!("{met} goals met, {held} no worse than they were"));
     }
     Err(closed.join("\n").into())
+}
+
+/// The image's entry "latency bench", chosen by keys: the table is on the screen and on the first serial port.
+fn boot_entry(lab: &Lab) -> Verdict {
+    let machine = lab.image_machine(Firmware::Bios, Media::Cd, "")?;
+    let mut vm = machine.spawn()?;
+    // Any key stops the menu's clock, and the last entry stays the last; keys before GRUB is there wait for it.
+    let chosen = Instant::now() + MENU_LIMIT;
+    while Instant::now() < chosen {
+        vm.qmp.type_keys(["down"])?;
+        thread::sleep(BETWEEN_KEYS);
+    }
+    vm.qmp.type_keys(["ret"])?;
+    let end = "latency bench: done";
+    vm.serial.wait_for("latency bench ", TABLE_LIMIT)?;
+    let table = vm.serial.wait_for(end, TABLE_LIMIT)?;
+    let rows = [
+        "syscall.null",
+        "wake.futex.same",
+        "timer1k.load",
+        "thread.10k.bytes_each",
+    ];
+    if let Some(row) = rows.iter().find(|row| !table.contains(**row)) {
+        return Err(format!("no {row} in the table on the serial port:\n{table}").into());
+    }
+    wait_for_text(&mut vm, |lines| {
+        let shows = |text: &str| lines.iter().any(|line| line.contains(text));
+        shows(end) && shows("timer1k.load") && shows("thread.10k.bytes_each")
+    })?;
+    let kept = lab.keepsakes()?.join("bench.png");
+    screen::keep(&mut vm, &kept)?;
+    Ok(kept.display().to_string())
+}
+
+/// Another harness starts the kernel with nothing but words of the protocol.
+fn protocol(lab: &Lab) -> Verdict {
+    let machine = lab.plain_machine("bench.phases=none bench.timer_idle=2");
+    let mut vm = machine.spawn_with(Ports::MEASURING)?;
+    let debug = vm.debug_console.as_mut().ok_or("no debug console")?;
+    debug.wait_for("U", TABLE_LIMIT)?;
+    let com2 = vm.com2.as_mut().ok_or("no COM2")?;
+    let said = com2.wait_for("{\"event\":\"done\"}", TABLE_LIMIT)?;
+    let first = said.lines().next().unwrap_or_default();
+    if !first.contains("\"event\":\"meta\"") || !first.contains("\"cpus\":2") {
+        return Err(format!("not who is measured: {first}").into());
+    }
+    for metric in ["boot.tsc_at_user", "mem.total_minus_available"] {
+        if !said.contains(metric) {
+            return Err(format!("no {metric}: {said}").into());
+        }
+    }
+    Ok(String::new())
 }
 
 /// Each gate, with a delay on purpose in its metric's path: it closes.

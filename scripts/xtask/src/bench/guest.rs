@@ -3,9 +3,10 @@
 //! COM2 carries one JSON object per line and ends with `{"event":"done"}`. A failure tells
 //! what the machine said on COM1.
 
-use super::{Results, parse_line};
+use super::{Results, drive, parse_line};
 use crate::error::{Error, Result};
-use crate::qemu::{Machine, Ports, Vm, WaitError};
+use crate::qemu::script::{self, SCRIPT_WORD};
+use crate::qemu::{Forward, Machine, Network, Nic, Ports, Vm, WaitError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,6 @@ impl Mode {
 
     /// The machine: the words of the protocol on the command line, the protocol's devices.
     pub fn machine(self, kernel: &Path, phases: &str, append: &str) -> Machine {
-        // A kernel that dies must not leave the host waiting.
         let words = format!("init=off bench.{} bench.phases={phases}", self.name());
         self.plain_machine(kernel, &words, append)
     }
@@ -87,8 +87,62 @@ pub fn counted(
 
 /// Runs the probes to their end.
 pub fn run(machine: &Machine, limit: Duration) -> Result<Results> {
+    follow(
+        machine.spawn_with(Ports::MEASURING)?,
+        drive::Ports::default(),
+        limit,
+    )
+}
+
+/// What the host measures of sockets: datagrams and connections through QEMU's own network.
+pub fn sockets(mode: Mode, kernel: &Path, append: &str, limit: Duration) -> Result<Results> {
+    let words = "init=\"servers/manager test.bench-net\"";
+    let mut machine = mode.plain_machine(kernel, words, append);
+    let forward = |text: &str| text.parse::<Forward>()?.settled();
+    let (udp, tcp) = (forward("udp:0:7")?, forward("tcp:0:5001")?);
+    let ports = drive::Ports {
+        udp: udp.host,
+        tcp: tcp.host,
+    };
+    machine.network = Some(Network {
+        nic: Nic::Virtio,
+        forwards: vec![udp, tcp],
+    });
+    follow(machine.spawn_with(Ports::MEASURING)?, ports, limit)
+}
+
+/// What is measured of keyboards: of the machine's own, and of one that it has beside that, each in a machine of its own.
+pub fn keyboards(mode: Mode, kernel: &Path, append: &str, limit: Duration) -> Result<Results> {
+    let mut results = Results::default();
+    for (keyboard, devices) in [
+        ("ps2", &[][..]),
+        ("virtio", &["-device", "virtio-keyboard-pci"]),
+    ] {
+        let words = format!("{SCRIPT_WORD} init=servers/manager screen=desktop");
+        let mut machine = mode.plain_machine(kernel, &words, append);
+        let devices = devices.iter().map(|&argument| argument.to_owned());
+        machine.extra.extend(devices);
+        let mut vm = machine.spawn_with(Ports::MEASURING)?;
+        let wrong = |error: script::ScriptError| Error::Qemu(error.to_string());
+        script::wait_ready(&mut vm.serial, limit).map_err(wrong)?;
+        // Who listens to the keyboard otherwise makes room.
+        for command in [
+            "svc stop compositor",
+            &format!("svc enable test.bench-{keyboard}"),
+        ] {
+            let reply = script::run(&mut vm.serial, command, limit).map_err(wrong)?;
+            if reply.status != 0 {
+                return Err(Error::Qemu(format!("`{command}`: {}", reply.output)));
+            }
+        }
+        results.extend(follow(vm, drive::Ports::default(), limit)?);
+    }
+    Ok(results)
+}
+
+/// Collects what a machine measures until it is done.
+fn follow(mut vm: Vm, ports: drive::Ports, limit: Duration) -> Result<Results> {
     let end = Instant::now() + limit;
-    let mut vm = machine.spawn_with(Ports::MEASURING)?;
     let mut results = Results::default();
     loop {
         let line = next_line(&mut vm, end)?;
@@ -105,6 +159,7 @@ pub fn run(machine: &Machine, limit: Duration) -> Result<Results> {
                 eprintln!("{} skipped: {}", message["metric"], message["reason"]);
                 results.add_meta(message);
             }
+            Some("ready") => drive::phase(&mut vm, &message, ports, &mut results)?,
             Some("done") => return Ok(results),
             Some(other) => {
                 return Err(Error::Qemu(format!(

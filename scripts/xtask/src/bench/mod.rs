@@ -6,6 +6,7 @@
 //! bench, a program of its own with its own rows. [`wall`] is what is measured by the clock on the wall. [`gate`] judges figures by their goals, [`report`] draws them.
 
 pub mod compare;
+mod drive;
 pub mod gate;
 pub mod guest;
 pub mod linux;

@@ -77,6 +77,9 @@ fn raede(plan: &Plan) -> Result<Results> {
     let mut results = guest::run(&mode.machine(plan.kernel, "all", plan.append), plan.limit)?;
     let programs = mode.ring3_machine(plan.kernel, plan.seconds, "", plan.append);
     results.extend(guest::run(&programs, plan.limit)?);
+    let (kernel, append) = (plan.kernel, plan.append);
+    results.extend(guest::keyboards(mode, kernel, append, plan.limit)?);
+    results.extend(guest::sockets(mode, kernel, append, plan.limit)?);
     let start = mode.ring3_machine(plan.kernel, 0, "", plan.append);
     results.add(boots(&start)?).map_err(Error::Qemu)?;
     Ok(results)

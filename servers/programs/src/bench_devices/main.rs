@@ -1,0 +1,149 @@
+//! The latency bench's probes of devices: how long after its interrupt a key is at a program that listens to the input server, and what the host measures
+//! of sockets ([`net`]).
+//!
+//! Handles: `system`, `manager`, and `input` or `net`. Argument: the keyboard that the harness presses keys of, `ps2` or `virtio`; or `net`. Each phase
+//! asks the harness for what it does on COM2 (`ready`), so many key events for instance, each of which is told at port 0xe9 by a `k`, and is over with
+//! the harness's `go`.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+#[path = "../bench/load.rs"]
+mod load;
+mod net;
+#[path = "../bench/report.rs"]
+mod report;
+
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use abi::{Error, FOREVER};
+use net_client::NetError;
+use proto::input::{Answer, Event, MAX_BYTES, Request, SERVICE, What, from_bytes, to_bytes};
+use rt::sys::clock;
+use rt::sys::message::Handles;
+use rt::sys::object::{Channel, Endpoint};
+use rt::unit::Manager;
+use rt::{Env, Watched};
+
+use load::Load;
+use report::Report;
+
+rt::entry!(async main);
+
+/// Key events in each phase.
+const EVENTS: usize = 300;
+
+/// Why the bench ends early.
+enum Failed {
+    Call(Error),
+    Network(NetError),
+    Because(&'static str),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(error) => write!(f, "a system call failed: {error}"),
+            Self::Network(error) => error.fmt(f),
+            Self::Because(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+type Outcome<T = ()> = Result<T, Failed>;
+
+async fn main(mut env: Env) -> i32 {
+    match measure(&mut env).await {
+        Ok(()) => 0,
+        Err(failed) => {
+            log::error!("{failed}");
+            1
+        }
+    }
+}
+
+async fn measure(env: &mut Env) -> Outcome {
+    let (Ok(system), Ok(manager)) = (env.take("system"), env.take("manager")) else {
+        return Err(Failed::Because("it needs the system and the manager"));
+    };
+    let manager = Arc::new(Manager::new(manager));
+    if manager.say_ready().is_err() {
+        return Err(Failed::Because("the manager does not hear"));
+    }
+    let mut report = Report::open(&system)?;
+    if env.argument(1) == Some("net") {
+        net::all(&mut report, manager).await?;
+        return report.done();
+    }
+    let Ok(endpoint) = env.take(SERVICE) else {
+        return Err(Failed::Because("it needs the input server"));
+    };
+    let keyboard = env.argument(1).unwrap_or("ps2");
+    let channel = Watched::channel(listen(&endpoint)?)?;
+    for name in ["idle", "load"] {
+        let load = (name == "load").then(Load::start).transpose()?;
+        let mut samples = Vec::new();
+        let made = samples.try_reserve_exact(EVENTS);
+        made.map_err(|_| Failed::Call(Error::NoMemory))?;
+        report.ready(&format!("input.{keyboard}.{name}"), EVENTS)?;
+        while samples.len() < EVENTS {
+            let age_ticks = next_key(&channel).await?;
+            samples.push(age_ticks);
+            report.tell(b'k')?;
+        }
+        report.wait_go()?;
+        load.map(Load::stop).transpose()?;
+        report.ticks(
+            &format!("input.{keyboard}.stamp_to_user.{name}"),
+            &mut samples,
+        )?;
+    }
+    report.done()
+}
+
+/// Ticks from the interrupt of the next change of a key until now.
+async fn next_key(channel: &Watched<Channel>) -> Outcome<u64> {
+    let (mut bytes, mut handles) = ([0; MAX_BYTES], Handles::new());
+    loop {
+        let received = channel.receive(&mut bytes, &mut handles).await;
+        let now_ticks = clock::now_ticks();
+        let lengths = received.map_err(|bad| Failed::Call(bad.error))?;
+        let message = bytes.get(..lengths.bytes as usize).unwrap_or_default();
+        let event: Event = from_bytes(message).ok_or(Error::BadArgument)?;
+        if let What::Key { .. } = event.what {
+            return Ok(now_ticks.saturating_sub(event.time_ticks));
+        }
+    }
+}
+
+/// Asks to be told what happens.
+fn listen(endpoint: &Endpoint) -> Outcome<Channel> {
+    let (mut buffer, mut answer) = ([0; MAX_BYTES], [0; MAX_BYTES]);
+    let request = to_bytes(&Request::Listen, &mut buffer).ok_or(Error::OutOfRange)?;
+    let mut received = Handles::new();
+    let asked = endpoint.call_long_blocking(
+        FOREVER,
+        request,
+        &mut Handles::new(),
+        &mut answer,
+        &mut received,
+    );
+    let lengths = asked.map_err(|bad| Failed::Call(bad.error))?;
+    let answer = answer.get(..lengths.bytes as usize).unwrap_or_default();
+    let channel = match from_bytes(answer) {
+        Some(Answer::Done) => received.pop_front().and_then(|owned| owned.cast().ok()),
+        _ => None,
+    };
+    channel.ok_or(Failed::Because("the input server does not tell"))
+}
