@@ -21,6 +21,7 @@
 //! - [`terminal`]: shells and console as processes, and their deaths.
 //! - [`net`]: the network, from inside and from this host.
 //! - [`tap`]: the network of a namespace with peers that others wrote ([`netns`]).
+//! - [`echo`]: what an echoed datagram costs, and floods of small frames ([`wire`]).
 //! - [`two`]: two machines on one wire.
 //! - [`measure`]: time to the prompt, figures and their goals. [`no_trace`]: what delays on purpose leave in a release.
 //!
@@ -34,6 +35,7 @@ mod bad_input;
 mod boot;
 mod commands;
 mod desktop;
+mod echo;
 mod executor;
 mod faults;
 mod graphics;
@@ -64,6 +66,7 @@ mod tap;
 mod terminal;
 mod two;
 mod user;
+mod wire;
 
 use lexopt::prelude::*;
 use scenario::Scenario;
@@ -97,6 +100,7 @@ fn scenarios() -> Vec<Scenario> {
         net::scenarios(),
         tap::scenarios(),
         two::scenarios(),
+        echo::scenarios(),
         measure::scenarios(),
     ]
     .into_iter()

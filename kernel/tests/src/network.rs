@@ -1,16 +1,14 @@
 //! Network cards that processes drive: frames through them, links that go away, drivers that die. The unit is `programs/frames`, which
-//! answers by itself; on the wire is [`Peer`], a socket that QEMU sends frames to.
+//! answers by itself; on the wire is [`Peer`].
 
 use crate::lab::Lab;
 use crate::scenario::{Scenario, Verdict};
 use crate::session::{COMMAND_LIMIT, KERNEL_BOOT_LIMIT};
+use crate::wire::{CARD_IP, CARD_MAC, HEADER, PEER_IP, PEER_MAC, SHORTEST, Wire, arp, datagram};
 use serde_json::json;
 use std::error::Error;
 use std::io::ErrorKind;
-use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use xtask::host::RunDir;
 use xtask::qemu::{Machine, Vm};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -35,15 +33,9 @@ const E1000E: Card = Card {
     slot: "11",
 };
 
-const CARD_MAC: [u8; 6] = [0x52, 0x54, 0, 0, 0, 7];
-const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// The type of frames that come back, and addresses for those that ask for more.
 const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
-const CARD_IP: [u8; 4] = [10, 77, 0, 2];
-const PEER_IP: [u8; 4] = [10, 77, 0, 1];
-const HEADER: usize = 14;
 const LONGEST: usize = 1514;
-const SHORTEST: usize = 60;
 /// Frames on the way at a time: fewer than a card's ring holds, and than a datagram socket queues.
 const WINDOW: u32 = 8;
 const FRAMES: u32 = 2000;
@@ -65,52 +57,25 @@ pub fn scenarios() -> Vec<Scenario> {
 
 /// The other end of the wire.
 struct Peer {
-    socket: UnixDatagram,
-    qemu: PathBuf,
+    wire: Wire,
     /// Each frame has another one.
     sequence: u32,
-    _folder: RunDir,
 }
 
 /// A machine with this card, a unit that drives it, and the peer.
 fn machine(lab: &Lab, card: Card) -> Outcome<(Machine, Peer)> {
-    let folder = RunDir::new()?;
-    let (qemu, ours) = (folder.join("qemu"), folder.join("peer"));
-    let socket = UnixDatagram::bind(&ours)?;
-    socket.set_read_timeout(Some(COMMAND_LIMIT))?;
-    socket.set_write_timeout(Some(COMMAND_LIMIT))?;
     let mut machine = lab.machine(&format!(
         "init=\"servers/manager {}\" loglevel=info",
         card.unit
     ));
-    machine.extra.extend([
-        "-netdev".to_owned(),
-        format!(
-            "dgram,id=wire,local.type=unix,local.path={},remote.type=unix,remote.path={}",
-            qemu.display(),
-            ours.display()
-        ),
-        "-device".to_owned(),
-        format!(
-            "{},id=card,netdev=wire,addr={},mac=52:54:00:00:00:07,romfile=",
-            card.model, card.slot
-        ),
-    ]);
-    let peer = Peer {
-        socket,
-        qemu,
-        sequence: 0,
-        _folder: folder,
-    };
+    let wire = Wire::new()?;
+    let device = format!("{},id=card,addr={}", card.model, card.slot);
+    machine.extra.extend(wire.arguments("wire", &device));
+    let peer = Peer { wire, sequence: 0 };
     Ok((machine, peer))
 }
 
 impl Peer {
-    /// The machine is there: its socket is, too.
-    fn connect(&self) -> Outcome<()> {
-        Ok(self.socket.connect(&self.qemu)?)
-    }
-
     /// A frame of this length that no other is like.
     fn next(&mut self, len: usize) -> Vec<u8> {
         self.sequence += 1;
@@ -130,6 +95,7 @@ impl Peer {
     fn receive(&self) -> Outcome<Vec<u8>> {
         let mut frame = vec![0; 2048];
         let len = self
+            .wire
             .socket
             .recv(&mut frame)
             .map_err(|error| format!("no frame comes back: {error}"))?;
@@ -142,7 +108,7 @@ impl Peer {
         let mut awaited = std::collections::VecDeque::new();
         for number in 0..count {
             let frame = self.next(len(number));
-            self.socket.send(&frame)?;
+            self.wire.socket.send(&frame)?;
             awaited.push_back(frame);
             while awaited.len() as u32 >= window || (number + 1 == count && !awaited.is_empty()) {
                 let sent = awaited.pop_front().unwrap_or_default();
@@ -158,7 +124,7 @@ impl Peer {
         for number in 0..count {
             let frame = self.next(SHORTEST);
             let begun = Instant::now();
-            self.socket.send(&frame)?;
+            self.wire.socket.send(&frame)?;
             let back = self.receive()?;
             times.push(begun.elapsed());
             expect(&frame, &back, number as u32)?;
@@ -171,16 +137,16 @@ impl Peer {
     fn until_back(&mut self) -> Outcome<()> {
         let first = self.sequence + 1;
         let end = Instant::now() + BACK_LIMIT;
-        self.socket.set_nonblocking(true)?;
+        self.wire.socket.set_nonblocking(true)?;
         loop {
             let frame = self.next(SHORTEST);
-            would_wait(self.socket.send(&frame))?;
+            would_wait(self.wire.socket.send(&frame))?;
             let mut back = [0; 2048];
-            while let Some(len) = would_wait(self.socket.recv(&mut back))? {
+            while let Some(len) = would_wait(self.wire.socket.recv(&mut back))? {
                 let sequence = back[..len].get(HEADER..HEADER + 4);
                 let sequence = sequence.and_then(|bytes| bytes.try_into().ok());
                 if sequence.map(u32::from_be_bytes) >= Some(first) {
-                    self.socket.set_nonblocking(false)?;
+                    self.wire.socket.set_nonblocking(false)?;
                     return self.drain();
                 }
             }
@@ -194,7 +160,7 @@ impl Peer {
     /// Takes what is still on its way: frames come in order, so all before the next one.
     fn drain(&mut self) -> Outcome<()> {
         let last = self.next(SHORTEST);
-        self.socket.send(&last)?;
+        self.wire.socket.send(&last)?;
         while self.receive()?[HEADER..] != last[HEADER..] {}
         Ok(())
     }
@@ -203,40 +169,26 @@ impl Peer {
     fn ask(&self, word: &str) -> Outcome<()> {
         let mut frame = [&CARD_MAC[..], &PEER_MAC, &EXPERIMENT, word.as_bytes()].concat();
         frame.resize(SHORTEST, 0);
-        self.socket.send(&frame)?;
+        self.wire.socket.send(&frame)?;
         Ok(())
     }
 
     /// Asks for the card's address, and sends a datagram there and back with a right checksum.
     fn arp_and_udp(&mut self) -> Outcome<()> {
         let head = [0, 1, 8, 0, 6, 4, 0];
-        let mut request = [&[0xff; 6][..], &PEER_MAC, &[8, 6], &head, &[1]].concat();
-        request.extend([&PEER_MAC[..], &PEER_IP, &[0; 6], &CARD_IP].concat());
-        request.resize(SHORTEST, 0);
-        self.socket.send(&request)?;
+        self.wire.socket.send(&arp(false))?;
         let mut reply = [&PEER_MAC[..], &CARD_MAC, &[8, 6], &head, &[2]].concat();
         reply.extend([&CARD_MAC[..], &CARD_IP, &PEER_MAC, &PEER_IP].concat());
         if !self.receive()?.starts_with(&reply) {
             return Err("the answer to ARP is wrong".into());
         }
         let text = b"a datagram, there and back again";
-        let datagram = |from: (&[u8; 4], u16), to: (&[u8; 4], u16), macs: [&[u8; 6]; 2]| {
-            let [to_mac, from_mac] = macs;
-            let bytes = text.len() as u16 + 8;
-            let mut frame = [&to_mac[..], from_mac, &[8, 0, 0x45, 0]].concat();
-            frame.extend((20 + bytes).to_be_bytes());
-            frame.extend([0, 1, 0x40, 0, 64, 17, 0, 0]);
-            frame.extend([&from.0[..], to.0].concat());
-            frame.extend([from.1, to.1, bytes, 0].map(u16::to_be_bytes).concat());
-            frame.extend(text);
-            nic::checksum::fill(&mut frame);
-            frame
-        };
         let (ours, theirs) = ((&PEER_IP, 4000), (&CARD_IP, 7));
-        self.socket
-            .send(&datagram(ours, theirs, [&CARD_MAC, &PEER_MAC]))?;
+        self.wire
+            .socket
+            .send(&datagram(ours, theirs, [&CARD_MAC, &PEER_MAC], text))?;
         let back = self.receive()?;
-        if !back.starts_with(&datagram(theirs, ours, [&PEER_MAC, &CARD_MAC])) {
+        if !back.starts_with(&datagram(theirs, ours, [&PEER_MAC, &CARD_MAC], text)) {
             return Err(format!("the datagram came back as {back:?}").into());
         }
         Ok(())
@@ -281,7 +233,7 @@ fn frames(lab: &Lab, card: Card) -> Verdict {
     let mut vm = machine.spawn()?;
     let up = format!("{}: the link is up", card.unit);
     vm.serial.wait_line(&up, KERNEL_BOOT_LIMIT)?;
-    peer.connect()?;
+    peer.wire.connect()?;
 
     let lengths = |number: u32| SHORTEST + (number as usize * 7919) % (LONGEST - SHORTEST + 1);
     let begun = Instant::now();
@@ -300,7 +252,7 @@ fn frames(lab: &Lab, card: Card) -> Verdict {
     let kill = format!("svc kill {}\n", card.unit);
     for _ in 0..WINDOW {
         let frame = peer.next(LONGEST);
-        peer.socket.send(&frame)?;
+        peer.wire.socket.send(&frame)?;
     }
     vm.serial.send(&kill)?;
     let killed = Instant::now();
@@ -328,7 +280,7 @@ fn icount(lab: &Lab) -> Verdict {
         let mut vm = machine.spawn()?;
         let up = format!("{}: the link is up", card.unit);
         vm.serial.wait_line(&up, KERNEL_BOOT_LIMIT)?;
-        peer.connect()?;
+        peer.wire.connect()?;
         Figures::ask(&mut vm, &peer)?;
         peer.exchange(FRAMES / 4, 1, |_| SHORTEST)?;
         let alone = Figures::ask(&mut vm, &peer)?;

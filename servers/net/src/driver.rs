@@ -12,6 +12,7 @@ use smoltcp::time::Instant;
 
 use crate::interface::FRAMES_AT_ONCE;
 use crate::routers;
+use crate::sequence::Offsets;
 use crate::wire::{Inlet, Outlet, Received, Sending, Wire};
 
 /// A look at a frame; false: the stack shall not see it.
@@ -23,6 +24,7 @@ pub struct Intake<'a> {
     pub(crate) sockets: &'a mut SocketSet<'static>,
     pub(crate) capabilities: &'a DeviceCapabilities,
     pub(crate) now: Instant,
+    pub(crate) offsets: &'a Offsets,
     pub(crate) look: &'a mut Look<'a>,
     pub(crate) dropped: &'a mut u64,
 }
@@ -78,7 +80,7 @@ pub trait Driver: Send {
     /// Sends what is to be sent.
     fn send(&mut self, intake: &mut Intake<'_>);
     /// Asks for routers.
-    fn ask_for_routers(&mut self);
+    fn ask_for_routers(&mut self, offsets: &Offsets);
 }
 
 impl<C: Card> Driver for C {
@@ -103,11 +105,15 @@ impl<C: Card> Driver for C {
 
     fn take_in(&mut self, intake: &mut Intake<'_>, check: bool) -> (bool, bool) {
         let mut more = true;
+        let offsets = intake.offsets;
         // Also without room to send: an answer is lost then, as it may be anywhere on its way.
         for _ in 0..FRAMES_AT_ONCE {
             let (receiver, transmitter) = self.halves();
-            let outlet = &mut Sending(transmitter);
-            let Some(frame) = receiver.next() else {
+            let outlet = &mut Sending {
+                transmitter,
+                offsets,
+            };
+            let Some(mut frame) = receiver.next() else {
                 more = false;
                 break;
             };
@@ -115,10 +121,14 @@ impl<C: Card> Driver for C {
                 *intake.dropped += 1;
                 continue;
             }
+            offsets.received(frame.bytes_mut());
             intake.frame(Received(frame), outlet);
         }
         let (_, transmitter) = self.halves();
-        let outlet = &mut Sending(transmitter);
+        let outlet = &mut Sending {
+            transmitter,
+            offsets,
+        };
         intake.send_all(outlet);
         let is_full = !outlet.has_room();
         self.flush();
@@ -127,14 +137,22 @@ impl<C: Card> Driver for C {
 
     fn send(&mut self, intake: &mut Intake<'_>) {
         let (_, transmitter) = self.halves();
-        intake.send_all(&mut Sending(transmitter));
+        let offsets = intake.offsets;
+        intake.send_all(&mut Sending {
+            transmitter,
+            offsets,
+        });
         self.flush();
     }
 
-    fn ask_for_routers(&mut self) {
+    fn ask_for_routers(&mut self, offsets: &Offsets) {
         let mac = Card::about(self).mac;
         let (_, transmitter) = self.halves();
-        routers::ask(mac, &mut Sending(transmitter));
+        let outlet = &mut Sending {
+            transmitter,
+            offsets,
+        };
+        routers::ask(mac, outlet);
         self.flush();
     }
 }

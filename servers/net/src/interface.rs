@@ -17,7 +17,9 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use crate::driver::{Driver, Intake};
 use crate::neighbours::Neighbours;
+use crate::random::Random;
 use crate::routers::Routers;
+use crate::sequence::Offsets;
 use crate::wire::{self, Loopback, Wire};
 
 /// Frames that are taken in before others have their turn.
@@ -51,6 +53,7 @@ pub struct Interface {
     capabilities: DeviceCapabilities,
     /// Checksums that the card did not find right are looked at before the stack.
     check: bool,
+    offsets: Offsets,
     pub(crate) stack: Stack,
     pub(crate) sockets: SocketSet<'static>,
     setup: Setup,
@@ -81,7 +84,7 @@ impl core::fmt::Debug for Interface {
 impl Interface {
     /// The way to ourselves.
     #[must_use]
-    pub fn loopback(seed: u64, now: Instant) -> Self {
+    pub fn loopback(random: &mut Random, now: Instant) -> Self {
         let port = Port::Loopback(Loopback::default());
         let capabilities = wire::loopback_capabilities();
         let mut new = Self::new(
@@ -90,7 +93,7 @@ impl Interface {
             capabilities,
             false,
             HardwareAddress::Ip,
-            seed,
+            random,
             now,
         );
         new.setup = Setup::None;
@@ -99,13 +102,13 @@ impl Interface {
 
     /// A card's.
     #[must_use]
-    pub fn card<C: Card + 'static>(name: &str, card: C, seed: u64, now: Instant) -> Self {
+    pub fn card<C: Card + 'static>(name: &str, card: C, random: &mut Random, now: Instant) -> Self {
         let (capabilities, check) = wire::capabilities(&card);
         let mac = HardwareAddress::Ethernet(EthernetAddress(card.about().mac.0));
         let link = card.link_is_up();
         let token = card.about().mac;
         let port = Port::Card(Box::new(card));
-        let mut new = Self::new(name, port, capabilities, check, mac, seed, now);
+        let mut new = Self::new(name, port, capabilities, check, mac, random, now);
         new.link = link;
         new.routers = Routers::new(token);
         new
@@ -117,11 +120,11 @@ impl Interface {
         capabilities: DeviceCapabilities,
         check: bool,
         hardware: HardwareAddress,
-        seed: u64,
+        random: &mut Random,
         now: Instant,
     ) -> Self {
         let mut config = Config::new(hardware);
-        config.random_seed = seed;
+        config.random_seed = random.u64();
         let mut nowhere = Loopback::default();
         let mut wire = Wire::<Vec<u8>, _> {
             frame: None,
@@ -134,6 +137,7 @@ impl Interface {
             port,
             capabilities,
             check,
+            offsets: Offsets::new(random),
             stack,
             sockets: SocketSet::new(Vec::new()),
             setup: Setup::None,
@@ -212,6 +216,7 @@ impl Interface {
             sockets: &mut self.sockets,
             capabilities: &self.capabilities,
             now,
+            offsets: &self.offsets,
             look: &mut |sockets, frame| look(sockets, &mut self.neighbours, frame),
             dropped: &mut self.dropped,
         };
@@ -250,6 +255,7 @@ impl Interface {
             sockets: &mut self.sockets,
             capabilities: &self.capabilities,
             now,
+            offsets: &self.offsets,
             look: &mut |_, _| true,
             dropped: &mut self.dropped,
         };
@@ -407,7 +413,7 @@ impl Interface {
         }
         if self.routers.shall_ask(now) {
             self.routers.asked(now);
-            card.ask_for_routers();
+            card.ask_for_routers(&self.offsets);
         }
         self.routers.take_changed(now)
     }

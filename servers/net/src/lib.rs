@@ -7,6 +7,7 @@
 //! * [`interface`]: a card or the way to ourselves, with its addresses. [`routers`]: what IPv6 routers say. [`neighbours`]: who is there.
 //! * [`pump`]: moves bytes between sockets and the rings of their programs; whatever is in those.
 //! * [`names`]: a resolver with its cache. [`message`]: its messages as bytes.
+//! * [`sequence`]: connections' sequence numbers.
 //! * [`driver`]: cards of any kind as one. [`wire`]: a card as smoltcp sees it. [`inspect`]: a look at each frame before that. [`random`]: numbers nobody can guess. [`slab`]: numbered things.
 //!
 //! # Who calls
@@ -17,8 +18,8 @@
 //! # What must hold
 //! * Frames, rings and requests are hostile: the worst that they can do is to lose their own connection.
 //! * Memory that others decide about is limited for each of them, and its allocation may fail.
-//! * Ports and identifiers of names come from a generator that nobody can guess ([`random`]). First sequence numbers are smoltcp's own: from a
-//!   small generator, seeded from that one for each interface, which is no cipher: who sees many of them may learn the next ones.
+//! * Ports and identifiers of names come from a generator that nobody can guess ([`random`]). smoltcp's first sequence numbers come from one that can
+//!   be guessed: what nobody can guess is added to them on the wire ([`sequence`]).
 //! * Bytes are copied once on each way between a card's buffer and the stack's, where they are put in order or kept until they are
 //!   acknowledged, and once between that and the ring.
 #![no_std]
@@ -39,6 +40,7 @@ pub mod pump;
 pub mod random;
 pub mod routers;
 pub mod rows;
+pub mod sequence;
 pub mod slab;
 pub mod sockets;
 pub mod stack;

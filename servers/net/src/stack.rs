@@ -55,7 +55,7 @@ impl Stack {
     #[must_use]
     pub fn new(seed: [u8; 32], now: Instant) -> Self {
         let mut random = Random::new(seed);
-        let loopback = Interface::loopback(random.u64(), now);
+        let loopback = Interface::loopback(&mut random, now);
         let mut new = Self {
             interfaces: Vec::from([loopback]),
             sockets: Slab::default(),
@@ -82,7 +82,7 @@ impl Stack {
         if number >= MAX_INTERFACES || self.interfaces.try_reserve(1).is_err() {
             return None;
         }
-        let mut interface = Interface::card(name, card, self.random.u64(), now);
+        let mut interface = Interface::card(name, card, &mut self.random, now);
         if check_setup(&setup).is_ok() {
             interface.set_up(setup);
         }

@@ -7,6 +7,8 @@ use nic::{Card, Frame, Transmit};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
+use crate::sequence::Offsets;
+
 /// Most packets that are under way to ourselves.
 const LOOPBACK_PACKETS: usize = 256;
 /// Longest packet to ourselves.
@@ -44,18 +46,26 @@ pub trait Outlet {
 
 /// A card's sending half.
 #[derive(Debug)]
-pub struct Sending<'a, T>(pub &'a mut T);
+pub struct Sending<'a, T> {
+    /// The half.
+    pub transmitter: &'a mut T,
+    /// What is added to connections' sequence numbers.
+    pub offsets: &'a Offsets,
+}
 
 impl<T: Transmit> Outlet for Sending<'_, T> {
     fn has_room(&mut self) -> bool {
-        self.0.has_room()
+        self.transmitter.has_room()
     }
 
     fn send<R>(&mut self, len_bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let mut fill = Some(fill);
-        let sent = self
-            .0
-            .send(len_bytes, |frame| fill.take().map(|fill| fill(frame)));
+        let offsets = self.offsets;
+        let sent = self.transmitter.send(len_bytes, |frame| {
+            let result = fill.take().map(|fill| fill(frame));
+            offsets.sent(frame);
+            result
+        });
         match (sent, fill) {
             (Ok(Some(result)), _) => result,
             // The card did not take it: what was to be written still must be, and is lost as frames may be.

@@ -3,6 +3,7 @@
 //! * `counter`: serves `counter`. A call `[0, ..]` reads, `[1, ticket, ..]` adds one if the ticket is newer than the last; both answer
 //!   `[sum, generation]`. The sum lies in the state vmo `cells`, so that the next instance counts on.
 //! * `metronome`: serves `metronome`. Works in each period of its reservation; a call answers how many deadlines it met and missed.
+//! * `beats`: asks `metronome` and logs its answer.
 //! * `exits CODE`: says that it is ready and ends with that code. `early COUNT`: so many instances die before they are ready.
 //! * `sick`: its first instance stops saying that it is well. `polite`: ends when asked. `stubborn`: does not.
 //! * `idle`: is ready, and that is all.
@@ -51,6 +52,7 @@ fn main(mut env: Env) -> i32 {
     let outcome = match env.argument(1) {
         Some("counter") => counter(env, &manager),
         Some("metronome") => metronome::run(env, manager),
+        Some("beats") => beats(env, &manager),
         Some("exits") => ready(&manager).map(|()| number(&env).unwrap_or(0)),
         Some("early") => early(&env, &manager, number(&env).unwrap_or(0)),
         Some("sick") => sick(&env, &manager),
@@ -99,6 +101,21 @@ impl Sleeper {
             Err(error) => Err(Cannot::Fails("sleeping", error)),
         }
     }
+}
+
+/// How the metronome did since somebody asked.
+fn beats(mut env: Env, manager: &Manager) -> Be {
+    let endpoint = env.take::<Endpoint>("metronome");
+    let endpoint = endpoint.map_err(|missing| Cannot::Lacks("metronome", missing))?;
+    ready(manager)?;
+    let [met, missed, worst_ns, ..] = endpoint
+        .call_blocking(FOREVER, &[0; WORDS])
+        .map_err(at("asking the metronome"))?;
+    log::info!(
+        "{met} deadlines met, {missed} missed, longest beat {} us",
+        worst_ns / 1000
+    );
+    Ok(0)
 }
 
 fn early(env: &Env, manager: &Manager, count: i32) -> Be {
