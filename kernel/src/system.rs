@@ -103,6 +103,7 @@ fn core_row(core: u32) -> Option<CoreRow> {
             + counts.nmi
             + counts.spurious,
         tsc_offset_ticks: hal::smp::tsc_offset_ticks(core).unwrap_or(0),
+        misses: stats.misses.each_ref().map(|count| count.get()),
     })
 }
 

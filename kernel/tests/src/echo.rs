@@ -20,8 +20,8 @@ use crate::wire::Wire;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Echo requests a second, and how many.
-const RATE_HZ: u32 = 500;
-const ECHOES: u32 = 1500;
+const RATE_HZ: u32 = 100;
+const ECHOES: u32 = 300;
 /// Of a hundred so many come back, also beside a full load: a machine that is busy drops none of so few.
 const LEAST_PERCENT: usize = 99;
 /// Echoes whose instructions are counted, and how many are on their way at a time.
@@ -29,8 +29,9 @@ const COUNTED: u32 = 1000;
 const WINDOW: u32 = 8;
 /// For an echo at most: three times what was counted.
 const MOST_INSTRUCTIONS: u64 = 150_000;
-/// How long the flood lasts, and echo requests a second of the other client.
-const FLOOD: Duration = Duration::from_secs(4);
+/// How long the flood lasts at least, by the machine's clock; echo requests of the other client meanwhile, and how many a second.
+const FLOOD: Duration = Duration::from_secs(1);
+const BESIDE: u32 = 150;
 const BESIDE_HZ: u32 = 50;
 /// Of the other client's echoes so many come back during a flood.
 const LEAST_PERCENT_BESIDE: usize = 95;
@@ -161,6 +162,13 @@ fn beats(session: &mut Session) -> Outcome<(u64, u64, String)> {
     Ok((number(" deadlines met")?, number(" missed")?, figures))
 }
 
+/// The machine's clock.
+fn uptime_ns(session: &mut Session) -> Outcome<u64> {
+    let time = session.object("time --json")?;
+    let up = time["uptime_ns"].as_u64();
+    Ok(up.ok_or_else(|| format!("no time: {time}"))?)
+}
+
 /// Small frames as fast as they are taken, on one card: a reservation of the same core meets its deadlines, and who comes by the other card is served.
 /// Instructions are counted, so that nothing else on this host is in the way.
 fn flood(lab: &Lab) -> Verdict {
@@ -171,12 +179,16 @@ fn flood(lab: &Lab) -> Verdict {
     world.session.ok("ip set eth1 10.77.0.2/32")?;
     beats(&mut world.session)?;
     let over = AtomicBool::new(false);
-    let begun = Instant::now();
+    let (begun, begun_ns) = (Instant::now(), uptime_ns(&mut world.session)?);
     let (flooded, echoes) = thread::scope(|scope| -> Outcome<_> {
         let flooding = scope.spawn(|| world.own.flood(&over).map_err(|error| error.to_string()));
-        let count = FLOOD.as_secs() as u32 * BESIDE_HZ;
-        let echoes = world.net.echoes(BESIDE_HZ, count);
+        let echoes = world.net.echoes(BESIDE_HZ, BESIDE);
+        let lasted = wait("end of the flood", || {
+            let up_ns = uptime_ns(&mut world.session)?.saturating_sub(begun_ns);
+            Ok((u128::from(up_ns) >= FLOOD.as_nanos()).then_some(()))
+        });
         over.store(true, Ordering::Relaxed);
+        lasted?;
         let flooded = flooding
             .join()
             .map_err(|_| "a thread of this test panicked")?;

@@ -32,7 +32,7 @@ pub const SHORTEST: usize = 60;
 const OWN_PORT: u16 = 4000;
 const ECHO_PORT: u16 = 7;
 /// How long the last echoes may take that are waited for.
-const LAST_ECHOES: Duration = Duration::from_secs(2);
+const LAST_ECHOES: Duration = Duration::from_secs(10);
 /// Sends again where nothing has come back.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 

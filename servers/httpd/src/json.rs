@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt::Write;
 
+use proto::MISS_CAUSES;
 use proto::net::Row;
 
 use crate::figures::{Figures, Histogram};
@@ -76,7 +77,7 @@ fn write(figures: &Figures, text: &mut String) -> core::fmt::Result {
     list(text, "cores", &figures.cores, |text, core| {
         write!(
             text,
-            "{{\"core\":{},\"state\":\"{}\",\"up_ns\":{},\"idle_ns\":{},\"dispatches\":{},\"irqs\":{},\"ipis\":{}}}",
+            "{{\"core\":{},\"state\":\"{}\",\"up_ns\":{},\"idle_ns\":{},\"dispatches\":{},\"irqs\":{},\"ipis\":{}",
             core.core,
             core.state.word(),
             core.up_ns,
@@ -84,7 +85,13 @@ fn write(figures: &Figures, text: &mut String) -> core::fmt::Result {
             core.dispatches,
             core.irqs,
             core.ipis
-        )
+        )?;
+        let misses = MISS_CAUSES.iter().zip(core.misses);
+        list(text, "misses", misses, |text, (cause, count)| {
+            write!(text, "[\"{cause}\",{count}]")
+        })?;
+        text.push('}');
+        Ok(())
     })?;
     list(text, "processes", &figures.processes, |text, process| {
         write!(

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt::Write;
 
+use proto::MISS_CAUSES;
 use proto::net::Row;
 
 use crate::figures::{Figures, Histogram};
@@ -107,6 +108,21 @@ fn write(figures: &Figures, text: &mut String) -> core::fmt::Result {
             text,
             "raede_core_interrupts_total{{core=\"{number}\"}} {irqs}"
         )?;
+    }
+    head(
+        text,
+        "raede_core_deadline_misses_total",
+        COUNTER,
+        "Jobs that ended behind their deadlines, by cause.",
+    )?;
+    for core in &figures.cores {
+        let number = core.core;
+        for (cause, count) in MISS_CAUSES.iter().zip(core.misses) {
+            writeln!(
+                text,
+                "raede_core_deadline_misses_total{{core=\"{number}\",cause=\"{cause}\"}} {count}"
+            )?;
+        }
     }
     head(
         text,

@@ -12,6 +12,7 @@ use smoltcp::socket::{icmp, tcp, udp};
 use smoltcp::storage::PacketMetadata;
 use smoltcp::time::{Duration, Instant};
 
+use crate::interface::FRAMES_AT_ONCE;
 use crate::listen::{Listener, MAX_BACKLOG};
 use crate::slab::Key;
 use crate::stack::{MAX_INTERFACES, Place, Stack};
@@ -23,8 +24,8 @@ pub const MAX_SOCKETS: u32 = 1024;
 pub const MAX_RINGS_BYTES: u32 = 128 << 20;
 /// How long the other side may leave what was sent unacknowledged.
 pub const TIME_OUT: Duration = Duration::from_secs(30);
-/// Datagrams that wait in the stack, each way.
-const DATAGRAMS: usize = 32;
+/// Datagrams that wait in the stack, each way: all frames of a turn may be one socket's, which has its own turn after that.
+const DATAGRAMS: usize = FRAMES_AT_ONCE;
 /// How often a port is drawn before it is looked for.
 const DRAWS: usize = 64;
 

@@ -9,6 +9,7 @@ use net::{Instant, Stack};
 use nic::cable::{Cable, Options};
 use nic::{Card, Transmit};
 use proptest::prelude::*;
+use proto::net::NetError;
 
 const RING: u32 = 4096;
 const PORT: u16 = 7000;
@@ -149,7 +150,35 @@ fn fuzz(frames: usize) {
 
 #[test]
 fn malformed_frames() {
-    fuzz(100_000);
+    let is_long = std::env::var_os("RAEDE_TEST_LONG").is_some();
+    fuzz(if is_long { 1_000_000 } else { 100_000 });
+}
+
+/// Who takes all sockets it may have is told so, and others have theirs.
+#[test]
+fn too_many_sockets() {
+    let mut stack = Stack::new([3; 32], Instant::from_millis(1));
+    let mut count = 0;
+    let refused = loop {
+        match stack.bind(1, 0, RING) {
+            Ok(_) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(count, net::sockets::MAX_SOCKETS);
+    assert_eq!(refused, NetError::TooManySockets(net::sockets::MAX_SOCKETS));
+    assert!(stack.bind(2, 0, RING).is_ok());
+    // By bytes, too.
+    let big = 1 << 20;
+    let refused = loop {
+        if let Err(error) = stack.listen(3, 0, 1, big) {
+            break error;
+        }
+    };
+    assert!(
+        matches!(refused, NetError::TooManyRingBytes(_)),
+        "{refused}"
+    );
 }
 
 proptest! {

@@ -51,8 +51,8 @@ pub use info::{
 };
 pub use process::{HandleRow, ProcessRow, ProcessState};
 pub use rows::{
-    Bar, CoreRow, CoreState, IrqRow, Level, LogRow, MAX_CORES, PciAddress, PciRow, TaskId, TaskRow,
-    TaskState,
+    Bar, CoreRow, CoreState, IrqRow, Level, LogRow, MAX_CORES, MISS_CAUSES, PciAddress, PciRow,
+    TaskId, TaskRow, TaskState,
 };
 pub use services::{
     Action, NoProgram, Placement, RunEvent, Running, Services, UnitLogRow, UnitName, UnitRow,

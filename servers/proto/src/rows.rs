@@ -84,6 +84,16 @@ pub struct TaskRow {
     pub spawned_line: u32,
 }
 
+/// Why a deadline was missed, by the names of the executor (`executor::event::Late`): what [`CoreRow::misses`] is counted by.
+pub const MISS_CAUSES: [&str; 6] = [
+    "queued",
+    "throttled",
+    "blocked-by-poll",
+    "own-work",
+    "woken-late",
+    "unknown",
+];
+
 /// What a core is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CoreState {
@@ -131,6 +141,8 @@ pub struct CoreRow {
     pub irqs: u64,
     /// Its time stamp counter minus core 0's, in ticks, after correction.
     pub tsc_offset_ticks: i64,
+    /// Jobs of its tasks that ended behind their deadlines, by [cause](MISS_CAUSES).
+    pub misses: [u64; MISS_CAUSES.len()],
 }
 
 /// An interrupt vector in use.

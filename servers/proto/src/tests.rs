@@ -57,6 +57,7 @@ fn the_largest_rows_fit() {
     there_and_back(&CoreRow {
         dispatches: u64::MAX,
         tsc_offset_ticks: i64::MIN,
+        misses: [u64::MAX; crate::MISS_CAUSES.len()],
         ..CoreRow::default()
     });
     there_and_back(&IrqRow {

@@ -4,6 +4,7 @@
 //! The machine has a card for the net server at `tap0` (10.66.0.0/24, fd66::/64), and one with two pairs of queues for `programs/frames` at `tap1`
 //! (10.77.0.0/24).
 
+mod browser;
 mod deaths;
 
 use std::error::Error;
@@ -93,6 +94,7 @@ pub fn scenarios() -> Vec<Scenario> {
             Check::new("qemu.tap.link_away", with(link_away)),
             Check::new("qemu.tap.deaths", with(deaths::few)),
             Check::long("qemu.tap.deaths_many", with(deaths::many)),
+            Check::long("qemu.tap.browser", with(browser::page)),
             Check::new("qemu.tap.renewal", with(renewal)),
         ],
     )]

@@ -13,6 +13,12 @@
 //! # Urgency
 //! The server's reservation has a deadline of its own, and calls lend it that of their callers; a socket's bell wakes it within that.
 //!
+//! # Not in the kernel
+//! The server maps memory: the registers of cards, what they read and write, and for each socket the rings that it shares with its program. A resident
+//! process has no address space to map a vmo into: its memory is one arena, which a poll that is abandoned leaves to the kernel as a whole
+//! (`kernel/src/process/resident/`). It would take windows in the kernel's own address space that are bounded for each process, and closed on all cores
+//! before the pages behind them are freed. So the kernel carries no `servers/net`, and `placement = "resident"` is refused with an error that says so.
+//!
 //! What must hold: no lock is held over a wait; a program can only damage its own sockets.
 #![no_std]
 #![forbid(unsafe_code)]

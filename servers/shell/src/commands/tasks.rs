@@ -110,6 +110,7 @@ pub fn core_object<W: Write>(
         .number("timer_irqs", row.timer_irqs)
         .number("irqs", row.irqs)
         .number("tsc_offset_ticks", row.tsc_offset_ticks)
+        .number("deadline_misses", row.misses.iter().sum::<u64>())
         .end()
 }
 

@@ -136,6 +136,7 @@ impl System for Fake {
             timer_irqs: 2,
             irqs: 3,
             tsc_offset_ticks: -5,
+            misses: [0; 6],
         });
         fill(&cores, cursor, page)
     }
