@@ -28,6 +28,13 @@ pub fn start() {
     step_done("display");
 }
 
+/// Whether there is a graphics device that servers can drive: virtio's (virtio 1.2, §4.1.2 and §5.7: vendor 0x1af4, device 0x1040 + 16).
+pub fn has_graphics() -> bool {
+    let mut found = false;
+    hal::pci::for_each_device(|info| found |= (info.vendor, info.device) == (0x1af4, 0x1050));
+    found
+}
+
 /// Starts the other cores; each becomes an executor.
 pub fn start_cores() {
     let limit = options().most_cores.unwrap_or(u32::MAX);

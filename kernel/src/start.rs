@@ -138,6 +138,9 @@ async fn start_services() {
         } else {
             seat.start();
         }
+    } else if options().desktop && machine::has_graphics() {
+        ::log::info!(target: "screen", "no framebuffer; a graphics device is left to the desktop");
+        terminal::add_unseen_desktop(options().keymap);
     }
     monitor::start();
     bench::start();

@@ -14,7 +14,7 @@ use objects::handle::Listed;
 use proto::{
     Bar, Calibration, CoreRow, CoreState, Cursor, DateTime, HandleRow, HeapInfo, IrqRow,
     KindFrames, Level, LogRow, MemoryInfo, PciAddress, PciRow, Placement, ProcessRow, ProcessState,
-    Refused, System, SystemInfo, TaskId, TaskRow, TaskState, Text, TimeInfo,
+    Refused, Reserved, System, SystemInfo, TaskId, TaskRow, TaskState, Text, TimeInfo,
 };
 
 use crate::log::Step;
@@ -219,6 +219,12 @@ fn process_row(process: &Process) -> ProcessRow {
             0 => Placement::Isolated,
             _ => Placement::Resident,
         },
+        reserved: process.terms().map(|terms| Reserved {
+            budget_ns: terms.budget_ns,
+            period_ns: terms.period_ns,
+            soft: terms.soft,
+        }),
+        late_jobs: process.late_jobs(),
     }
 }
 

@@ -16,6 +16,7 @@ use super::job::JobObject;
 use super::memory::{AddressSpace, ProcessTables};
 use super::object::{Caller, Capability, Handles, Object};
 use super::reaper;
+use super::reservation::Terms;
 use super::resident::Resident;
 use super::thread::Thread;
 
@@ -64,6 +65,8 @@ pub struct Process {
     shown_cpu_ticks: AtomicU64,
     /// What it is as a resident server.
     resident: Once<Ref<Resident>>,
+    /// Of the first reservation that one of its threads was bound to.
+    terms: Once<Terms>,
     /// System calls made.
     pub system_calls: AtomicU64,
     _member: Charge,
@@ -103,6 +106,7 @@ impl Process {
             past_cpu_ticks: AtomicU64::new(0),
             shown_cpu_ticks: AtomicU64::new(0),
             resident: Once::new(),
+            terms: Once::new(),
             system_calls: AtomicU64::new(0),
             _member: member,
             account,
@@ -317,6 +321,30 @@ impl Process {
             ticks += thread.cpu_ticks();
         }
         ticks
+    }
+
+    /// One of its threads is bound to a reservation on these terms.
+    pub fn note_terms(&self, terms: Terms) {
+        self.terms.call_once(|| terms);
+    }
+
+    /// The terms of the first reservation that one of its threads was bound to.
+    pub fn terms(&self) -> Option<Terms> {
+        self.terms.get().copied()
+    }
+
+    /// Late jobs of the threads it has.
+    pub fn late_jobs(&self) -> u32 {
+        let mut late = 0_u32;
+        let mut from = 0;
+        while let Some((next, thread)) = self.threads.visit(from) {
+            from = next;
+            let task = thread
+                .task()
+                .and_then(|task| crate::exec::fleet().task(task));
+            late = late.saturating_add(task.map_or(0, |task| task.misses));
+        }
+        late
     }
 
     /// Processor time up to now, in ticks.

@@ -12,11 +12,24 @@ use objects::refs::Ref;
 
 use super::job::JobObject;
 
+/// How much processor time in which.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How much.
+    pub budget_ns: u64,
+    /// In which time.
+    pub period_ns: u64,
+    /// Used up, its threads go on behind others; else they wait for the next period.
+    pub soft: bool,
+}
+
 /// Admitted processor time of one core.
 pub struct ReservationObject {
     header: Header,
     /// Shared by the threads that are bound to it.
     pub reserved: Reserved<KernelPlatform>,
+    /// What was admitted.
+    pub terms: Terms,
     _charge: Charge,
 }
 
@@ -54,6 +67,11 @@ impl ReservationObject {
         Ref::try_new(Self {
             header,
             reserved,
+            terms: Terms {
+                budget_ns: args.budget_ns,
+                period_ns: args.period_ns,
+                soft: args.soft == 1,
+            },
             _charge: charge,
         })
         .map_err(|error| plain(error.into()))

@@ -560,6 +560,9 @@ async fn wait_answer(thread: &Ref<Thread>) {
 /// [`Error::NoMemory`] if its core has no room for another task or future; [`Error::Dying`] if its process is ending.
 pub fn start(thread: &Ref<Thread>, reservation: Option<&ReservationObject>) -> Result<(), Error> {
     thread.process.thread_begins(thread)?;
+    if let Some(reservation) = reservation {
+        thread.process.note_terms(reservation.terms);
+    }
     let mut task = executor::Task::<KernelPlatform>::new("thread").core(thread.core);
     task = match reservation {
         Some(reservation) => task.within(&reservation.reserved),

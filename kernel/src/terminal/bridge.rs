@@ -4,7 +4,9 @@ use abi::Error;
 use abi::memory::PAGE_BYTES;
 use input::Keymap;
 use objects::notification::Notification;
+use objects::refs::Ref;
 use proto::TerminalInfo;
+use proto::framebuffer::FramebufferInfo;
 use proto::terminal::SCRIPT;
 use rt::{ByteSink, ByteSource, Either, PipeReader, PipeWriter, first as first_of};
 use zerocopy::IntoBytes;
@@ -14,6 +16,7 @@ use super::{Display, Tail, Terminal};
 use crate::exec::{self, CoreId};
 use crate::keyboard::Seat;
 use crate::process::first;
+use crate::process::memory::{Memory, VmoObject};
 use crate::process::object::{Capability, Object};
 
 /// Bytes of a message at most: what `rt` expects of a stream is four times that.
@@ -161,6 +164,9 @@ async fn replay(line: &Line, tail: &Tail) -> Result<(), Error> {
     }
 }
 
+/// The pixels for windows, and what describes them.
+const DESKTOP_PIXELS: [&str; 2] = ["desktop.framebuffer", "desktop.framebuffer.info"];
+
 /// Gives the pixels away for windows, and leaves keyboard and pointer to a server. If that cannot be, the screen shows a shell.
 pub fn start_desktop(display: Display, seat: Seat) {
     exec::spawn(
@@ -168,8 +174,7 @@ pub fn start_desktop(display: Display, seat: Seat) {
         CoreId::FIRST,
         exec::CONSOLE_DEADLINE,
         async move {
-            let given = match give_pixels(["desktop.framebuffer", "desktop.framebuffer.info"]).await
-            {
+            let given = match give_pixels(DESKTOP_PIXELS).await {
                 Ok(()) => give_input(seat.keymap).await,
                 Err(error) => Err(error),
             };
@@ -191,17 +196,45 @@ async fn give_input(keymap: Keymap) -> Result<(), Error> {
     first::renew(super::DESKTOP_INPUT, capability).await
 }
 
+/// Leaves keyboard, pointer and whatever shows pixels to servers.
+pub fn start_unseen_desktop(keymap: Keymap) {
+    exec::spawn(
+        "desktop",
+        CoreId::FIRST,
+        exec::CONSOLE_DEADLINE,
+        async move {
+            let given = match give_no_pixels(DESKTOP_PIXELS).await {
+                Ok(()) => give_input(keymap).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = given {
+                ::log::error!(target: "screen", "there is no desktop: {error}");
+            }
+        },
+    );
+}
+
 /// Gives the pixels to the manager: to be passed on by duplicates, so that they come back by themselves.
-async fn give_pixels([name, info_name]: [&str; 2]) -> Result<(), Error> {
+async fn give_pixels(names: [&str; 2]) -> Result<(), Error> {
+    let (pixels, info) = crate::screen::pixels(first::root_job()?.job())?;
+    give(names, pixels, &info).await
+}
+
+/// Gives what says that there are none.
+async fn give_no_pixels(names: [&str; 2]) -> Result<(), Error> {
+    let empty = VmoObject::create(Memory, first::root_job()?.job(), PAGE_BYTES)?;
+    give(names, empty, &FramebufferInfo::absent()).await
+}
+
+async fn give(
+    [name, info_name]: [&str; 2],
+    pixels: Ref<VmoObject>,
+    info: &FramebufferInfo,
+) -> Result<(), Error> {
     use abi::Rights;
     let passed_on =
         Rights::READ | Rights::MAP | Rights::INSPECT | Rights::DUPLICATE | Rights::TRANSFER;
-    let (pixels, info) = crate::screen::pixels(first::root_job()?.job())?;
-    let description = crate::process::memory::VmoObject::create(
-        crate::process::memory::Memory,
-        first::root_job()?.job(),
-        PAGE_BYTES,
-    )?;
+    let description = VmoObject::create(Memory, first::root_job()?.job(), PAGE_BYTES)?;
     description.write(0, info.as_bytes()).await?;
     let pixels = Capability::with_rights(Object::Vmo(pixels), passed_on | Rights::WRITE)?;
     first::renew(name, pixels).await?;

@@ -10,6 +10,7 @@
 //!   only a panic's report.
 //!   With `screen=desktop` there is no `terminal.screen` and no `terminal.display`: the pixels are given as `desktop.framebuffer` and
 //!   `desktop.framebuffer.info`, the keyboard is left to a server ([`DESKTOP_INPUT`]), and windows are a compositor's.
+//!   Where firmware set up no pixels, but a graphics device is there, those handles say so, and the compositor drives the device.
 //! * **The kernel itself**, without a first process that is the manager (`init=`, or a kernel that carries no programs):
 //!   [`resident`], the shell to rescue a system with.
 //!
@@ -21,6 +22,7 @@ mod line;
 mod resident;
 mod tail;
 
+use input::Keymap;
 use rt::{PipeReader, PipeWriter};
 use spin::Mutex;
 
@@ -56,6 +58,8 @@ struct Waiting {
     display: Option<Display>,
     /// What is wanted there is a desktop; this is for when there is none after all.
     desktop: Option<Seat>,
+    /// The same without a display of the kernel's: a server drives the graphics device; the keyboard's layout.
+    unseen_desktop: Option<Keymap>,
 }
 
 /// The handle that says: keyboard and pointer are yours to drive.
@@ -68,6 +72,7 @@ static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
     terminals: heapless::Vec::new(),
     display: None,
     desktop: None,
+    unseen_desktop: None,
 });
 
 /// Notes a terminal, before it is decided who answers there.
@@ -87,11 +92,17 @@ pub fn add_desktop(seat: Seat) {
     WAITING.lock().desktop = Some(seat);
 }
 
+/// Notes that a desktop is wanted of which the kernel has no pixels.
+pub fn add_unseen_desktop(keymap: Keymap) {
+    WAITING.lock().unseen_desktop = Some(keymap);
+}
+
 fn take_all() -> Waiting {
     let nobody = Waiting {
         terminals: heapless::Vec::new(),
         display: None,
         desktop: None,
+        unseen_desktop: None,
     };
     core::mem::replace(&mut *WAITING.lock(), nobody)
 }
@@ -106,6 +117,9 @@ pub fn give_to_processes() {
         (Some(display), Some(seat)) => bridge::start_desktop(display, seat),
         (Some(display), None) => bridge::start_display(display),
         (None, _) => {}
+    }
+    if let Some(keymap) = all.unseen_desktop {
+        bridge::start_unseen_desktop(keymap);
     }
 }
 

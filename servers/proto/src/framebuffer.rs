@@ -57,6 +57,8 @@ pub struct FramebufferInfo {
 pub enum BadFramebuffer {
     /// The block does not begin with the magic number, or is cut.
     Magic,
+    /// There is none: the machine has pixels only where a graphics device's driver puts them.
+    Absent,
     /// No pixels, or more than [`MAX_SIDE`] in a row or column.
     Size,
     /// Not 16, 24 or 32 bits per pixel, or a colour outside of them.
@@ -69,6 +71,7 @@ impl fmt::Display for BadFramebuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Magic => "framebuffer.info does not hold a framebuffer's description",
+            Self::Absent => "this machine's firmware set up no framebuffer",
             Self::Size => "the framebuffer has no pixels, or too many",
             Self::Format => "the framebuffer's pixels are of no known format",
             Self::Range => "the framebuffer's rows overlap or lie outside of its memory",
@@ -79,6 +82,15 @@ impl fmt::Display for BadFramebuffer {
 impl core::error::Error for BadFramebuffer {}
 
 impl FramebufferInfo {
+    /// Says that there is none.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self {
+            magic: MAGIC,
+            ..Self::default()
+        }
+    }
+
     /// Reads a block and checks it against a vmo of `vmo_bytes`.
     ///
     /// # Errors
@@ -87,6 +99,9 @@ impl FramebufferInfo {
         let (info, _) = Self::read_from_prefix(block).map_err(|_| BadFramebuffer::Magic)?;
         if info.magic != MAGIC {
             return Err(BadFramebuffer::Magic);
+        }
+        if info.width == 0 && info.height == 0 {
+            return Err(BadFramebuffer::Absent);
         }
         let sides = 1..=MAX_SIDE;
         if !sides.contains(&info.width) || !sides.contains(&info.height) {

@@ -49,7 +49,7 @@ pub use info::{
     Calibration, DateTime, HeapInfo, KindFrames, MAX_FRAME_KINDS, MemoryInfo, ScreenInfo,
     SystemInfo, TimeInfo,
 };
-pub use process::{HandleRow, ProcessRow, ProcessState};
+pub use process::{HandleRow, ProcessRow, ProcessState, Reserved};
 pub use rows::{
     Bar, CoreRow, CoreState, IrqRow, Level, LogRow, MAX_CORES, MISS_CAUSES, PciAddress, PciRow,
     TaskId, TaskRow, TaskState,

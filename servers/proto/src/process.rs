@@ -71,6 +71,21 @@ pub struct ProcessRow {
     pub core: Option<u16>,
     /// Whether it runs in the kernel.
     pub placement: Placement,
+    /// What processor time its threads share by a reservation; `None`: they run on what is left.
+    pub reserved: Option<Reserved>,
+    /// Jobs of its threads (from a wake to the next wait) that were done after their deadline.
+    pub late_jobs: u32,
+}
+
+/// Processor time that was promised: `budget_ns` in each `period_ns`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// How much.
+    pub budget_ns: u64,
+    /// In which time.
+    pub period_ns: u64,
+    /// Used up, its threads go on behind others; else they wait for the next period.
+    pub soft: bool,
 }
 
 /// A handle that a process holds.

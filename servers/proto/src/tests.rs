@@ -203,6 +203,12 @@ fn process_row() -> impl Strategy<Value = ProcessRow> {
             cpu_ns: numbers.5,
             core,
             placement: crate::Placement::Resident,
+            reserved: exit.map(|code| crate::Reserved {
+                budget_ns: numbers.4,
+                period_ns: numbers.5,
+                soft: code > 0,
+            }),
+            late_jobs: numbers.2,
         })
 }
 

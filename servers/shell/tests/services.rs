@@ -57,6 +57,8 @@ fn with_units() -> Bench {
                 memory_bytes: 1 << 20,
                 cpu_ns: 1500,
                 placement: Placement::Isolated,
+                reserved: None,
+                late_jobs: 0,
                 core: (id != 0).then_some(1),
             })
             .collect();

@@ -146,7 +146,10 @@ impl ResidentTask {
         let Counted { thread, resident } = &self.counted;
         let mut task = executor::Task::<KernelPlatform>::new(name).core(resident.core);
         task = match &*resident.reservation.lock() {
-            Some(reservation) => task.within(&reservation.reserved),
+            Some(reservation) => {
+                thread.process.note_terms(reservation.terms);
+                task.within(&reservation.reserved)
+            }
             None => {
                 let weight = thread.process.account().weight();
                 task.weight(u32::try_from(weight).unwrap_or(u32::MAX))

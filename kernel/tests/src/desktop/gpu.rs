@@ -26,6 +26,7 @@ pub fn scenarios() -> Vec<Scenario> {
             ],
         ),
         Scenario::alone("qemu.desktop.gpu.unusable", unusable),
+        Scenario::alone("qemu.desktop.gpu.alone", alone),
     ]
 }
 
@@ -230,4 +231,15 @@ fn unusable(lab: &Lab) -> Verdict {
         .next()
         .unwrap_or_default()
         .to_owned())
+}
+
+/// The only thing that shows anything: without a framebuffer the desktop is there all the same, with mouse and keyboard.
+fn alone(lab: &Lab) -> Verdict {
+    let mut machine = machine(lab);
+    machine.vga = "none".into();
+    let mut session = Session::boot(&machine)?;
+    begin(&mut session)?;
+    with_terminal(&mut session)?;
+    typed_is_run(&mut session)?;
+    Ok(String::new())
 }

@@ -79,9 +79,16 @@ fn typed_is_run(session: &mut Session) -> Verdict {
     Ok(String::new())
 }
 
-/// Opened by the mouse, the terminal runs what is typed; nobody else gets the keys.
+/// Opened by the mouse, the terminal runs what is typed; nobody else gets the keys. A second one has a shell of its own.
 fn terminal(session: &mut Session) -> Verdict {
     with_terminal(session)?;
+    typed_is_run(session)?;
+    choose(session, MENU_TERMINAL)?;
+    wait_for_unit(session, "terminal-2", "ready")?;
+    settled(session)?;
+    keys(session, &["alt"], "f4")?;
+    wait_for_unit(session, "terminal-2", "ended")?;
+    focused_window(session)?;
     typed_is_run(session)
 }
 

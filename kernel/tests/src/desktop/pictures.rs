@@ -14,6 +14,8 @@ const THEMES: [(&str, (i32, i32)); 3] = [
 const ON_MENU: (i32, i32) = (299, 695);
 /// The monitor's tab with frames, from the left end of its title bar.
 const FRAMES_TAB: (i32, i32) = (313, 50);
+/// The one with reservations.
+const RESERVATIONS_TAB: (i32, i32) = (410, 50);
 
 /// A terminal with something in it and the system monitor, in each theme.
 pub fn themes(session: &mut Session) -> Verdict {
@@ -48,6 +50,16 @@ pub fn themes(session: &mut Session) -> Verdict {
         settled(session)?;
         kept.push(keep_picture(session, &format!("{name}.png"))?);
     }
+    let before = look(&mut session.vm)?;
+    click(session, (left + RESERVATIONS_TAB.0, y + RESERVATIONS_TAB.1))?;
+    let inside = (left + 300, y + 120);
+    wait_until(session, "the page of reservations", |picture| {
+        (0..200).any(|x| {
+            let place = (inside.0 + x, inside.1);
+            colour(picture, place) != colour(&before, place)
+        })
+    })?;
+    kept.push(keep_picture(session, "reservations.png")?);
     keys(session, &["alt"], "f4")?;
     wait_for_unit(session, "monitor", "ended")?;
     let shown = kept.last().ok_or("no picture")?;

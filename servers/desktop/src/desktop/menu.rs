@@ -2,11 +2,14 @@
 
 use gui::{Gui, Page, Rect, Size, Theme};
 use proto::Text;
-use proto::manager::Request as ManagerRequest;
+use proto::manager::{MAX_ROWS_BYTES, Request as ManagerRequest};
 use proto::services::Action;
+use proto::table::Reader;
 use proto::window::{Rate, Request};
+use proto::{UnitRow, UnitState};
 use rt::sys::message::Handles;
 use rt::sys::object::System;
+use rt::unit::Manager;
 
 /// Its size.
 pub const SIZE: Size = Size {
@@ -14,11 +17,14 @@ pub const SIZE: Size = Size {
     height: 432,
 };
 
-/// Programs: what they are called, and their units.
-const PROGRAMS: [(&str, &str); 3] = [
-    ("Terminal", "terminal"),
-    ("System monitor", "monitor"),
-    ("Bricks", "bricks"),
+/// Programs: what they are called, and their units: the first that does not run is started.
+const PROGRAMS: [(&str, &[&str]); 3] = [
+    (
+        "Terminal",
+        &["terminal", "terminal-2", "terminal-3", "terminal-4"],
+    ),
+    ("System monitor", &["monitor"]),
+    ("Bricks", &["bricks"]),
 ];
 const THEMES: [(&str, Theme); 3] = [
     ("Light", Theme::Light),
@@ -40,8 +46,8 @@ const RATES: [(&str, Rate); 3] = [
 
 /// What was chosen.
 pub enum Choice {
-    /// A program's unit.
-    Start(&'static str),
+    /// A program, by its units.
+    Start(&'static [&'static str]),
     /// Colours.
     Theme(Theme),
     /// A keyboard layout.
@@ -65,10 +71,10 @@ impl Menu {
         let line = page.palette().line;
         page.canvas().frame(&whole, line);
         page.note("Programs");
-        for (title, unit) in PROGRAMS {
+        for (title, units) in PROGRAMS {
             let rect = page.area(30);
             if page.button_at(&rect, title, false) {
-                choice = Some(Choice::Start(unit));
+                choice = Some(Choice::Start(units));
             }
         }
         section(page, "Colours");
@@ -115,12 +121,28 @@ fn section(page: &mut Page<'_, '_, '_>, title: &str) {
     page.note(title);
 }
 
+/// Whether a unit runs, as the manager says.
+fn is_running(manager: &Manager, name: &str) -> bool {
+    let mut bytes = [0; MAX_ROWS_BYTES];
+    let request = ManagerRequest::Unit { name };
+    let Ok((_, rows)) = manager.ask_blocking(&request, &mut bytes, &mut Handles::new()) else {
+        return false;
+    };
+    let mut rows = Reader::<UnitRow>::new(bytes.get(rows).unwrap_or_default()).flatten();
+    rows.next()
+        .is_some_and(|row| matches!(row.state, UnitState::Starting | UnitState::Ready))
+}
+
 /// Does what was chosen.
 pub async fn carry_out(choice: Choice, gui: &mut Gui, system: &System) {
     match choice {
-        Choice::Start(unit) => {
+        Choice::Start(units) => {
             let manager = gui.manager().clone();
             let start = async move {
+                let unit = units.iter().find(|unit| !is_running(&manager, unit));
+                let Some(unit) = unit else {
+                    return log::warn!("all of {units:?} run already");
+                };
                 // It may run from now on; and it runs again if it had ended.
                 for action in [Action::Enable, Action::Start] {
                     let request = ManagerRequest::Act { name: unit, action };
@@ -130,7 +152,7 @@ pub async fn carry_out(choice: Choice, gui: &mut Gui, system: &System) {
                 }
             };
             if rt::spawn("start", start).is_err() {
-                log::error!("{unit}: too many programs are being started");
+                log::error!("{units:?}: too many programs are being started");
             }
         }
         Choice::Theme(theme) => gui.ask(Request::SetTheme(theme)),

@@ -1,4 +1,4 @@
-//! The system monitor: cores, processes, services, frames; ends a process, restarts a service.
+//! The system monitor: cores, processes, services, frames, reservations; ends a process, restarts a service.
 //!
 //! Handles: `desktop` (the compositor, which tells how frames went only to the desktop's programs), `system` (the tables), `manager` (services, and ending processes).
 #![no_std]
@@ -10,6 +10,7 @@ extern crate alloc;
 mod figures;
 mod latency;
 mod pages;
+mod reservations;
 
 use alloc::sync::Arc;
 use core::time::Duration;

@@ -7,7 +7,7 @@ use gui::{Happened, Page, PointerWhat, Rect};
 use proto::{Refused, UnitName, UnitState};
 
 use crate::figures::Figures;
-use crate::latency;
+use crate::{latency, reservations};
 
 /// What a person wants done.
 pub enum Wish {
@@ -24,6 +24,7 @@ enum Tab {
     Processes,
     Services,
     Frames,
+    Reservations,
 }
 
 /// Which page is shown, and how far down.
@@ -79,6 +80,7 @@ impl Pages {
                 (Tab::Processes, "Processes"),
                 (Tab::Services, "Services"),
                 (Tab::Frames, "Frames"),
+                (Tab::Reservations, "Reservations"),
             ] {
                 if page.tab(title, self.tab == tab) {
                     self.tab = tab;
@@ -97,6 +99,10 @@ impl Pages {
             Tab::Services => self.services(page, figures),
             Tab::Frames => {
                 latency::draw(page, &figures.frames);
+                None
+            }
+            Tab::Reservations => {
+                reservations::draw(page, &figures.processes);
                 None
             }
         }

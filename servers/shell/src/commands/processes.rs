@@ -97,6 +97,9 @@ fn process<O: ByteSink>(row: &ProcessRow, output: &mut crate::output::Output<'_,
         .number("memory_bytes", row.memory_bytes)
         .number("cpu_ns", row.cpu_ns)
         .maybe_number("core", row.core.map(u64::from))
+        .maybe_number("budget_ns", row.reserved.map(|reserved| reserved.budget_ns))
+        .maybe_number("period_ns", row.reserved.map(|reserved| reserved.period_ns))
+        .number("late_jobs", row.late_jobs)
         .end();
     debug_assert!(written.is_ok());
     put!(*output, "\n");
