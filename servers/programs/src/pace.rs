@@ -1,7 +1,7 @@
 //! A window that changes with every frame, and what the compositor measured meanwhile.
 //!
 //! Handles: `desktop`, `manager`. Arguments: frames a second (60, 120, or a range as `40-120`), milliseconds, and the program's own pace: `own` has it present
-//! when it likes, from 48 to 75 times a second, back and forth; without them, 60 and 10000, and each frame has a picture. A key pressed over the
+//! when it likes, from 48 to 75 times a second, back and forth, and with `whole` it has all of the screen; without them, 60 and 10000, and each frame has a picture. A key pressed over the
 //! window changes its colour: the way from the key to the screen is measured, too. Ends with 0 if no frame was late, and at its own pace each
 //! picture was shown when it came.
 #![no_std]
@@ -10,7 +10,7 @@
 
 use core::time::Duration;
 
-use gui::{Gui, Happened, Look, NotConnected, Rect, Size, WindowId, rgb};
+use gui::{Extent, Gui, Happened, Look, NotConnected, Rect, Size, WindowId, rgb};
 use proto::Text;
 use proto::frames::{FrameFigures, STAGES, Spread};
 use proto::window::{Rate, Request};
@@ -48,7 +48,11 @@ async fn main(mut env: Env) -> i32 {
         return 2;
     };
     let own = (env.argument(3) == Some("own")).then(Own::new);
-    let mut pace = Pace { own, ..Pace::new() };
+    let mut pace = Pace {
+        own,
+        is_whole: env.argument(3) == Some("whole"),
+        ..Pace::new()
+    };
     match pace.run(&mut env, rate, time_ms).await {
         Ok(figures) => {
             report(rate, &figures);
@@ -147,6 +151,7 @@ impl Own {
 /// The window's state.
 struct Pace {
     own: Option<Own>,
+    is_whole: bool,
     colour: usize,
     x: i32,
 }
@@ -155,6 +160,7 @@ impl Pace {
     const fn new() -> Self {
         Self {
             own: None,
+            is_whole: false,
             colour: 0,
             x: 0,
         }
@@ -169,6 +175,9 @@ impl Pace {
         let mut gui = Gui::connect_desktop(env).await?;
         gui.ask(Request::SetRate(rate));
         let window = gui.open("Pace", SIZE, Look::default());
+        if self.is_whole {
+            gui.set_extent(window, Extent::FullScreen);
+        }
         if let Err(error) = gui.manager().say_ready() {
             log::warn!("the manager does not hear that this is ready: {error}");
         }

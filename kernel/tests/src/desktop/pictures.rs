@@ -17,6 +17,8 @@ const FRAMES_TAB: (i32, i32) = (313, 50);
 /// The one with reservations.
 const RESERVATIONS_TAB: (i32, i32) = (410, 50);
 
+const ACCENT: [u8; 3] = [0x4c, 0x9f, 0xf0];
+
 /// A terminal with something in it and the system monitor, in each theme.
 pub fn themes(session: &mut Session) -> Verdict {
     let (left, y, _) = with_terminal(session)?;
@@ -50,14 +52,11 @@ pub fn themes(session: &mut Session) -> Verdict {
         settled(session)?;
         kept.push(keep_picture(session, &format!("{name}.png"))?);
     }
-    let before = look(&mut session.vm)?;
-    click(session, (left + RESERVATIONS_TAB.0, y + RESERVATIONS_TAB.1))?;
-    let inside = (left + 300, y + 120);
+    let tab = (left + RESERVATIONS_TAB.0, y + RESERVATIONS_TAB.1);
+    click(session, tab)?;
+    // The tab that is on has the accent's colour, also beside its letters.
     wait_until(session, "the page of reservations", |picture| {
-        (0..200).any(|x| {
-            let place = (inside.0 + x, inside.1);
-            colour(picture, place) != colour(&before, place)
-        })
+        colour(picture, (tab.0 - 44, tab.1)) == ACCENT
     })?;
     kept.push(keep_picture(session, "reservations.png")?);
     keys(session, &["alt"], "f4")?;

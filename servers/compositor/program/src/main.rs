@@ -5,7 +5,13 @@
 //! overlay's figures and the graphics device; `manager`.
 //!
 //! Tasks, all on this process's executor: one for each endpoint takes connections; one for each program reads what it asks ([`clients`]);
-//! one listens to the input server ([`listen`]); one makes the frames ([`frames`]) for the [`screen`], one the overlay's figures ([`overlay`]). They share a [`State`] behind a lock that nobody holds while waiting.
+//! one listens to the input server ([`listen`]); one makes the frames ([`frames`]) for the [`screen`], one after the other and step by step ([`turns`]), one the overlay's figures ([`overlay`]). They share a [`State`] behind a lock that nobody holds while waiting.
+//!
+//! # Resident?
+//! Frames are made in steps of 250 us ([`turns`]), as code in the kernel must be. What else it would take: a call whose message or answer has handles
+//! (connecting to the input server) is refused to resident servers (`rt::calls::exchange_handles`), and so are mappings. Without these the pictures of windows can be
+//! read row by row with `vmo_read`, but the framebuffer cannot be written, as `vmo_write` refuses a device's memory, and a graphics device's registers are out of reach.
+//! Reading the two fonts is one step of many milliseconds.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
