@@ -7,6 +7,7 @@ mod gpu;
 mod hand;
 mod pictures;
 mod vnc;
+mod windows;
 
 use crate::json;
 use crate::lab::{Lab, MANAGER};
@@ -34,7 +35,8 @@ pub fn scenarios() -> Vec<Scenario> {
         vec![
             Check::new("qemu.desktop.shows", shows),
             Check::new("qemu.desktop.terminal", terminal),
-            Check::new("qemu.desktop.windows", windows),
+            Check::new("qemu.desktop.windows", windows::moved),
+            Check::new("qemu.desktop.focus", windows::focused),
             Check::new("qemu.desktop.compositor_dies", compositor_dies),
             Check::new("qemu.desktop.input_dies", input_dies),
             Check::new("qemu.desktop.both_die", both_die),
@@ -90,49 +92,6 @@ fn terminal(session: &mut Session) -> Verdict {
     wait_for_unit(session, "terminal-2", "ended")?;
     focused_window(session)?;
     typed_is_run(session)
-}
-
-/// Moved by its title bar and by keys, made larger, out of sight and back, one over the other; closed by a key.
-fn windows(session: &mut Session) -> Verdict {
-    let (left, y, right) = with_terminal(session)?;
-    point(session, (left + 150, y + 4))?;
-    button(session, true)?;
-    move_by(session, 90, 60)?;
-    button(session, false)?;
-    let near = |one: i32, other: i32| (one - other).abs() <= 6;
-    wait_until(session, "the window where it was dragged", |picture| {
-        title_bar(picture, TITLE).is_some_and(|bar| near(bar.0, left + 90) && near(bar.1, y + 60))
-    })?;
-    keys(session, &["meta_l", "shift"], "left")?;
-    wait_until(session, "the window moved by a key", |picture| {
-        title_bar(picture, TITLE).is_some_and(|bar| near(bar.0, left + 66))
-    })?;
-    keys(session, &["meta_l"], "up")?;
-    wait_until(session, "the window maximised", |picture| {
-        title_bar(picture, TITLE).is_some_and(|bar| bar.0 < 10 && bar.1 < 16)
-    })?;
-    keys(session, &["meta_l"], "down")?;
-    wait_until(session, "the window as large as before", |picture| {
-        title_bar(picture, TITLE)
-            .is_some_and(|bar| near(bar.0, left + 66) && near(bar.2 - bar.0, right - left))
-    })?;
-    keys(session, &["meta_l"], "down")?;
-    wait_until(session, "no window", |picture| {
-        title_bar(picture, TITLE).is_none()
-    })?;
-    // Its button in the panel brings it back.
-    click(session, (200, 779))?;
-    focused_window(session)?;
-    choose(session, MENU_MONITOR)?;
-    wait_for_unit(session, "monitor", "ready")?;
-    wait_until(session, "another window with the focus", |picture| {
-        title_bar(picture, TITLE).is_some_and(|bar| bar.2 - bar.0 < right - left)
-    })?;
-    let kept = keep_picture(session, "desktop.png")?;
-    keys(session, &["alt"], "f4")?;
-    wait_for_unit(session, "monitor", "ended")?;
-    focused_window(session)?;
-    Ok(format!("picture: {}", kept.display()))
 }
 
 /// Killed in the middle of a drag, the compositor comes back with all windows where they were and what they showed.

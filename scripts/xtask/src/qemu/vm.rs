@@ -157,25 +157,21 @@ impl Vm {
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// How long the machine's processors were ready to run, but the host ran something else: added up over all of them.
+    /// How long QEMU's threads, one of which is each of the machine's processors, were ready to run, but the host ran something else: added up
+    /// over all of them.
     pub fn held_up(&self) -> Result<Duration> {
         let folder = format!("/proc/{}/task", self.child.id());
         let mut waited = Duration::ZERO;
         for task in std::fs::read_dir(&folder).doing(|| format!("reading {folder}"))? {
             let task = task.doing(|| format!("reading {folder}"))?.path();
-            // QEMU calls these threads "CPU 0/TCG" and so on. One that has ended meanwhile has nothing to tell.
-            let (Ok(name), Ok(times)) = (
-                std::fs::read_to_string(task.join("comm")),
-                std::fs::read_to_string(task.join("schedstat")),
-            ) else {
+            // One that has ended meanwhile has nothing to tell.
+            let Ok(times) = std::fs::read_to_string(task.join("schedstat")) else {
                 continue;
             };
             // Documentation/scheduler/sched-stats of Linux: time on a processor, time waiting for one (both in ns), time slices.
             let waiting = times.split_whitespace().nth(1);
-            if name.starts_with("CPU ") {
-                let ns = waiting.and_then(|ns| ns.parse().ok()).unwrap_or(0);
-                waited += Duration::from_nanos(ns);
-            }
+            let ns = waiting.and_then(|ns| ns.parse().ok()).unwrap_or(0);
+            waited += Duration::from_nanos(ns);
         }
         Ok(waited)
     }
