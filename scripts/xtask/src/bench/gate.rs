@@ -200,6 +200,15 @@ pub fn is_wanted(metric: &str, only: &[String]) -> bool {
     only.is_empty() || only.iter().any(|prefix| metric.starts_with(prefix))
 }
 
+/// Whether `--only` leaves anything of metrics that begin with one of these.
+pub fn wants(only: &[String], prefixes: &[&str]) -> bool {
+    let related = |only: &String| {
+        let mut prefixes = prefixes.iter();
+        prefixes.any(|prefix| prefix.starts_with(only.as_str()) || only.starts_with(prefix))
+    };
+    only.is_empty() || only.iter().any(related)
+}
+
 fn parse(text: &str) -> std::result::Result<Vec<Gate>, String> {
     let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
     let list = table.get("gate").and_then(toml::Value::as_array);

@@ -40,10 +40,11 @@ impl Flavour {
         }
     }
 
-    /// The machine that measures it as it is at its best: nothing mitigated, preemptible wherever it can be.
+    /// The machine that measures it as it is at its best: nothing mitigated, preemptible wherever it can be. `noirqdebug`: the port's driver, a thread that
+    /// waits while probes run, is not given up.
     pub fn machine(self, mode: Mode, initial: &Path, words: &str) -> Result<Machine> {
         let words = format!(
-            "console=ttyS0 quiet mitigations=off preempt=full tsc=reliable panic=-1 {words}"
+            "console=ttyS0 quiet mitigations=off preempt=full tsc=reliable noirqdebug panic=-1 {words}"
         );
         let mut machine = Machine::kernel(self.kernel()?, words);
         mode.set_up(&mut machine);

@@ -2,9 +2,9 @@
 //!
 //! A round boots each once for all probes, and a few times to see how long that takes. Samples of all rounds are put together.
 
-use super::Results;
 use super::guest::{self, Mode};
 use super::linux::{self, Flavour};
+use super::{Results, gate};
 use crate::error::{Doing, Error, Result};
 use crate::qemu::{Machine, Ports};
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ pub struct Plan<'a> {
     pub seconds: u64,
     /// More words for Raede's command line.
     pub append: &'a str,
+    /// What the metrics that are wanted begin with; empty: all.
+    pub only: &'a [String],
     /// For each boot.
     pub limit: Duration,
 }
@@ -73,14 +75,29 @@ pub fn run(plan: &Plan) -> Result<Both> {
 }
 
 fn raede(plan: &Plan) -> Result<Results> {
-    let mode = Mode::Tcg;
-    let mut results = guest::run(&mode.machine(plan.kernel, "all", plan.append), plan.limit)?;
-    let programs = mode.ring3_machine(plan.kernel, plan.seconds, "", plan.append);
+    let (mode, kernel, append) = (Mode::Tcg, plan.kernel, plan.append);
+    let wants = |prefixes: &[&str]| gate::wants(plan.only, prefixes);
+    let mut results = Results::default();
+    if wants(&["exec.", "floor."]) {
+        results.extend(guest::run(
+            &mode.machine(kernel, "all", append),
+            plan.limit,
+        )?);
+    }
+    // The program in there takes one prefix, or none.
+    let only = match plan.only {
+        [only] => only,
+        _ => "",
+    };
+    let programs = mode.ring3_machine(kernel, plan.seconds, only, append);
     results.extend(guest::run(&programs, plan.limit)?);
-    let (kernel, append) = (plan.kernel, plan.append);
-    results.extend(guest::keyboards(mode, kernel, append, plan.limit)?);
-    results.extend(guest::sockets(mode, kernel, append, plan.limit)?);
-    let start = mode.ring3_machine(plan.kernel, 0, "", plan.append);
+    if wants(&["input."]) {
+        results.extend(guest::keyboards(mode, kernel, append, plan.limit)?);
+    }
+    if wants(&["net."]) {
+        results.extend(guest::sockets(mode, kernel, append, plan.limit)?);
+    }
+    let start = mode.ring3_machine(kernel, 0, "", append);
     results.add(boots(&start)?).map_err(Error::Qemu)?;
     Ok(results)
 }

@@ -141,6 +141,7 @@ fn measure(mode: Mode, kernel: &Path, options: &Options) -> Result<usize> {
                 rounds: options.rounds,
                 seconds: options.seconds,
                 append: &options.append,
+                only: &options.only,
                 limit: options.limit,
             })?,
         };
@@ -186,13 +187,23 @@ fn note(results: &mut Results, mode: Mode, options: &Options) {
 
 /// Instructions: of Raede, and of Linux if that was asked for.
 fn counted(kernel: &Path, options: &Options) -> Result<(Results, Vec<(&'static str, Results)>)> {
-    let ours = guest::counted(
-        kernel,
-        &options.phases,
-        options.seconds,
-        &options.append,
-        options.limit,
-    )?;
+    let (mode, append, limit) = (Mode::Icount, &options.append, options.limit);
+    let wants = |prefixes: &[&str]| gate::wants(&options.only, prefixes);
+    let mut ours = Results::default();
+    if wants(&["exec.", "floor."]) {
+        let machine = mode.machine(kernel, &options.phases, append);
+        ours.extend(guest::run(&machine, limit)?);
+    }
+    // The program in there takes one prefix, or none.
+    let only = match options.only.as_slice() {
+        [only] => only,
+        _ => "",
+    };
+    let machine = mode.ring3_machine(kernel, options.seconds, only, append);
+    ours.extend(guest::run(&machine, limit)?);
+    if wants(&["input."]) {
+        ours.extend(guest::keyboards(mode, kernel, append, limit)?);
+    }
     let mut linux = Vec::new();
     if options.beside_linux {
         let initial = linux::initial_file_system()?;

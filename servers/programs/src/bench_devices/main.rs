@@ -20,21 +20,26 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use abi::{Error, FOREVER};
 use net_client::NetError;
-use proto::input::{Answer, Event, MAX_BYTES, Request, SERVICE, What, from_bytes, to_bytes};
+use proto::input::{
+    Answer, Event, KeyChange, MAX_BYTES, Request, SERVICE, What, from_bytes, to_bytes,
+};
 use rt::sys::clock;
 use rt::sys::message::Handles;
 use rt::sys::object::{Channel, Endpoint};
 use rt::unit::Manager;
-use rt::{Env, Watched};
+use rt::{Env, Watched, sleep};
 
 use load::Load;
 use report::Report;
 
 rt::entry!(async main);
 
+/// As long as a budget is remembered that was used up.
+const SETTLE: Duration = Duration::from_millis(400);
 /// Key events in each phase.
 const EVENTS: usize = 300;
 
@@ -96,6 +101,8 @@ async fn measure(env: &mut Env) -> Outcome {
         let mut samples = Vec::new();
         let made = samples.try_reserve_exact(EVENTS);
         made.map_err(|_| Failed::Call(Error::NoMemory))?;
+        // What was told until now took of the budget; by then that is forgotten.
+        sleep(SETTLE).await;
         report.ready(&format!("input.{keyboard}.{name}"), EVENTS)?;
         while samples.len() < EVENTS {
             let age_ticks = next_key(&channel).await?;
@@ -121,7 +128,12 @@ async fn next_key(channel: &Watched<Channel>) -> Outcome<u64> {
         let lengths = received.map_err(|bad| Failed::Call(bad.error))?;
         let message = bytes.get(..lengths.bytes as usize).unwrap_or_default();
         let event: Event = from_bytes(message).ok_or(Error::BadArgument)?;
-        if let What::Key { .. } = event.what {
+        // Not those that repeat: nobody pressed them.
+        if let What::Key {
+            change: KeyChange::Down | KeyChange::Up,
+            ..
+        } = event.what
+        {
             return Ok(now_ticks.saturating_sub(event.time_ticks));
         }
     }
