@@ -33,6 +33,44 @@ pub enum Event {
     },
 }
 
+/// What happens all the time, for a recorder; see [`Platform::recorder`](crate::Platform::recorder).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Moment {
+    /// An idle task became ready, or the request is on its way to its core.
+    Woken {
+        /// Whose.
+        task: TaskId,
+    },
+    /// A poll begins.
+    Begins {
+        /// Whose.
+        task: TaskId,
+        /// Under which deadline (ticks); `u64::MAX` for best effort.
+        deadline: u64,
+    },
+    /// The poll ended.
+    Ends {
+        /// Whose.
+        task: TaskId,
+        /// How.
+        how: Ended,
+        /// Whether its reservation has used its budget.
+        throttled: bool,
+    },
+}
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The task is ready still, or again.
+    Ready,
+    /// It waits.
+    Waits,
+    /// It is over.
+    Over,
+}
+
 /// Why a deadline was missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

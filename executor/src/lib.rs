@@ -96,7 +96,7 @@ pub use current::{
     set_deadline, yield_now,
 };
 pub use donate::lend;
-pub use event::{Event, Late};
+pub use event::{Ended, Event, Late, Moment};
 pub use fleet::{AbandonError, Fleet, MoveError, RunError, Step};
 pub use ident::{CoreId, TaskId};
 pub use inspect::{Class, PollInfo, TaskInfo};

@@ -1,6 +1,6 @@
 //! The seams: everything the executor asks of the world around it.
 
-use crate::{CoreId, Event, Fleet, Guarded, Here, Remains, TaskId};
+use crate::{CoreId, Event, Fleet, Guarded, Here, Moment, Remains, TaskId};
 
 /// Clock, place, wake interrupt and idle: all that differs between ring 0, ring 3, a host thread and
 /// a microcontroller. All functions are static so that they inline into the executor.
@@ -51,6 +51,18 @@ pub trait Platform: Sized + 'static {
     #[cold]
     fn remains(remains: Remains<Self>) {
         drop(remains);
+    }
+
+    /// Whether [`moment`](Self::moment) is to be told. Asked at each wake, and twice for each poll: a load at most. Never by default.
+    #[inline(always)]
+    fn recorder() -> bool {
+        false
+    }
+
+    /// Called for wakes from anywhere, interrupts included, and for polls on their cores. Must not call back into the executor.
+    #[cold]
+    fn moment(moment: Moment) {
+        let _ = moment;
     }
 
     /// Called on rare events worth a log line or a trace record: after the poll in question, in task

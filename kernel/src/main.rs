@@ -40,6 +40,7 @@ mod start;
 mod system;
 mod tables;
 mod terminal;
+mod trace;
 mod user_tables_test;
 mod user_test;
 

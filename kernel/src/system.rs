@@ -398,6 +398,7 @@ impl System for KernelSystem {
             free_frames: frames.free,
             heap: HeapInfo {
                 total: heap.most_bytes as u64,
+                taken: heap.size_bytes as u64,
                 used: heap.used_bytes as u64,
                 peak: heap.peak_bytes as u64,
                 failed: heap.failures,

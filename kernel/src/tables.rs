@@ -8,6 +8,7 @@ use proto::{Cursor, System};
 
 use crate::process::process;
 use crate::system::KernelSystem;
+use crate::trace;
 
 /// Puts rows after `cursor` into `bytes`; returns how many bytes, and the cursor after the last of them.
 ///
@@ -33,6 +34,7 @@ pub fn query(table: Table, cursor: u64, bytes: &mut [u8]) -> Result<(usize, u64)
         Table::Processes => {
             pages.fill(|cursor, page| system.processes(cursor, page).now_or_never());
         }
+        Table::Trace => pages.fill(|cursor, page| Some(trace::rows(cursor, page))),
         Table::Handles => {
             process::find(cursor >> 32).ok_or(Error::BadArgument)?;
             pages.fill(|cursor, page| system.handles(cursor, page).now_or_never());

@@ -26,6 +26,8 @@ pub enum Table {
     Processes = 9,
     /// Handles of the process whose id is the cursor's upper half.
     Handles = 10,
+    /// What was recorded between [`Control::TraceStart`] and [`Control::TraceStop`].
+    Trace = 11,
 }
 
 impl Table {
@@ -43,6 +45,7 @@ impl Table {
             8 => Self::Info,
             9 => Self::Processes,
             10 => Self::Handles,
+            11 => Self::Trace,
             _ => return None,
         })
     }
@@ -64,6 +67,10 @@ pub enum Control {
     Reboot = 2,
     /// Stops it with a report that gives a text (address and length, at most [`MAX_PANIC_BYTES`]), for tests.
     Panic = 3,
+    /// Records from now on what the cores do, for [`Table::Trace`]. [`Rights::READ`](crate::Rights::READ) is enough for this and the next.
+    TraceStart = 4,
+    /// Records no more. What there is stays until the next start.
+    TraceStop = 5,
 }
 
 impl Control {
@@ -74,6 +81,8 @@ impl Control {
             1 => Some(Self::PowerOff),
             2 => Some(Self::Reboot),
             3 => Some(Self::Panic),
+            4 => Some(Self::TraceStart),
+            5 => Some(Self::TraceStop),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@
 //! - [`tsc_calibration`], [`tsc_scale`]: how fast the time-stamp counter runs; ticks to nanoseconds and back.
 //! - [`civil_time`]: the date that the CMOS clock's registers mean.
 //! - [`log_ring`]: the log that `dmesg` reads.
+//! - [`trace`]: what the cores did, moment by moment.
 //! - [`symbols`]: address to function name, for backtraces.
 //! - [`watchdog`]: tells a long poll from a core that is stuck with interrupts off.
 //!
@@ -42,6 +43,7 @@ pub mod page_tree;
 pub mod symbols;
 pub mod text;
 pub mod tlb;
+pub mod trace;
 pub mod tsc_calibration;
 pub mod tsc_scale;
 pub mod watchdog;

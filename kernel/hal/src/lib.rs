@@ -18,6 +18,8 @@
 //! where they interrupted ring 3, the core's own, on top of [`user::enter`]'s frame.
 #![no_std]
 
+extern crate alloc;
+
 pub mod acpi;
 pub mod boot;
 pub mod cpu;
@@ -30,4 +32,5 @@ pub mod platform;
 pub mod provoke;
 pub mod smp;
 pub mod time;
+pub mod trace;
 pub mod user;

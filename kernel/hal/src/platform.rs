@@ -13,7 +13,7 @@ use core::task::Poll;
 
 use conquer_once::spin::OnceCell;
 use crossbeam_queue::ArrayQueue;
-use executor::{CoreId, Event, Fleet, Here, Platform, TaskId};
+use executor::{CoreId, Event, Fleet, Here, Moment, Platform, TaskId};
 use futures_util::task::AtomicWaker;
 
 use crate::cpu::percpu;
@@ -23,7 +23,7 @@ use crate::irq::watchdog::WatchedCore;
 use crate::mem::user_tables::ActiveCore;
 use crate::smp::tlb::TlbCore;
 use crate::time::timer::{self, CoreTimer};
-use crate::{smp, time};
+use crate::{smp, time, trace};
 
 /// What the platform keeps for each core, inside its [`percpu::PerCpu`]. Written by the core itself, read by all.
 pub(crate) struct PlatformCore {
@@ -137,7 +137,19 @@ impl Platform for KernelPlatform {
         smp::wake(core.index() as u32);
     }
 
+    #[inline(always)]
+    fn recorder() -> bool {
+        trace::is_on()
+    }
+
+    fn moment(moment: Moment) {
+        trace::moment(moment);
+    }
+
     fn event(event: Event) {
+        if trace::is_on() {
+            trace::event(&event);
+        }
         let Some(notices) = NOTICES.get() else { return };
         let Some(notice) = notice_of(event, notices.long_poll_ticks) else {
             return;

@@ -63,7 +63,7 @@ mod reservation;
 pub mod resident;
 mod run;
 mod simple;
-mod thread;
+pub mod thread;
 mod timers;
 
 use crate::terminal;

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize
 
 use abi::process::{MAX_NAME_BYTES, ProcessInfo};
 use abi::{Error, ObjectType, Signals};
+use executor::TaskId;
 use objects::endpoint::ReplyTable;
 use objects::job::{Charge, Members};
 use objects::object::Header;
@@ -150,6 +151,17 @@ impl Process {
     #[inline]
     pub fn resident(&self) -> Option<&Ref<Resident>> {
         self.resident.get()
+    }
+
+    /// Calls `visit` with the task of each of its threads.
+    pub fn for_each_task(&self, mut visit: impl FnMut(TaskId)) {
+        let mut from = 0;
+        while let Some((next, thread)) = self.threads.visit(from) {
+            from = next;
+            if let Some(task) = thread.task() {
+                visit(task);
+            }
+        }
     }
 
     /// Makes it a resident server: it must have nothing but handles, and `first` is all the threads it will ever have.

@@ -150,6 +150,7 @@ fn life_of(thread: Ref<Thread>) -> impl Future<Output = ()> + Send {
     async move {
         if let Some(task) = executor::current_task::<KernelPlatform>() {
             life.0.own.set_task(task);
+            crate::trace::thread(task, life.0.own.process.id());
         }
         let mut ask = false;
         loop {
@@ -237,6 +238,10 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64, waker: &Waker) -> Next {
     let mut window: Option<Window> = None;
     'threads: loop {
         let thread = riders.top();
+        if hal::trace::is_on() {
+            let depth = riders.lent.len();
+            crate::trace::runs(&riders.own, &thread.process, depth);
+        }
         let mut context = thread.context.lock();
         let outcome = loop {
             if thread.is_killed() || riders.own.is_killed() {

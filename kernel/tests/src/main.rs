@@ -64,6 +64,7 @@ mod session;
 mod storm;
 mod tap;
 mod terminal;
+mod trace;
 mod two;
 mod user;
 mod wire;

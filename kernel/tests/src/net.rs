@@ -17,6 +17,7 @@ use crate::http::{LIMIT, ask, get, wait};
 use crate::lab::{Lab, MANAGER};
 use crate::scenario::{Check, Scenario, Verdict};
 use crate::session::Session;
+use crate::trace;
 
 /// For one answer, where it is asked for again: what QEMU had on its way to a server that died is late.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -75,6 +76,11 @@ pub fn scenarios() -> Vec<Scenario> {
                 Check::new("qemu.net.fetch", fetch),
                 Check::new("qemu.net.page", with(page)),
                 Check::new("qemu.net.connections", with(connections)),
+                Check::new("qemu.net.trace", with(|_, port| trace::recorded(port))),
+                Check::long(
+                    "qemu.net.trace_perfetto",
+                    with(|_, port| trace::by_perfetto(port)),
+                ),
                 Check::new("qemu.net.by_hand", by_hand),
                 Check::new("qemu.net.server_dies", with(server_dies)),
             ],

@@ -23,6 +23,8 @@ pub struct Request {
     pub method: Method,
     /// Of which address, without what follows a `?`.
     pub path: String,
+    /// What follows it.
+    pub query: String,
     /// Whether the connection stays for another one.
     pub keep_alive: bool,
     /// How many bytes the head takes.
@@ -100,13 +102,14 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Request>, Refused> {
         return Err(Refused::Bad);
     }
     let path = request.path.unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if !path.starts_with('/') {
         return Err(Refused::Bad);
     }
     Ok(Some(Request {
         method,
         path: path.into(),
+        query: query.into(),
         keep_alive,
         bytes: len,
     }))

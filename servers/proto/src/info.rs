@@ -24,6 +24,8 @@ pub struct KindFrames {
 pub struct HeapInfo {
     /// What the heap may grow to.
     pub total: u64,
+    /// What it has grown to: frames of the use "kernel heap".
+    pub taken: u64,
     /// Allocated now.
     pub used: u64,
     /// Most that was ever allocated at once.

@@ -52,7 +52,7 @@ pub use info::{
 pub use process::{HandleRow, ProcessRow, ProcessState, Reserved};
 pub use rows::{
     Bar, CoreRow, CoreState, IrqRow, Level, LogRow, MAX_CORES, MISS_CAUSES, PciAddress, PciRow,
-    TaskId, TaskRow, TaskState,
+    TaskId, TaskRow, TaskState, TraceRow, Traced,
 };
 pub use services::{
     Action, NoProgram, Placement, RunEvent, Running, Services, UnitLogRow, UnitName, UnitRow,

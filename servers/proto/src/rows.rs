@@ -299,3 +299,67 @@ pub struct LogRow {
     /// What it says.
     pub text: Text<512>,
 }
+
+/// What a [`TraceRow`] tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Traced {
+    /// The task became ready.
+    #[default]
+    Woken,
+    /// The same, by an interrupt.
+    WokenByInterrupt,
+    /// A poll of it began.
+    Begins {
+        /// When it is due (time since boot), if it is.
+        deadline_ns: Option<u64>,
+    },
+    /// The poll ended.
+    Ends {
+        /// What the task does then: [`TaskState::Queued`], [`TaskState::Waiting`] or [`TaskState::Done`].
+        state: TaskState,
+        /// Its reservation is used up.
+        throttled: bool,
+    },
+    /// In its poll a process is entered.
+    Runs {
+        /// Its number.
+        process: u64,
+        /// How many calls deep it serves the task: 0 for the task's own process.
+        depth: u8,
+    },
+    /// It was late.
+    Missed {
+        /// By how much.
+        late_ns: u64,
+        /// Why: the place in [`MISS_CAUSES`].
+        cause: u8,
+    },
+    /// It is a thread of this process.
+    Thread {
+        /// Its number.
+        process: u64,
+    },
+    /// An interrupt; it has no task.
+    Interrupt {
+        /// Its vector.
+        vector: u8,
+    },
+    /// So much happened on the core after what stands here, for which there was no room.
+    Lost {
+        /// How many records.
+        count: u64,
+    },
+}
+
+/// Something that happened on a core while a trace was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceRow {
+    /// Where.
+    pub core: u16,
+    /// When: time since boot.
+    pub at_ns: u64,
+    /// With which task.
+    pub task: TaskId,
+    /// What.
+    pub what: Traced,
+}

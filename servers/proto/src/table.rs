@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::info::{MemoryInfo, SystemInfo, TimeInfo};
 use crate::process::{HandleRow, ProcessRow};
-use crate::rows::{CoreRow, IrqRow, LogRow, PciRow, TaskRow};
+use crate::rows::{CoreRow, IrqRow, LogRow, PciRow, TaskRow, TraceRow};
 
 /// No row is longer than this, its length included: a buffer of this size takes at least one row of any table.
 pub const MAX_ROW_BYTES: usize = 1024;
@@ -43,6 +43,7 @@ rows! {
     SystemInfo => Info;
     ProcessRow => Processes;
     HandleRow => Handles;
+    TraceRow => Trace;
 }
 
 /// There is no room for the row; the buffer's written part is as before.

@@ -95,6 +95,7 @@ fn the_largest_rows_fit() {
         kinds: core::iter::repeat_n(kind, MAX_FRAME_KINDS).collect(),
         core_caches: [u32::MAX; MAX_CORES].into_iter().collect(),
         heap: HeapInfo {
+            taken: u64::MAX,
             total: u64::MAX,
             used: u64::MAX,
             peak: u64::MAX,

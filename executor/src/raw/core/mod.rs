@@ -35,7 +35,7 @@ use crate::{
     admission::Ledger,
     atomics::AtomicU64,
     config::CoreConfig,
-    event::Event,
+    event::{Ended, Event, Moment},
     ident::{CoreId, TaskId},
     inbox::{Inbox, Park},
     platform::Platform,
@@ -266,6 +266,9 @@ impl<P: Platform> Core<P> {
         let id = record.id();
         self.polling.since.set(start);
         self.polling.task.set(id.to_bits());
+        if P::recorder() {
+            self.tell_beginning(slot, id);
+        }
         let outcome = if record.has(flag::CANCEL) {
             // SAFETY: the future lives in its block until it finishes, and only its core touches it.
             unsafe { self.end_cancelled(record, id, head) };
@@ -315,7 +318,32 @@ impl<P: Platform> Core<P> {
             }
             self.bury(slot, record, outcome == Outcome::Dropped);
         }
+        if P::recorder() {
+            Self::tell_end(record, id, outcome, rewoken);
+        }
         true
+    }
+
+    #[cold]
+    fn tell_beginning(&self, slot: u32, task: TaskId) {
+        // SAFETY: called by `step`, between polls; no foreign code is called.
+        let local = unsafe { &*self.local.0.get() };
+        let deadline = local.sched.deadline_of(&self.slots, slot);
+        P::moment(Moment::Begins { task, deadline });
+    }
+
+    #[cold]
+    fn tell_end(record: &Slot, task: TaskId, outcome: Outcome, rewoken: bool) {
+        let how = match outcome {
+            Outcome::Pending if rewoken => Ended::Ready,
+            Outcome::Pending => Ended::Waits,
+            _ => Ended::Over,
+        };
+        P::moment(Moment::Ends {
+            task,
+            how,
+            throttled: record.has(flag::THROTTLED),
+        });
     }
 
     /// Whose turn it is where that is not simple, and whether the poll must be timed even without statistics.

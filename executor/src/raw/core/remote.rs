@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use super::{CONTROL, Core, Local, running::BEST_EFFORT};
 use crate::{
+    Moment,
     ident::TaskId,
     inbox,
     platform::Platform,
@@ -80,6 +81,9 @@ impl<P: Platform> Core<P> {
     /// Queues a task that was idle.
     #[inline(always)]
     fn make_ready(&self, local: &mut Local, slot: u32, record: &Slot) {
+        if P::recorder() {
+            P::moment(Moment::Woken { task: record.id() });
+        }
         if P::STATS {
             let now = self.wake_time(local, record);
             self.record(slot).woken_at.set(now);
@@ -118,6 +122,9 @@ impl<P: Platform> Core<P> {
     #[inline(never)]
     pub(super) fn wake_from_elsewhere(&self, slot: u32, record: &Slot) {
         if inbox::claim(record) {
+            if P::recorder() {
+                P::moment(Moment::Woken { task: record.id() });
+            }
             if P::STATS {
                 self.record(slot).called_at.set(P::now());
             }

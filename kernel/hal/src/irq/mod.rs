@@ -25,6 +25,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use conquer_once::spin::OnceCell;
 use kerncore::fixed_list::FixedList;
+use kerncore::trace::Kind;
 
 use crate::cpu::percpu;
 
@@ -271,6 +272,9 @@ pub fn apic_errors() -> u32 {
 /// The top half of every external interrupt. The trap path has counted the vector already.
 pub(crate) fn dispatch(vector: u8) {
     let platform = &percpu::this().platform;
+    if crate::trace::is_on() {
+        crate::trace::note(Kind::Interrupt, 0, u64::from(vector));
+    }
     match vector {
         vectors::DEVICE_FIRST..=vectors::DEVICE_LAST => source::top_half(&platform.vectors, vector),
         vectors::TIMER => {

@@ -11,7 +11,7 @@ use crate::process::outcome::Results;
 use crate::process::run::until;
 use crate::process::thread::Thread;
 use crate::process::{memory, random};
-use crate::{log, tables};
+use crate::{log, tables, trace};
 
 /// Most random bytes in one call.
 const MAX_RANDOM_BYTES: u64 = 4096;
@@ -80,8 +80,18 @@ pub(super) async fn call(
             Ok((written as u64, 0))
         }
         Call::SystemControl => {
-            typed(thread, first, ObjectType::System, Rights::MANAGE)?;
-            match Control::from_raw(second).ok_or(Error::BadArgument)? {
+            let control = Control::from_raw(second).ok_or(Error::BadArgument)?;
+            let right = match control {
+                Control::TraceStart | Control::TraceStop => Rights::READ,
+                _ => Rights::MANAGE,
+            };
+            typed(thread, first, ObjectType::System, right)?;
+            match control {
+                Control::TraceStart => return trace::start().map(|()| (0, 0)),
+                Control::TraceStop => {
+                    hal::trace::stop();
+                    return Ok((0, 0));
+                }
                 Control::PowerOff => tables::power_off().await,
                 Control::Reboot => tables::reboot().await,
                 Control::Panic => {

@@ -313,12 +313,17 @@ async fn settled(system: &System) -> MemoryInfo {
     last
 }
 
+/// Free frames. The heap keeps those it grew by, and is counted by its bytes.
+const fn free(memory: &MemoryInfo) -> u64 {
+    memory.free_frames + memory.heap.taken / memory.frame_bytes as u64
+}
+
 /// Frames and bytes of heap that are used now and were not before, beyond what is tolerated. The kernel clears away in its own time.
 async fn lost_since(system: &System, before: &MemoryInfo) -> Option<(u64, u64)> {
     let end_ns = now_ns() + CLEARED_WITHIN.as_nanos() as u64;
     loop {
         let now = memory(system);
-        let frames = before.free_frames.saturating_sub(now.free_frames);
+        let frames = free(before).saturating_sub(free(&now));
         let bytes = now.heap.used.saturating_sub(before.heap.used);
         if frames <= FRAMES_TOLERATED && bytes <= HEAP_TOLERATED {
             log::info!(

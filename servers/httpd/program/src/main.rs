@@ -10,17 +10,19 @@
 
 extern crate alloc;
 
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 
-use httpd::answer::{self, Page};
+use httpd::answer::{self, NoTrace, Page};
 use httpd::figures::{Figures, Histogram};
-use httpd::request::{self, MAX_HEAD_BYTES, Request};
+use httpd::request::{self, MAX_HEAD_BYTES, Method, Request};
 use net_client::{NetError, Network, TcpStream};
 use proto::net::Table;
+use proto::{ProcessRow, TaskRow, TraceRow};
 use rt::sys::clock::now_ns;
 use rt::sys::object::{Endpoint, System};
 use rt::tables;
@@ -50,6 +52,8 @@ struct Site {
     requests: Mutex<Histogram>,
     lateness: Mutex<Histogram>,
     connections: AtomicUsize,
+    /// A trace is being recorded.
+    recording: AtomicBool,
     /// A connection has ended.
     ended: executor::sync::Notify,
 }
@@ -89,6 +93,7 @@ async fn main(mut env: Env) -> i32 {
         requests: Mutex::default(),
         lateness: Mutex::default(),
         connections: AtomicUsize::new(0),
+        recording: AtomicBool::new(false),
         ended: executor::sync::Notify::new(),
     });
     let started = rt::spawn("connections", async move { members.run().await });
@@ -173,10 +178,14 @@ impl Connection {
             *len += count;
         };
         let start = now_ns();
-        let figures = self.0.figures(&request).await;
-        stream
-            .write_all(&answer::page(&request, figures.as_ref()))
-            .await?;
+        let answer = if Page::of(&request.path) == Some(Page::Trace) {
+            let trace = self.0.trace(&request).await;
+            answer::trace(&request, trace.as_deref().map_err(|why| *why))
+        } else {
+            let figures = self.0.figures(&request).await;
+            answer::page(&request, figures.as_ref())
+        };
+        stream.write_all(&answer).await?;
         self.0.requests.lock().add(now_ns().saturating_sub(start));
         bytes.copy_within(request.bytes..*len, 0);
         *len -= request.bytes;
@@ -184,7 +193,44 @@ impl Connection {
     }
 }
 
+/// The recorder, until this is dropped.
+struct Recorder<'a>(&'a Site);
+
+impl Drop for Recorder<'_> {
+    fn drop(&mut self) {
+        // It was started with the same right.
+        let _ = self.0.system.record(false);
+        self.0.recording.store(false, Ordering::Release);
+    }
+}
+
 impl Site {
+    /// What the cores do from now on, for as long as the request says.
+    async fn trace(&self, request: &Request) -> Result<Vec<u8>, NoTrace> {
+        let length = answer::trace_length(request).ok_or(NoTrace::BadLength)?;
+        if request.method == Method::Head {
+            return Ok(Vec::new());
+        }
+        if self.recording.swap(true, Ordering::Acquire) {
+            return Err(NoTrace::Busy);
+        }
+        let recorder = Recorder(self);
+        self.system.record(true).map_err(|_| NoTrace::NoMemory)?;
+        sleep(length).await;
+        // The rows are read before the next one may begin.
+        self.system.record(false).map_err(|_| NoTrace::NoMemory)?;
+        let rows: Vec<TraceRow> = all(&self.system);
+        drop(recorder);
+        let mut names = trace::Names::default();
+        for process in all::<ProcessRow>(&self.system) {
+            names.processes.insert(process.id, process.name.to_string());
+        }
+        for task in all::<TaskRow>(&self.system) {
+            names.tasks.insert(task.id, task.name.to_string());
+        }
+        Ok(trace::encode(rows, &names))
+    }
+
     /// What a request's page shows; `None` if that is nothing of the kind.
     async fn figures(&self, request: &Request) -> Option<Figures> {
         match Page::of(&request.path) {

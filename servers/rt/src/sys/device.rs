@@ -271,6 +271,26 @@ impl System {
         Error::check(rax).err().unwrap_or(Error::Unsupported)
     }
 
+    /// Records what the cores do from now on, or no more; what was recorded is the table of [`proto::TraceRow`]s.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`], [`Error::NoMemory`].
+    pub fn record(&self, record: bool) -> Result<(), Error> {
+        let operation = if record {
+            Control::TraceStart
+        } else {
+            Control::TraceStop
+        };
+        // SAFETY: nothing of this process is touched.
+        let (rax, _) = unsafe {
+            gate::call(
+                Call::SystemControl,
+                [self.handle().0, operation as u64, 0, 0],
+            )
+        };
+        Error::check(rax).map(drop)
+    }
+
     /// Waits, with the whole thread, until the log has records after `cursor`.
     ///
     /// # Errors

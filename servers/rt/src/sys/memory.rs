@@ -120,7 +120,7 @@ impl Vmo {
     /// [`Error::Unsupported`] for a vmo that may change, [`Error::NoRight`], [`Error::NoMemory`], [`Error::LimitReached`].
     pub fn map_constant(&self) -> Result<&'static [u8], Error> {
         let size_bytes = self.sizes()?.size_bytes;
-        let mapping = self.map(0, size_bytes, MapFlags::CONSTANT)?;
+        let mapping = self.map(0, size_bytes, MapFlags::CONSTANT | MapFlags::COMMIT)?;
         let (start, len) = (mapping.start.as_ptr().cast_const(), mapping.len);
         // Nobody unmaps it.
         core::mem::forget(mapping);

@@ -226,6 +226,7 @@ impl System for Fake {
                 .collect(),
             core_caches: [16, 3].into_iter().collect(),
             heap: HeapInfo {
+                taken: 3 << 20,
                 total: 1 << 24,
                 used: 12_345,
                 peak: 99_999,
