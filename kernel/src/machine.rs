@@ -1,5 +1,7 @@
 //! The machine around the boot core: ACPI tables, interrupts, time, PCI, the other cores.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use executor::CoreId;
 
 use crate::options::options;
@@ -39,6 +41,7 @@ pub fn has_graphics() -> bool {
 pub fn start_cores() {
     let limit = options().most_cores.unwrap_or(u32::MAX);
     let running = hal::smp::start_all(limit, core_main);
+    await_executors(running.saturating_sub(1));
     ::log::info!(target: "smp", "{running} core{} running", if running == 1 { "" } else { "s" });
     step_done("cores");
     if options().watchdog {
@@ -46,8 +49,27 @@ pub fn start_cores() {
     }
 }
 
+/// Other cores that have an executor, or no memory for one.
+static SET_UP: AtomicU32 = AtomicU32::new(0);
+/// How long they may take: they map what memory their tables need.
+const SET_UP_NS: u64 = 2_000_000_000;
+
+/// Waits until the other cores can be given tasks: before, they are not seen.
+fn await_executors(cores: u32) {
+    let end_ticks = hal::time::now_ticks() + hal::time::ns_to_ticks(SET_UP_NS);
+    while SET_UP.load(Ordering::Acquire) < cores {
+        if hal::time::now_ticks() > end_ticks {
+            ::log::warn!(target: "smp", "not all of {cores} cores have an executor within {} ms; going on", SET_UP_NS / 1_000_000);
+            return;
+        }
+        core::hint::spin_loop();
+    }
+}
+
 fn core_main(core: u32) -> ! {
-    match CoreId::new(core as usize).filter(|&core| exec::prepare(core)) {
+    let own = CoreId::new(core as usize).filter(|&core| exec::prepare(core));
+    SET_UP.fetch_add(1, Ordering::Release);
+    match own {
         Some(core) => exec::run(core),
         None => hal::cpu::halt_forever(),
     }

@@ -89,6 +89,18 @@ fn units_are_listed_and_shown() {
         !list.contains('\u{1b}'),
         "a reason does not steer the terminal"
     );
+    {
+        let mut state = bench.system.state.lock().expect("free");
+        state.units[2].enabled = false;
+        state.units[2].generation = 0;
+        state.units[2].state = UnitState::Stopped;
+    }
+    let (list, _) = bench.line("svc list");
+    assert!(
+        list.ends_with("1 more are not enabled and were never started: svc list --all\n"),
+        "{list}"
+    );
+    assert!(!list.contains("slow") && bench.line("svc --all").0.contains("slow"));
     let units = rows(&bench.line("svc --json").0);
     assert_eq!(units.len(), 3);
     assert_eq!(
@@ -149,7 +161,7 @@ fn units_are_acted_upon() {
             (Some(problem), 2),
             "{line}"
         );
-        assert!(output.contains("usage: svc [-f] [--json] [list | ACTION UNIT]"));
+        assert!(output.contains("usage: svc [-f] [-a] [--json] [list | ACTION UNIT]"));
     }
     // Waiting for what takes long ends with Ctrl-C.
     assert_eq!(bench.type_and_wait("svc restart slow\n", SECOND), "");

@@ -2,7 +2,7 @@
 
 use core::array;
 
-use proto::{Action, Cursor, Refused, UnitLogRow, UnitRow};
+use proto::{Action, Cursor, Refused, UnitLogRow, UnitRow, UnitState};
 use rt::{ByteSink, ByteSource, Closed, Either, first};
 
 use super::log::Printable;
@@ -97,6 +97,7 @@ async fn list<I: ByteSource, O: ByteSink, S: Host>(
     let json = parsed.has("json");
     let now_ns = session.system.time().await.uptime_ns;
     let mut header = !json;
+    let mut left_out = 0_usize;
     let mut cursor = Cursor::START;
     let mut page: [UnitRow; PAGE_ROWS] = array::from_fn(|_| UnitRow::default());
     loop {
@@ -122,6 +123,8 @@ async fn list<I: ByteSource, O: ByteSink, S: Host>(
             let output = &mut session.output;
             if json {
                 unit_json(row, output);
+            } else if is_idle(row) && !parsed.has("all") {
+                left_out += 1;
             } else {
                 put!(
                     *output,
@@ -139,9 +142,21 @@ async fn list<I: ByteSource, O: ByteSink, S: Host>(
             output.checkpoint().await?;
         }
         if count == 0 {
+            if left_out != 0 {
+                let output = &mut session.output;
+                put!(
+                    *output,
+                    "{left_out} more are not enabled and were never started: svc list --all\n"
+                );
+            }
             return Ok(status::OK);
         }
     }
+}
+
+/// Whether nothing ever became of the unit, and nothing will by itself.
+fn is_idle(row: &UnitRow) -> bool {
+    row.state == UnitState::Stopped && !row.enabled && row.generation == 0
 }
 
 fn yes_no(yes: bool) -> &'static str {

@@ -79,6 +79,13 @@ pub const COMMANDS: &[Command] = &[
                 choices: &[],
                 about: "with logs: go on with new lines until Ctrl-C",
             },
+            OptionSpec {
+                short: Some('a'),
+                long: "all",
+                value: None,
+                choices: &[],
+                about: "with list: also those that are not enabled and were never started",
+            },
             JSON,
         ],
         id: Id::Svc,
