@@ -91,7 +91,6 @@ trace = pb.Trace()
 trace.ParseFromString(open(sys.argv[1], 'rb').read())
 lines, open_bars = {}, {}
 for packet in trace.packet:
-    assert not packet.UnknownFields() if hasattr(packet, 'UnknownFields') else True
     assert packet.trusted_packet_sequence_id == 1
     if packet.HasField('track_descriptor'):
         line = packet.track_descriptor
