@@ -40,7 +40,7 @@ pub fn runs(own: &Thread, process: &Process, depth: usize) {
     }
 }
 
-/// Rows after `cursor`: core and number of a record, both from 1.
+/// Rows after `cursor`, which is a core and the number of its next record.
 pub fn rows(cursor: &mut Cursor, page: &mut [TraceRow]) -> usize {
     let mut count = 0;
     let mut core = (cursor.0 >> 32) as u32;

@@ -86,8 +86,7 @@ pub fn note(kind: Kind, task: u64, value: u64) {
 pub(crate) fn moment(moment: Moment) {
     match moment {
         Moment::Woken { task } => {
-            let here = <crate::platform::KernelPlatform as executor::Platform>::here();
-            let interrupt = here.task_core().is_none();
+            let interrupt = percpu::here_word() & percpu::IN_INTERRUPT != 0;
             note(Kind::Woken, task.to_bits(), u64::from(interrupt));
         }
         Moment::Begins { task, deadline } => note(Kind::Begins, task.to_bits(), deadline),
@@ -119,7 +118,7 @@ pub(crate) fn event(event: &Event) {
     }
 }
 
-/// The core of a task in a record.
+/// The task of a record, if it has one.
 #[must_use]
 pub fn task_of(record: &Record) -> Option<executor::TaskId> {
     (record.task != 0).then(|| executor::TaskId::from_bits(record.task))

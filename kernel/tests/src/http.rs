@@ -47,12 +47,26 @@ pub fn get(
 }
 
 /// The answer that ends a connection.
-pub fn whole(mut stream: TcpStream, path: &str) -> Result<(String, String), Box<dyn Error>> {
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| format!("{path}: no answer but {text:?}"))?;
+pub fn whole(stream: TcpStream, path: &str) -> Result<(String, String), Box<dyn Error>> {
+    let (head, body) = whole_bytes(stream, path)?;
+    Ok((head, String::from_utf8(body)?))
+}
+
+/// [`whole`], with a body that need not be text.
+pub fn whole_bytes(mut stream: TcpStream, path: &str) -> Result<(String, Vec<u8>), Box<dyn Error>> {
+    const END: &[u8] = b"\r\n\r\n";
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(END.len()).position(|bytes| bytes == END);
+    let end = end.ok_or_else(|| {
+        format!(
+            "{path}: no answer but {:?}",
+            String::from_utf8_lossy(&answer)
+        )
+    })?;
+    let body = answer.split_off(end + END.len());
+    answer.truncate(end);
+    let head = String::from_utf8(answer)?;
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("Content-Length: "))
@@ -60,5 +74,5 @@ pub fn whole(mut stream: TcpStream, path: &str) -> Result<(String, String), Box<
     if length != Some(body.len()) {
         return Err(format!("{path}: {} bytes came of {length:?}", body.len()).into());
     }
-    Ok((head.to_owned(), body.to_owned()))
+    Ok((head, body))
 }

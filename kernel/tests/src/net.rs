@@ -355,9 +355,7 @@ fn by_hand(session: &mut Session) -> Verdict {
 /// The net server is killed again and again: the page is served again, by the same instance of its server.
 fn server_dies(session: &mut Session, port: u16) -> Verdict {
     let instance = |session: &mut Session| -> Result<Value, Box<dyn Error>> {
-        let rows = session.rows("svc list --json")?;
-        let row = rows.into_iter().find(|row| row["unit"] == "httpd");
-        Ok(row.ok_or("there is no unit httpd")?["generation"].clone())
+        Ok(session.unit("httpd")?["generation"].clone())
     };
     page_of(port, "/")?;
     let before = instance(session)?;

@@ -86,6 +86,13 @@ impl Session {
         crate::json::rows(&output).map_err(|error| format!("`{command}`: {error}").into())
     }
 
+    /// A unit's row.
+    pub fn unit(&mut self, name: &str) -> Result<Value, Box<dyn Error>> {
+        let rows = self.rows("svc list --json")?;
+        let row = rows.into_iter().find(|row| row["unit"] == name);
+        row.ok_or_else(|| format!("there is no unit {name}").into())
+    }
+
     /// Checks that the shell still answers.
     pub fn alive(&mut self) -> Verdict {
         let output = self.ok("echo still here")?;

@@ -40,9 +40,7 @@ fn has<'a>(rows: &'a [Value], field: &str, value: &str) -> Option<&'a Value> {
 
 /// The process that a unit runs as.
 fn process_of(session: &mut Session, unit: &str) -> Result<u64, Box<dyn Error>> {
-    let rows = session.rows("svc list --json")?;
-    let row = has(&rows, "unit", unit).ok_or_else(|| format!("no unit {unit}: {rows:?}"))?;
-    Ok(json::count(row, "process")?)
+    Ok(json::count(&session.unit(unit)?, "process")?)
 }
 
 /// Processes and tasks are in one listing, told apart.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 
@@ -10,7 +9,7 @@ use prost::Message;
 use trace::perfetto::{EventType, TracePacket};
 use xtask::host;
 
-use crate::http::{LIMIT, ask, get};
+use crate::http::{LIMIT, ask, get, whole_bytes};
 use crate::scenario::Verdict;
 
 /// The file.
@@ -23,18 +22,13 @@ struct Trace {
 fn fetch(port: u16, query: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(LIMIT))?;
-    ask(&mut stream, &format!("/trace.pftrace{query}"), "close")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let end = answer
-        .windows(4)
-        .position(|bytes| bytes == b"\r\n\r\n")
-        .ok_or("no end of the head")?;
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let path = format!("/trace.pftrace{query}");
+    ask(&mut stream, &path, "close")?;
+    let (head, body) = whole_bytes(stream, &path)?;
     if !head.starts_with("HTTP/1.1 200 ") {
         return Err(format!("no trace: {head}").into());
     }
-    Ok(answer.split_off(end + 4))
+    Ok(body)
 }
 
 /// Half a second of a machine that was asked for it: its cores, the programs that answer, and arrows from wakes to polls.

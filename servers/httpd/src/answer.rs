@@ -21,8 +21,6 @@ pub enum Page {
     Json,
     /// The same for Prometheus.
     Metrics,
-    /// What the cores did in the time after the request, for Perfetto.
-    Trace,
 }
 
 impl Page {
@@ -33,7 +31,6 @@ impl Page {
             "/" | "/index.html" => Some(Self::Status),
             "/status.json" => Some(Self::Json),
             "/metrics" => Some(Self::Metrics),
-            "/trace.pftrace" => Some(Self::Trace),
             _ => None,
         }
     }
@@ -58,6 +55,12 @@ fn bytes(status: (u16, &str), kind: &str, body: &[u8], request: Option<&Request>
         bytes.extend_from_slice(body);
     }
     bytes
+}
+
+/// Whether what the cores do after the request is wanted, for Perfetto; then it is answered by [`trace`], not by [`page`].
+#[must_use]
+pub fn is_for_trace(request: &Request) -> bool {
+    request.path == "/trace.pftrace"
 }
 
 /// For how long a trace is recorded, in milliseconds, unless `ms=` says otherwise; and the longest.
@@ -141,7 +144,6 @@ pub fn page(request: &Request, figures: Option<&Figures>) -> Vec<u8> {
             let text: String = metrics::text(figures);
             whole(ok, "text/plain; version=0.0.4", &text, Some(request))
         }
-        Some(Page::Trace) => trace(request, Err(NoTrace::NoMemory)),
         None => whole(
             (404, "Not Found"),
             "text/plain",
@@ -172,7 +174,7 @@ mod tests {
     fn length_of(query: &str) -> Option<Duration> {
         let text = format!("GET /trace.pftrace{query} HTTP/1.1\r\nHost: x\r\n\r\n");
         let request = parse(text.as_bytes()).expect("good").expect("whole");
-        assert_eq!(Page::of(&request.path), Some(Page::Trace));
+        assert!(is_for_trace(&request));
         trace_length(&request)
     }
 

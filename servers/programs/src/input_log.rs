@@ -8,18 +8,17 @@ extern crate alloc;
 
 use alloc::sync::Arc;
 
-use abi::{Error, FOREVER};
+use abi::Error;
 use proto::Text;
-use proto::input::{
-    Answer, Event, KeyChange, MAX_BYTES, Request, SERVICE, What, from_bytes, to_bytes,
-};
+use proto::input::{Event, KeyChange, MAX_BYTES, Request, SERVICE, What, from_bytes};
 use proto::key::{Key, KeyPress};
+use rt::Env;
+use rt::input::{AskError, ask};
 use rt::service::Reconnect;
 use rt::sys::clock;
 use rt::sys::message::Handles;
-use rt::sys::object::{Channel, Endpoint, Owned};
+use rt::sys::object::Endpoint;
 use rt::unit::{Found, Manager};
-use rt::{Env, Watched};
 
 rt::entry!(async main);
 
@@ -45,10 +44,8 @@ async fn main(mut env: Env) -> i32 {
     1
 }
 
-async fn listen(endpoint: &Endpoint) -> Result<(), Error> {
-    let channel = ask(endpoint, &Request::Listen)?.ok_or(Error::BadState)?;
-    let channel = channel.cast::<Channel>().map_err(|_| Error::WrongType)?;
-    let channel = Watched::channel(channel)?;
+async fn listen(endpoint: &Endpoint) -> Result<(), AskError> {
+    let channel = rt::input::listen(endpoint)?;
     log::info!("listening");
     let (mut bytes, mut handles) = ([0; MAX_BYTES], Handles::new());
     loop {
@@ -104,26 +101,5 @@ fn show(event: &Event) {
         What::Wheel { down, right } => {
             log::info!("{device}: wheel {down} {right} after {age_us} us");
         }
-    }
-}
-
-/// Asks, and gives the handle that came with the answer. The input server answers at once.
-fn ask(endpoint: &Endpoint, request: &Request) -> Result<Option<Owned>, Error> {
-    let mut buffer = [0; MAX_BYTES];
-    let request = to_bytes(request, &mut buffer).ok_or(Error::OutOfRange)?;
-    let mut receive = Handles::new();
-    let mut answer = [0; MAX_BYTES];
-    let lengths = endpoint
-        .call_long_blocking(
-            FOREVER,
-            request,
-            &mut Handles::new(),
-            &mut answer,
-            &mut receive,
-        )
-        .map_err(|bad| bad.error)?;
-    match from_bytes(answer.get(..lengths.bytes as usize).unwrap_or_default()) {
-        Some(Answer::Done) => Ok(receive.pop_front()),
-        _ => Err(Error::BadArgument),
     }
 }

@@ -15,7 +15,7 @@
 //! * [`ring`](mod@ring): records through shared memory, for bulk data.
 //! * [`duplex`]: two rings, one each way, with one bell: what sockets are made of.
 //! * [`service`]: contracts over endpoints. [`calls`]: how a task calls and only itself waits.
-//! * [`framebuffer`]: the screen's pixels, for who is given them.
+//! * [`framebuffer`]: the screen's pixels, for who is given them. [`input`]: keyboard and pointer, for who listens.
 //! * [`tables`]: the system's figures.
 //! * [`unit`]: what a unit says to the manager and asks of it.
 //! * [`launch`]: starting a program. [`start`]: the start block it finds. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
@@ -34,6 +34,7 @@ pub mod clock;
 pub mod crowd;
 pub mod duplex;
 pub mod framebuffer;
+pub mod input;
 pub mod io;
 pub mod launch;
 pub mod pipe;

@@ -230,12 +230,12 @@ impl Writer<'_> {
 
     /// The line of a core.
     fn core(&mut self, core: u16) -> u64 {
-        self.group(CORES, "cores", None);
+        self.group(CORES, "cores");
         let line = CORE + u64::from(core);
         self.line(
             line,
             || format!("core {core}"),
-            CORES,
+            Some(CORES),
             Some(2 * i32::from(core)),
         );
         line
@@ -243,13 +243,13 @@ impl Writer<'_> {
 
     /// The line of its interrupts.
     fn interrupts(&mut self, core: u16) -> u64 {
-        self.group(CORES, "cores", None);
+        self.group(CORES, "cores");
         let line = INTERRUPTS + u64::from(core);
         let rank = 2 * i32::from(core) + 1;
         self.line(
             line,
             || format!("interrupts of core {core}"),
-            CORES,
+            Some(CORES),
             Some(rank),
         );
         line
@@ -269,47 +269,44 @@ impl Writer<'_> {
             Some(process) => {
                 let group = PROCESS | process;
                 let title = format!("{name} (process {process})");
-                self.group(group, &title, None);
+                self.group(group, &title);
                 group
             }
             None => {
-                self.group(KERNEL, "kernel", None);
+                self.group(KERNEL, "kernel");
                 KERNEL
             }
         };
-        self.line(line, || format!("{name} {task}"), group, None);
+        self.line(line, || format!("{name} {task}"), Some(group), None);
         line
     }
 
-    fn group(&mut self, uuid: u64, name: &str, parent: Option<u64>) {
-        if self.described.insert(uuid) {
-            self.describe(TrackDescriptor {
-                uuid: Some(uuid),
-                name: Some(name.to_string()),
-                parent_uuid: parent,
-                child_ordering: (uuid == CORES).then_some(ChildOrdering::Explicit.into()),
-                sibling_order_rank: None,
-            });
-        }
+    /// Describes a group of lines, once.
+    fn group(&mut self, uuid: u64, name: &str) {
+        self.line(uuid, || name.to_string(), None, None);
     }
 
-    fn line(&mut self, uuid: u64, name: impl FnOnce() -> String, group: u64, rank: Option<i32>) {
+    /// Describes a line of a group, once.
+    fn line(
+        &mut self,
+        uuid: u64,
+        name: impl FnOnce() -> String,
+        group: Option<u64>,
+        rank: Option<i32>,
+    ) {
         if self.described.insert(uuid) {
-            self.describe(TrackDescriptor {
+            let descriptor = TrackDescriptor {
                 uuid: Some(uuid),
                 name: Some(name()),
-                parent_uuid: Some(group),
-                child_ordering: None,
+                parent_uuid: group,
+                child_ordering: (uuid == CORES).then_some(ChildOrdering::Explicit.into()),
                 sibling_order_rank: rank,
+            };
+            self.write(TracePacket {
+                track_descriptor: Some(descriptor),
+                ..TracePacket::default()
             });
         }
-    }
-
-    fn describe(&mut self, descriptor: TrackDescriptor) {
-        self.write(TracePacket {
-            track_descriptor: Some(descriptor),
-            ..TracePacket::default()
-        });
     }
 
     fn begin(

@@ -33,7 +33,7 @@ pub fn scenarios() -> Vec<Scenario> {
                 Check::new("qemu.desktop.variable_icount", |session| {
                     wait_for_unit(session, "desktop", "ready")?;
                     let (late, figures) = measure(session, "test.pace-own", &[])?;
-                    let row = unit(session, "test.pace-own")?;
+                    let row = session.unit("test.pace-own")?;
                     match (late, row["exit_code"].as_i64()) {
                         (0, Some(0)) => Ok(figures),
                         _ => Err(figures.into()),
@@ -76,7 +76,7 @@ fn measure(
     let (begun, held_up) = (Instant::now(), session.vm.held_up()?);
     let end = begun + MEASURE_LIMIT;
     // Each key changes the colour of the window with the focus.
-    while unit(session, pace)?["state"] != "ended" {
+    while session.unit(pace)?["state"] != "ended" {
         session.vm.qmp.type_keys(["a"])?;
         if Instant::now() > end {
             return Err(format!("{pace} does not end").into());

@@ -154,13 +154,6 @@ pub fn settled(session: &mut Session) -> Done {
     Err("the screen never comes to rest".into())
 }
 
-/// A unit's row.
-pub fn unit(session: &mut Session, name: &str) -> Result<Value, Box<dyn Error>> {
-    let rows = session.rows("svc list --json")?;
-    let row = rows.into_iter().find(|row| row["unit"] == name);
-    row.ok_or_else(|| format!("there is no unit {name}").into())
-}
-
 pub fn wait_for_unit(
     session: &mut Session,
     name: &str,
@@ -168,7 +161,7 @@ pub fn wait_for_unit(
 ) -> Result<Value, Box<dyn Error>> {
     let end = Instant::now() + LIMIT;
     loop {
-        let row = unit(session, name)?;
+        let row = session.unit(name)?;
         if row["state"] == state {
             return Ok(row);
         }
@@ -234,7 +227,7 @@ pub fn title_bar(picture: &Picture, wanted: [u8; 3]) -> Option<(i32, i32, i32)> 
 
 /// Opens the terminal, if it is not open; checks can be run by themselves.
 pub fn with_terminal(session: &mut Session) -> Result<(i32, i32, i32), Box<dyn Error>> {
-    if unit(session, "terminal")?["state"] != "ready" {
+    if session.unit("terminal")?["state"] != "ready" {
         wait_until(session, "the panel", |picture| {
             colour(picture, (640, 779)) == PANEL
         })?;

@@ -98,7 +98,7 @@ fn terminal(session: &mut Session) -> Verdict {
 fn compositor_dies(session: &mut Session) -> Verdict {
     let (left, y, right) = with_terminal(session)?;
     let picture = look(&mut session.vm)?;
-    let generation = json::count(&unit(session, "compositor")?, "generation")?;
+    let generation = json::count(&session.unit("compositor")?, "generation")?;
     point(session, (left + 150, y + 4))?;
     button(session, true)?;
     move_by(session, 30, 20)?;
@@ -118,7 +118,7 @@ fn compositor_dies(session: &mut Session) -> Verdict {
     })?;
     let taken = begin.elapsed();
     button(session, false)?;
-    if json::count(&unit(session, "compositor")?, "generation")? <= generation {
+    if json::count(&session.unit("compositor")?, "generation")? <= generation {
         return Err("the compositor was not started again".into());
     }
     // The terminal shows what it showed: its first line, moved with it.
@@ -179,14 +179,14 @@ fn both_die(session: &mut Session) -> Verdict {
 
 /// A program that does to the compositor what no program should: it is refused or cut off, and nobody else notices.
 fn hostile(session: &mut Session) -> Verdict {
-    let before = json::count(&unit(session, "compositor")?, "generation")?;
+    let before = json::count(&session.unit("compositor")?, "generation")?;
     session.ok("svc enable test.windows")?;
     let row = wait_for_unit(session, "test.windows", "ended")?;
     let log = session.ok("svc logs test.windows")?;
     if row["exit_code"] != 0 {
         return Err(log.into());
     }
-    if json::count(&unit(session, "compositor")?, "generation")? != before {
+    if json::count(&session.unit("compositor")?, "generation")? != before {
         return Err("the compositor was started again".into());
     }
     with_terminal(session)?;
@@ -243,7 +243,7 @@ fn random_for(session: &mut Session, time: Duration) -> Verdict {
     let started = |session: &mut Session| -> Result<Vec<u64>, Box<dyn Error>> {
         ["input", "compositor", "desktop"]
             .iter()
-            .map(|name| Ok(json::count(&unit(session, name)?, "generation")?))
+            .map(|name| Ok(json::count(&session.unit(name)?, "generation")?))
             .collect()
     };
     choose(session, MENU_BRICKS)?;

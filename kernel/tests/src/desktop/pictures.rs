@@ -27,7 +27,7 @@ pub fn themes(session: &mut Session) -> Verdict {
     move_by(session, 60 - left, 40 - y)?;
     button(session, false)?;
     type_line(session, "clear\nversion; cores; ps\n")?;
-    if unit(session, "monitor")?["state"] != "ready" {
+    if session.unit("monitor")?["state"] != "ready" {
         choose(session, MENU_MONITOR)?;
         wait_for_unit(session, "monitor", "ready")?;
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{FIRST_ADDRESS, Outcome, World, machine_at, wait_address};
 use crate::http::{LIMIT, ask, whole};
+use crate::json;
 use crate::peer::{BULK_PORT, text};
 use crate::scenario::Verdict;
 use crate::session::Session;
@@ -32,10 +33,7 @@ pub fn many(session: &mut Session, world: &World) -> Verdict {
 
 /// How often a unit was started.
 fn generation(session: &mut Session, unit: &str) -> Outcome<u64> {
-    let rows = session.rows("svc list --json")?;
-    let row = rows.into_iter().find(|row| row["unit"] == unit);
-    let generation = row.and_then(|row| row["generation"].as_u64());
-    Ok(generation.ok_or_else(|| format!("there is no unit {unit}"))?)
+    Ok(json::count(&session.unit(unit)?, "generation")?)
 }
 
 fn deaths(session: &mut Session, world: &World, count: usize) -> Verdict {

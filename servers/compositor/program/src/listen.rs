@@ -2,13 +2,14 @@
 
 use alloc::sync::Arc;
 
-use abi::{Error, FOREVER};
-use proto::input::{Answer, Event, MAX_BYTES, Request, SERVICE, from_bytes, to_bytes};
+use abi::Error;
+use proto::input::{Event, MAX_BYTES, Request, SERVICE, from_bytes};
+use rt::input::{AskError, ask, listen};
 use rt::service::Reconnect;
 use rt::sys::message::Handles;
-use rt::sys::object::{Channel, Endpoint, Owned};
+use rt::sys::object::Endpoint;
 use rt::unit::{Found, Manager};
-use rt::{Either, Watched, first};
+use rt::{Either, first};
 
 use crate::state::Shared;
 
@@ -46,18 +47,15 @@ impl Listener {
                 }
             };
             if let Err(error) = self.listen(&endpoint).await
-                && error != Error::PeerClosed
+                && error != AskError::Call(Error::PeerClosed)
             {
                 return log::error!("the input server does not take listeners: {error}");
             }
         }
     }
 
-    async fn listen(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let channel = ask(endpoint, &Request::Listen)?
-            .and_then(|handle| handle.cast::<Channel>().ok())
-            .ok_or(Error::BadArgument)?;
-        let channel = Watched::channel(channel)?;
+    async fn listen(&self, endpoint: &Endpoint) -> Result<(), AskError> {
+        let channel = listen(endpoint)?;
         let mut bytes = [0; MAX_BYTES];
         let mut handles = Handles::new();
         loop {
@@ -78,29 +76,13 @@ impl Listener {
                 Either::B(()) => {
                     let keymap = self.shared.lock().keymap.take();
                     if let Some(word) = keymap {
-                        ask(endpoint, &Request::SetKeymap(word))?;
+                        match ask(endpoint, &Request::SetKeymap(word)) {
+                            Err(refused @ AskError::Refused(_)) => log::warn!("{refused}"),
+                            asked => drop(asked?),
+                        }
                     }
                 }
             }
         }
-    }
-}
-
-/// Asks, and gives the handle that came with the answer. The input server answers at once.
-fn ask(endpoint: &Endpoint, request: &Request) -> Result<Option<Owned>, Error> {
-    let mut buffer = [0; MAX_BYTES];
-    let request = to_bytes(request, &mut buffer).ok_or(Error::OutOfRange)?;
-    let (mut send, mut receive) = (Handles::new(), Handles::new());
-    let mut answer = [0; MAX_BYTES];
-    let lengths = endpoint
-        .call_long_blocking(FOREVER, request, &mut send, &mut answer, &mut receive)
-        .map_err(|bad| bad.error)?;
-    match from_bytes::<Answer>(answer.get(..lengths.bytes as usize).unwrap_or_default()) {
-        Some(Answer::Done) => Ok(receive.pop_front()),
-        Some(Answer::Refused(why)) => {
-            log::warn!("the input server refuses: {}", &*why);
-            Ok(None)
-        }
-        None => Err(Error::BadArgument),
     }
 }

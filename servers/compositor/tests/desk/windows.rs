@@ -77,33 +77,16 @@ fn maximising_snapping_and_minimising() {
             height: 40
         }
     );
-    bench.key(103, LOGO);
-    bench.frame();
-    assert_eq!(
-        bench.size(program, 1),
-        Size {
-            width: 638,
-            height: 480 - 40 - 32
-        }
-    );
-    bench.key(105, LOGO);
-    bench.frame();
-    assert_eq!(
-        bench.size(program, 1),
-        Size {
-            width: 318,
-            height: 480 - 40 - 32
-        }
-    );
-    bench.key(105, LOGO);
-    bench.frame();
-    assert_eq!(
-        bench.size(program, 1),
-        Size {
-            width: 200,
-            height: 100
-        }
-    );
+    // To all of the screen, to its half, and back.
+    for (code, width, height) in [
+        (103, 638, 480 - 40 - 32),
+        (105, 318, 480 - 40 - 32),
+        (105, 200, 100),
+    ] {
+        bench.key(code, LOGO);
+        bench.frame();
+        assert_eq!(bench.size(program, 1), Size { width, height });
+    }
     let place = bench.place(program, 1);
     bench.drag((place.left + 20, place.top - 10), (639, 200));
     bench.frame();

@@ -178,7 +178,7 @@ impl Connection {
             *len += count;
         };
         let start = now_ns();
-        let answer = if Page::of(&request.path) == Some(Page::Trace) {
+        let answer = if answer::is_for_trace(&request) {
             let trace = self.0.trace(&request).await;
             answer::trace(&request, trace.as_deref().map_err(|why| *why))
         } else {

@@ -22,14 +22,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use abi::{Error, FOREVER};
+use abi::Error;
 use net_client::NetError;
-use proto::input::{
-    Answer, Event, KeyChange, MAX_BYTES, Request, SERVICE, What, from_bytes, to_bytes,
-};
+use proto::input::{Event, KeyChange, MAX_BYTES, SERVICE, What, from_bytes};
+use rt::input::{AskError, listen};
 use rt::sys::clock;
 use rt::sys::message::Handles;
-use rt::sys::object::{Channel, Endpoint};
+use rt::sys::object::Channel;
 use rt::unit::Manager;
 use rt::{Env, Watched, sleep};
 
@@ -47,6 +46,7 @@ const EVENTS: usize = 300;
 enum Failed {
     Call(Error),
     Network(NetError),
+    Input(AskError),
     Because(&'static str),
 }
 
@@ -55,6 +55,7 @@ impl fmt::Display for Failed {
         match self {
             Self::Call(error) => write!(f, "a system call failed: {error}"),
             Self::Network(error) => error.fmt(f),
+            Self::Input(error) => error.fmt(f),
             Self::Because(why) => f.write_str(why),
         }
     }
@@ -63,6 +64,12 @@ impl fmt::Display for Failed {
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self::Call(error)
+    }
+}
+
+impl From<AskError> for Failed {
+    fn from(error: AskError) -> Self {
+        Self::Input(error)
     }
 }
 
@@ -95,7 +102,7 @@ async fn measure(env: &mut Env) -> Outcome {
         return Err(Failed::Because("it needs the input server"));
     };
     let keyboard = env.argument(1).unwrap_or("ps2");
-    let channel = Watched::channel(listen(&endpoint)?)?;
+    let channel = listen(&endpoint)?;
     for name in ["idle", "load"] {
         let load = (name == "load").then(Load::start).transpose()?;
         let mut samples = Vec::new();
@@ -137,25 +144,4 @@ async fn next_key(channel: &Watched<Channel>) -> Outcome<u64> {
             return Ok(now_ticks.saturating_sub(event.time_ticks));
         }
     }
-}
-
-/// Asks to be told what happens.
-fn listen(endpoint: &Endpoint) -> Outcome<Channel> {
-    let (mut buffer, mut answer) = ([0; MAX_BYTES], [0; MAX_BYTES]);
-    let request = to_bytes(&Request::Listen, &mut buffer).ok_or(Error::OutOfRange)?;
-    let mut received = Handles::new();
-    let asked = endpoint.call_long_blocking(
-        FOREVER,
-        request,
-        &mut Handles::new(),
-        &mut answer,
-        &mut received,
-    );
-    let lengths = asked.map_err(|bad| Failed::Call(bad.error))?;
-    let answer = answer.get(..lengths.bytes as usize).unwrap_or_default();
-    let channel = match from_bytes(answer) {
-        Some(Answer::Done) => received.pop_front().and_then(|owned| owned.cast().ok()),
-        _ => None,
-    };
-    channel.ok_or(Failed::Because("the input server does not tell"))
 }

@@ -105,15 +105,13 @@ impl<M: Machine> Vmo<M> {
         cache: Cache,
         owner: Option<M::Owner>,
     ) -> Result<Ref<Self>, Error> {
-        let bytes = pages.checked_mul(PAGE_BYTES).ok_or(Error::OutOfRange)?;
-        check_frames(first, bytes)?;
         let kind = Kind::Physical {
             first,
             cache,
             constant: false,
             _owner: owner,
         };
-        Self::with_kind(frames, job, bytes, kind)
+        Self::of_frames(frames, job, first, pages, kind)
     }
 
     /// The same of memory of the kernel's image that never changes: nobody may write there, whatever rights he has.
@@ -126,14 +124,29 @@ impl<M: Machine> Vmo<M> {
         first: Frame,
         pages: u64,
     ) -> Result<Ref<Self>, Error> {
-        let bytes = pages.checked_mul(PAGE_BYTES).ok_or(Error::OutOfRange)?;
-        check_frames(first, bytes)?;
         let kind = Kind::Physical {
             first,
             cache: Cache::WriteBack,
             constant: true,
             _owner: None,
         };
+        Self::of_frames(frames, job, first, pages, kind)
+    }
+
+    /// With `pages` fixed frames from `first` on, which there must be.
+    fn of_frames(
+        frames: M::Frames,
+        job: &Ref<Job>,
+        first: Frame,
+        pages: u64,
+        kind: Kind<M>,
+    ) -> Result<Ref<Self>, Error> {
+        let bytes = pages.checked_mul(PAGE_BYTES).ok_or(Error::OutOfRange)?;
+        first
+            .address()
+            .checked_add(bytes)
+            .and_then(|end| Frame::from_address(end.checked_sub(PAGE_BYTES)?))
+            .ok_or(Error::OutOfRange)?;
         Self::with_kind(frames, job, bytes, kind)
     }
 
@@ -354,14 +367,4 @@ fn pages_of(bytes: u64) -> Result<u64, Error> {
         1..=MAX_VMO_BYTES => Ok(bytes.div_ceil(PAGE_BYTES)),
         _ => Err(Error::OutOfRange),
     }
-}
-
-/// Whether there can be frames for so many bytes from `first` on.
-fn check_frames(first: Frame, bytes: u64) -> Result<(), Error> {
-    first
-        .address()
-        .checked_add(bytes)
-        .and_then(|end| Frame::from_address(end.checked_sub(PAGE_BYTES)?))
-        .map(drop)
-        .ok_or(Error::OutOfRange)
 }
