@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
 };
 
-use executor::{CoreConfig, Platform, Reservation, Reserved, Task, yield_now};
+use executor::{CoreConfig, Platform, Reservation, Reserved, Step, Task, yield_now};
 use machine::*;
 
 #[test]
@@ -159,6 +159,25 @@ fn reclaiming_takes_what_others_leave() {
     assert!((0.099..0.103).contains(&share(&plain)), "{}", share(&plain));
     assert!(share(&clever) > 0.4, "{}", share(&clever));
     drop(idle);
+}
+
+#[test]
+fn a_zero_lag_time_arms_no_timer() {
+    start(CoreConfig::new());
+    let reserve = |budget| Reservation::new(us(budget), us(10_000));
+    let other = Reserved::<Virtual>::new(CORE, reserve(1000).reclaiming()).expect("fits");
+    Task::<Virtual>::new("sleeper")
+        .reservation(reserve(4000))
+        .spawn_local(async {
+            work(10);
+            std::future::pending::<()>().await;
+        })
+        .expect("spawns")
+        .detach();
+    let fleet = Virtual::fleet();
+    while fleet.step(CORE) == Ok(Step::Ran) {}
+    assert_eq!(fleet.step(CORE), Ok(Step::Idle(None)));
+    drop(other);
 }
 
 /// A task that runs in windows, as a thread in ring 3 does: what it got, and its longest window.

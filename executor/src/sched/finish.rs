@@ -131,11 +131,17 @@ impl Scheduler {
         goes_on: bool,
         now: u64,
     ) {
-        let reclaimable = self.reclaimable(now);
         let used = if server < FIRST_RESERVED {
             used.min(now.saturating_sub(self.accounted))
         } else {
             used
+        };
+        let active = if self.servers[server as usize].reclaims {
+            // What became free during the poll counts from the next one on.
+            self.end_lingering_until(now.saturating_sub(used));
+            Some(self.limit - self.reclaimable(now).min(self.limit))
+        } else {
+            None
         };
         let entry = &mut self.servers[server as usize];
         // Best effort on slack costs nothing. A reservation can be throttled in the middle of a poll, by new terms: the
@@ -144,15 +150,9 @@ impl Scheduler {
         if entry.phase != Phase::Ready && !throttled {
             return;
         }
-        let cost = if entry.reclaims {
-            cbs::reclaimed_cost(
-                used,
-                entry.density,
-                self.limit - reclaimable.min(self.limit),
-                self.limit,
-            )
-        } else {
-            used
+        let cost = match active {
+            Some(active) => cbs::reclaimed_cost(used, entry.density, active, self.limit),
+            None => used,
         };
         entry.account.charge(cost);
         if goes_on && entry.account.is_exhausted() {

@@ -14,6 +14,7 @@
 pub mod cbs;
 pub mod fair;
 mod finish;
+mod lingering;
 pub(crate) mod loans;
 mod postpone;
 mod rebind;
@@ -58,7 +59,7 @@ enum Phase {
     Vacant,
     /// Not ready, bandwidth free for reclaiming.
     Inactive,
-    /// Not ready, but its bandwidth is in use until its 0-lag time (an event).
+    /// Not ready, but its bandwidth is in use until its 0-lag time.
     Lingering,
     /// In the upper queue.
     Ready,
@@ -107,8 +108,12 @@ pub(crate) struct Scheduler {
     servers: Vec<Server>,
     open: Heap,
     fair: Fair,
-    /// Replenishments and 0-lag times, by server.
+    /// Replenishments, and the 0-lag times of reservations that were given up, by server.
     events: Heap,
+    /// The other 0-lag times: nobody has to act on one, but who reclaims wants to know how much is in use. Empty while nobody does.
+    lags: Heap,
+    /// How many reservations reclaim.
+    reclaiming: u32,
     active: u64,
     limit: u64,
     /// Since when [`OPEN`] or [`FAIR`] has been alone in the upper queue; `None` if it became ready when it was alone already.
@@ -159,6 +164,8 @@ impl Scheduler {
             open: Heap::with_capacity(slots)?,
             fair: Fair::new(band_ticks),
             events: Heap::with_capacity(servers)?,
+            lags: Heap::with_capacity(servers)?,
+            reclaiming: 0,
             active: 0,
             limit,
             alone_since: None,
@@ -173,13 +180,14 @@ impl Scheduler {
 
     /// Installs or changes server `server`.
     pub(crate) fn install(&mut self, server: u32, terms: Terms, now: u64) {
+        self.end_lingering_if_due(server, now);
+        self.count_reclaiming(server, terms.reclaims);
         let entry = &mut self.servers[server as usize];
         entry.end_postponement(now);
         let (old, was) = (entry.params, entry.density);
         entry.params = terms.params;
         entry.density = cbs::bandwidth(terms.params.budget, terms.params.deadline);
         entry.hard = terms.hard;
-        entry.reclaims = terms.reclaims;
         entry.leaving = false;
         let reserved = server >= FIRST_RESERVED;
         if self.upper.len() == 1
@@ -204,6 +212,7 @@ impl Scheduler {
             self.active = self.active - was + entry.density;
         }
         if entry.phase == Phase::Lingering {
+            self.linger(server);
             return;
         }
         let exhausted = entry.account.is_exhausted();
@@ -217,13 +226,18 @@ impl Scheduler {
 
     /// Gives server `server` up. Its bandwidth is free at once if it is inactive (returns `true`), else
     /// at its 0-lag time ([`Due::Released`]). Its members must have left.
-    pub(crate) fn retire(&mut self, server: u32) -> bool {
+    pub(crate) fn retire(&mut self, server: u32, now: u64) -> bool {
+        self.end_lingering_if_due(server, now);
+        self.count_reclaiming(server, false);
         let entry = &mut self.servers[server as usize];
         if entry.phase == Phase::Inactive {
             entry.phase = Phase::Vacant;
             return true;
         }
         entry.leaving = true;
+        if entry.phase == Phase::Lingering {
+            self.linger(server);
+        }
         false
     }
 
@@ -420,7 +434,11 @@ impl Scheduler {
                 }
             }
             Phase::Lingering => {
-                self.events.remove(server);
+                if entry.leaving {
+                    self.events.remove(server);
+                } else if self.reclaiming > 0 {
+                    self.lags.remove(server);
+                }
             }
         }
         self.admit(server, now);
@@ -531,29 +549,15 @@ impl Scheduler {
         }
         if entry.phase == Phase::Throttled {
             entry.account.put_off(&entry.params);
-        }
-        let lag = entry.account.zero_lag(&entry.params);
-        if lag <= now {
             self.events.remove(server);
-            self.end_lingering(server);
-        } else {
-            entry.phase = Phase::Lingering;
-            self.events.set(server, lag);
+        }
+        entry.phase = Phase::Lingering;
+        if self.reclaiming > 0 || entry.leaving {
+            self.linger(server);
         }
     }
 
-    fn end_lingering(&mut self, server: u32) -> Option<Due> {
-        let entry = &mut self.servers[server as usize];
-        self.active -= entry.density;
-        if entry.leaving {
-            entry.phase = Phase::Vacant;
-            return Some(Due::Released(server));
-        }
-        entry.phase = Phase::Inactive;
-        None
-    }
-
-    /// Handles what is due at `now`: replenishments and 0-lag times. Call until it returns `None`.
+    /// Handles what is due at `now`: replenishments, and the end of reservations that were given up. Call until it returns `None`.
     pub(crate) fn advance(&mut self, now: u64) -> Option<Due> {
         while self.events.first_time() <= now {
             let server = self.events.pop()?;

@@ -57,7 +57,7 @@ impl<P: Platform> Core<P> {
                         local.sched.install(server, terms, now);
                     }
                     Change::Retire(server) => {
-                        if local.sched.retire(server) {
+                        if local.sched.retire(server, now) {
                             ledger.vacate(server);
                         }
                     }
