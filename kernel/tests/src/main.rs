@@ -64,6 +64,7 @@ mod session;
 mod storm;
 mod tap;
 mod terminal;
+mod tls;
 mod trace;
 mod two;
 mod user;

@@ -17,7 +17,7 @@ use crate::http::{LIMIT, ask, get, wait};
 use crate::lab::{Lab, MANAGER};
 use crate::scenario::{Check, Scenario, Verdict};
 use crate::session::Session;
-use crate::trace;
+use crate::{tls, trace};
 
 /// For one answer, where it is asked for again: what QEMU had on its way to a server that died is late.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -74,6 +74,7 @@ pub fn scenarios() -> Vec<Scenario> {
                 Check::new("qemu.net.ping", ping),
                 Check::new("qemu.net.errors", errors),
                 Check::new("qemu.net.fetch", fetch),
+                Check::new("qemu.net.https", tls::https),
                 Check::new("qemu.net.page", with(page)),
                 Check::new("qemu.net.connections", with(connections)),
                 Check::new("qemu.net.trace", with(|_, port| trace::recorded(port))),
@@ -170,7 +171,10 @@ fn errors(session: &mut Session) -> Verdict {
             format!("curl http://10.0.2.2:{closed}/"),
             "connection refused",
         ),
-        ("curl https://10.0.2.2/".into(), "no TLS"),
+        (
+            format!("curl https://10.0.2.2:{closed}/"),
+            "connection refused",
+        ),
         ("curl gopher://x/".into(), "gopher is not known"),
         (
             "curl http://10.0.2.2:99999/".into(),

@@ -47,6 +47,14 @@ impl Session {
         Ok(script::run(&mut self.vm.serial, command, COMMAND_LIMIT)?)
     }
 
+    /// Runs a command that reads lines, and types those behind it.
+    pub fn run_pasted(&mut self, command: &str, lines: &str) -> Result<Reply, Box<dyn Error>> {
+        // The shell takes CR for the end of a line, too; the line feed behind the last one is the session's.
+        let bytes = format!("{command}\r{}", lines.trim_end().replace('\n', "\r"));
+        let serial = &mut self.vm.serial;
+        Ok(script::run_bytes(serial, bytes.as_bytes(), COMMAND_LIMIT)?)
+    }
+
     /// Runs a command that must succeed; gives its output.
     pub fn ok(&mut self, command: &str) -> Result<String, Box<dyn Error>> {
         let reply = self.run(command)?;

@@ -35,6 +35,8 @@ pub enum Tool {
     Curl,
     /// `chromium`, a browser.
     Chromium,
+    /// `openssl`, which makes certificates and speaks TLS.
+    Openssl,
 }
 
 /// Where GRUB's BIOS modules are.
@@ -73,6 +75,7 @@ impl Tool {
             Tool::Netcat => "netcat-openbsd",
             Tool::Curl => "curl",
             Tool::Chromium => "chromium",
+            Tool::Openssl => "openssl",
         }
     }
 
@@ -90,6 +93,7 @@ impl Tool {
             Tool::Netcat => host::find_program("nc").is_some(),
             Tool::Curl => host::find_program("curl").is_some(),
             Tool::Chromium => host::find_program("chromium").is_some(),
+            Tool::Openssl => host::find_program("openssl").is_some(),
             Tool::Mtools => ["mformat", "mmd", "mcopy"]
                 .iter()
                 .all(|name| host::find_program(name).is_some()),

@@ -14,6 +14,8 @@ pub type UnitName = Text<32>;
 pub const MAX_LINE_BYTES: usize = 240;
 /// Longest command of [`Services::run`]: its words, each ended by a zero byte.
 pub const MAX_COMMAND_BYTES: usize = 2048;
+/// Longest text that is pasted behind a command about the network: a certificate.
+pub const MAX_PASTED_BYTES: usize = 4096;
 
 /// What a unit is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -273,7 +275,7 @@ pub trait Services: Send + Sync {
     }
 
     /// Begins a command about the network: its name and words, each ended by a zero byte, options as `--name=value`; at most
-    /// [`MAX_COMMAND_BYTES`].
+    /// [`MAX_COMMAND_BYTES`] and [`MAX_PASTED_BYTES`] for an option's value that was pasted.
     fn network(
         &self,
         command: &str,

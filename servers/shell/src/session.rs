@@ -81,7 +81,7 @@ impl<'a, I: ByteSource, O: ByteSink, S: Host> Session<'a, I, O, S> {
     }
 
     /// The next key; what is buffered is sent before it is waited for.
-    async fn key(&mut self) -> Result<Key, Closed> {
+    pub async fn key(&mut self) -> Result<Key, Closed> {
         loop {
             if let Some(key) = self.next_key.take() {
                 return Ok(key);

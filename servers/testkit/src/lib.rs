@@ -3,7 +3,11 @@
 //! [`Sim`] polls a task only when its waker was called, and time moves only when nothing is left to
 //! poll. So a lost wake shows as a stall ([`Sim::run`] returns), never as a slow test, and two runs
 //! of the same test are the same run.
+//!
+//! [`tls`]: peers that speak TLS, with certificates made for the test.
 #![forbid(unsafe_code)]
+
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};

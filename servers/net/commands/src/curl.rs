@@ -5,25 +5,32 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use net_client::{NetError, Network, TcpStream};
+use net_client::Network;
 use sha2::{Digest, Sha256};
 
 use crate::http::{self, Body, Head, MAX_HEAD_BYTES};
+use crate::line::{Line, Trusted};
 use crate::output::Output;
 use crate::url::Url;
 use crate::{Failed, Words};
 
-const USAGE: &str = "[--head] [--sha256] URL";
+const USAGE: &str = "[--head] [--sha256] [--cacert - | --insecure] URL";
 /// How often one is sent elsewhere.
 const MOST_MOVES: u32 = 8;
 
 pub async fn run(words: &Words, network: &Network, output: &Output) -> Result<(), Failed> {
     let text = words.operand(0).ok_or(Failed::Usage(USAGE))?;
     let mut url = Url::parse(text).map_err(Failed::Because)?;
+    let trusted = Trusted::new(words)?;
+    if trusted.is_insecure() {
+        let warning =
+            "curl: warning: --insecure: whoever answers may be somebody else than the host";
+        output.line(warning.into()).await;
+    }
     for _ in 0..=MOST_MOVES {
-        let (mut stream, head, rest) = ask(&url, network).await?;
+        let (mut stream, head, rest) = ask(&url, network, &trusted).await?;
         if let (300..400, Some(location)) = (head.status, &head.location) {
-            url = moved(&url, location)?;
+            url = url.moved(location).map_err(Failed::Because)?;
             continue;
         }
         if words.has("head") {
@@ -53,12 +60,13 @@ pub async fn run(words: &Words, network: &Network, output: &Output) -> Result<()
 }
 
 /// Asks for a page: the head of the answer, and what came behind it.
-async fn ask(url: &Url, network: &Network) -> Result<(TcpStream, Head, Vec<u8>), Failed> {
-    let named = |error: NetError| Failed::Because(format!("{}: {error}", url.authority()));
-    let mut stream = network
-        .connect_to(&url.host, url.port)
-        .await
-        .map_err(named)?;
+async fn ask(
+    url: &Url,
+    network: &Network,
+    trusted: &Trusted,
+) -> Result<(Line, Head, Vec<u8>), Failed> {
+    let named = |why: String| Failed::Because(format!("{}: {why}", url.authority()));
+    let mut stream = Line::connect(url, network, trusted).await.map_err(named)?;
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: raede\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.path,
@@ -85,7 +93,7 @@ async fn ask(url: &Url, network: &Network) -> Result<(TcpStream, Head, Vec<u8>),
 
 /// Puts the body out, or counts it in; its length.
 async fn body(
-    stream: &mut TcpStream,
+    stream: &mut Line,
     head: &Head,
     first: &[u8],
     hash: &mut Option<Sha256>,
@@ -113,7 +121,8 @@ async fn body(
         if body.is_done() {
             return Ok(length);
         }
-        count = stream.read(&mut buffer).await?;
+        let read = stream.read(&mut buffer).await;
+        count = read.map_err(Failed::Because)?;
         if count == 0 {
             return if body.may_end() {
                 Ok(length)
@@ -124,13 +133,4 @@ async fn body(
             };
         }
     }
-}
-
-/// Where a page was moved to.
-fn moved(from: &Url, location: &str) -> Result<Url, Failed> {
-    if location.starts_with('/') && !location.starts_with("//") {
-        return Url::parse(&format!("http://{}{location}", from.authority()))
-            .map_err(Failed::Because);
-    }
-    Url::parse(location).map_err(Failed::Because)
 }

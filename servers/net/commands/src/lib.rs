@@ -1,7 +1,7 @@
 //! The shell's commands about the network: `ip`, `ping`, `dns`, `nc`, `netstat`, `curl`.
 //!
 //! [`Command`] is one that runs: whoever has it asks for its output and its end ([`proto::Running`]), and it does its work meanwhile.
-//! [`http`] is what `curl` knows of HTTP; [`url`] of addresses.
+//! `line` is what `curl` speaks over, with TLS or without; [`http`] is what `curl` knows of HTTP; [`url`] of addresses.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ extern crate std;
 mod curl;
 pub mod http;
 mod ip;
+mod line;
 mod nc;
 mod output;
 mod ping;
@@ -78,12 +79,17 @@ impl Words {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.options.iter().any(|(other, _)| other == name)
+        self.value(name).is_some()
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.options.iter().find(|(other, _)| other == name)?;
+        Some(value)
     }
 
     /// The number that an option is set to, or another one.
     fn number(&self, name: &str, otherwise: u32, most: u32) -> Result<u32, Failed> {
-        let Some((_, value)) = self.options.iter().find(|(other, _)| other == name) else {
+        let Some(value) = self.value(name) else {
             return Ok(otherwise);
         };
         match value.parse() {

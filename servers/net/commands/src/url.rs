@@ -3,9 +3,37 @@
 use alloc::format;
 use alloc::string::String;
 
+/// How one speaks to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP as it is.
+    Http,
+    /// HTTP inside TLS.
+    Https,
+}
+
+impl Scheme {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port if none is said.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
 /// An address: where, and what there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    /// How one speaks there.
+    pub scheme: Scheme,
     /// The host's name or address.
     pub host: String,
     /// The port.
@@ -23,10 +51,33 @@ impl Url {
         } else {
             self.host.clone()
         };
-        match self.port {
-            80 => host,
-            port => format!("{host}:{port}"),
+        if self.port == self.scheme.port() {
+            host
+        } else {
+            format!("{host}:{}", self.port)
         }
+    }
+
+    /// Where a page was moved to that was here.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn moved(&self, location: &str) -> Result<Self, String> {
+        if location.starts_with('/') {
+            let scheme = self.scheme.name();
+            return if location.starts_with("//") {
+                Self::parse(&format!("{scheme}:{location}"))
+            } else {
+                Self::parse(&format!("{scheme}://{}{location}", self.authority()))
+            };
+        }
+        let to = Self::parse(location)?;
+        if (self.scheme, to.scheme) == (Scheme::Https, Scheme::Http) {
+            return Err(format!(
+                "sent to {location:?}, where everybody on the way can read along: ask for that by itself if it will do"
+            ));
+        }
+        Ok(to)
     }
 
     /// Reads one; `http://` may be left out.
@@ -35,15 +86,15 @@ impl Url {
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let bad = |what: &str| format!("bad URL {text:?}: {what}");
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => {
-                return Err(bad("https is not there: Raede has no TLS yet; use http"));
-            }
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some(("https", rest)) => (Scheme::Https, rest),
             Some((scheme, _)) => {
-                return Err(bad(&format!("{scheme} is not known here; use http")));
+                return Err(bad(&format!(
+                    "{scheme} is not known here; use http or https"
+                )));
             }
-            None => text,
+            None => (Scheme::Http, text),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
@@ -76,7 +127,7 @@ impl Url {
             return Err(bad("the host is missing"));
         }
         let port = match port {
-            None => 80,
+            None => scheme.port(),
             Some(port) => match port.parse() {
                 Ok(port) if port > 0 => port,
                 _ => return Err(bad("the port must be 1 to 65535")),
@@ -84,6 +135,7 @@ impl Url {
         };
         let slash = if path.starts_with('/') { "" } else { "/" };
         Ok(Self {
+            scheme,
             host: host.into(),
             port,
             path: format!("{slash}{path}"),
@@ -108,12 +160,33 @@ mod tests {
         }
         let url = Url::parse("http://[::1]:81").expect("one");
         assert_eq!(url.authority(), "[::1]:81");
+        let url = Url::parse("https://a.b").expect("one");
+        assert_eq!((url.port, &*url.authority()), (443, "a.b"));
+        let url = Url::parse("https://a.b:80").expect("one");
+        assert_eq!(url.authority(), "a.b:80");
+    }
+
+    #[test]
+    fn moves() {
+        let from = Url::parse("https://a:444/x").expect("one");
+        for (location, host, port, path) in [
+            ("/y", "a", 444, "/y"),
+            ("//b/y", "b", 443, "/y"),
+            ("https://c/", "c", 443, "/"),
+        ] {
+            let to = from.moved(location).expect(location);
+            assert_eq!(to.scheme, Scheme::Https);
+            assert_eq!((&*to.host, to.port, &*to.path), (host, port, path));
+        }
+        let refused = from.moved("http://a/").expect_err("less than asked for");
+        assert!(refused.contains("read along"), "{refused}");
+        let from = Url::parse("http://a/x").expect("one");
+        assert_eq!(from.moved("https://a/").map(|to| to.port), Ok(443));
     }
 
     #[test]
     fn bad_ones_say_what() {
         for (text, what) in [
-            ("https://a", "https is not there"),
             ("ftp://a", "ftp is not known"),
             ("http://", "the host is missing"),
             ("http://a:0", "the port must be"),

@@ -1,5 +1,6 @@
 //! The table of commands, in the order `help` shows them.
 
+use super::network::CACERT;
 use super::{Command, Id, OptionSpec};
 
 const JSON: OptionSpec = OptionSpec {
@@ -188,7 +189,7 @@ pub const COMMANDS: &[Command] = &[
         name: "curl",
         operands: "URL",
         operand_counts: (1, 1),
-        about: "fetch a page over HTTP",
+        about: "fetch a page over HTTP or HTTPS",
         options: &[
             OptionSpec {
                 short: Some('i'),
@@ -203,6 +204,20 @@ pub const COMMANDS: &[Command] = &[
                 value: None,
                 choices: &[],
                 about: "print the hash and length of the body in place of it",
+            },
+            OptionSpec {
+                short: None,
+                long: CACERT,
+                value: Some("-"),
+                choices: &["-"],
+                about: "trust only the root whose certificate (PEM) is pasted next",
+            },
+            OptionSpec {
+                short: Some('k'),
+                long: "insecure",
+                value: None,
+                choices: &[],
+                about: "take whoever answers for the host, with a warning",
             },
         ],
         id: Id::Network,
