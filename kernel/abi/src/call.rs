@@ -101,7 +101,7 @@ calls! {
     49 PagerNext "pager_next" ("pager") -> "vmo id, page": "the next page wanted. Right: manage";
     50 PagerSupply "pager_supply" ("vmo, offset, from vmo, from offset, len") -> "0": "brings pages, moved out of another vmo. Rights: manage on the vmo; read and write on the other";
 
-    52 Map "map" ("process, *MapArgs") -> "address": "maps a range of a vmo. Rights: manage on the process; map, read and what the flags say on the vmo";
+    52 Map "map" ("process, *MapArgs") -> "address": "maps a range of a vmo; for a resident server neither to be executed nor of a vmo whose pages a pager brings (unsupported). Rights: manage on the process; map, read and what the flags say on the vmo";
     53 Unmap "unmap" ("process, address, len") -> "0": "removes what is mapped there. Right: manage";
     54 Protect "protect" ("process, address, len, flags") -> "0": "another access, within the vmo handle's rights when it was mapped. Right: manage";
     55 MemoryRead "memory_read" ("process, address, *bytes, len") -> "len": "copies from another process's memory. Right: read";

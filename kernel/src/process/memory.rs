@@ -88,8 +88,10 @@ impl Frames for Memory {
 pub struct ProcessTables {
     tables: UserTables,
     charge: Mutex<Charge>,
-    /// The process has no memory of its own in there: it runs in ring 0.
+    /// The process runs in ring 0: its pages are not for ring 3.
     resident: AtomicBool,
+    /// And it has had pages here.
+    has_maps: AtomicBool,
 }
 
 impl ProcessTables {
@@ -105,6 +107,7 @@ impl ProcessTables {
             tables,
             charge: Mutex::new(charge),
             resident: AtomicBool::new(false),
+            has_maps: AtomicBool::new(false),
         })
     }
 
@@ -117,6 +120,23 @@ impl ProcessTables {
     #[inline]
     pub fn is_resident(&self) -> bool {
         self.resident.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is, and has ever mapped a page.
+    #[inline]
+    pub fn has_maps(&self) -> bool {
+        self.has_maps.load(Ordering::Relaxed)
+    }
+
+    /// The flags of a page; `None` for one that a resident server would execute.
+    fn flags(&self, access: Access, cache: Cache) -> Option<UserFlags> {
+        let flags = flags(access, cache);
+        if !self.is_resident() {
+            return Some(flags);
+        }
+        let flags = flags.for_ring_0()?;
+        self.has_maps.store(true, Ordering::Relaxed);
+        Some(flags)
     }
 
     /// The tables, to be made active.
@@ -183,7 +203,7 @@ impl Tables for ProcessTables {
         access: Access,
         cache: Cache,
     ) -> Result<(), NoMemory> {
-        let flags = flags(access, cache);
+        let flags = self.flags(access, cache).ok_or(NoMemory)?;
         let mut charge = self.charge.lock();
         let mapped = self.tables.map(address, frame.address(), flags, &mut || {
             charge.grow(PAGE_BYTES).is_ok()
@@ -275,9 +295,9 @@ pub fn new_space(job: &Ref<Job>) -> Result<AddressSpace, Error> {
 /// # Errors
 /// [`Error::BadAddress`] and what a fault can end in.
 pub async fn copy_in(space: &AddressSpace, to: &mut [u8], from: u64) -> Result<(), Error> {
-    if space.tables().is_resident() {
-        // Called by the server itself, within its poll.
-        return contain::copy_in(to, from).map_err(|_| Error::BadAddress);
+    // A resident server calls this itself, within its poll: for memory of its image, arena and stack, or for what it maps.
+    if space.tables().is_resident() && contain::copy_in(to, from).is_ok() {
+        return Ok(());
     }
     loop {
         user_tables::activate(space.tables().hardware());
@@ -293,8 +313,8 @@ pub async fn copy_in(space: &AddressSpace, to: &mut [u8], from: u64) -> Result<(
 /// # Errors
 /// [`Error::BadAddress`] and what a fault can end in.
 pub async fn copy_out(space: &AddressSpace, to: u64, from: &[u8]) -> Result<(), Error> {
-    if space.tables().is_resident() {
-        return contain::copy_out(to, from).map_err(|_| Error::BadAddress);
+    if space.tables().is_resident() && contain::copy_out(to, from).is_ok() {
+        return Ok(());
     }
     loop {
         user_tables::activate(space.tables().hardware());

@@ -121,7 +121,7 @@ fn take(bytes: usize) -> bool {
 fn arena() -> Outcome {
     const TOO_MUCH: usize = 2 * PAID_BYTES as usize;
     PAID.store(0, Ordering::Relaxed);
-    let arena = Arena::new(OWNER, pay);
+    let arena = Arena::new(OWNER, pay, |_, _, _| false);
     if !matches!(contain_in(&arena, || take(1000)), Ok(true)) || arena.bytes() == 0 {
         return Err("an arena gives nothing out");
     }

@@ -28,6 +28,8 @@ const BODY_BYTES: usize = 2_000_000;
 /// Connections to the status page, one after the other and at once.
 const IN_TURN: usize = 100;
 const AT_ONCE: usize = 32;
+/// The manager, with the net server in the kernel.
+const RESIDENT: &str = "init=\"servers/manager net=resident\"";
 /// How often the server is killed.
 const KILLS: usize = 3;
 
@@ -42,6 +44,11 @@ impl Port {
 
     /// A machine with a card whose page is reached by this port.
     fn machine(&self, lab: &Lab, nic: Nic) -> xtask::error::Result<Machine> {
+        self.machine_of(lab, nic, MANAGER)
+    }
+
+    /// The same with these words of the manager's.
+    fn machine_of(&self, lab: &Lab, nic: Nic, init: &str) -> xtask::error::Result<Machine> {
         let forward = Forward {
             protocol: Protocol::Tcp,
             host: 0,
@@ -49,7 +56,7 @@ impl Port {
         }
         .settled()?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = forward.host;
-        let mut machine = lab.script_machine(MANAGER);
+        let mut machine = lab.script_machine(init);
         machine.network = Some(Network {
             nic,
             forwards: vec![forward],
@@ -93,7 +100,26 @@ pub fn scenarios() -> Vec<Scenario> {
             fetch(&mut session)?;
             page(&mut session, port.get())
         }),
+        Scenario::alone("qemu.net.resident", resident),
     ]
+}
+
+/// The server in the kernel: all that it does in ring 3, also for a server of pages in ring 3; it dies, and comes back.
+fn resident(lab: &Lab) -> Verdict {
+    let port = Port::default();
+    let machine = port.machine_of(lab, Nic::Virtio, RESIDENT)?;
+    let mut session = Session::boot(&machine)?;
+    let unit = session.unit("net")?;
+    if unit["placement"] != "resident" {
+        return Err(format!("the net server is not resident: {unit}").into());
+    }
+    address(&mut session, "virtio-net")?;
+    let mut found = vec![fetch(&mut session)?];
+    for check in [page, connections, server_dies] {
+        found.push(check(&mut session, port.get())?);
+    }
+    session.alive()?;
+    Ok(found.join("; "))
 }
 
 /// Rows of a table that `ip` shows.

@@ -45,7 +45,7 @@ async fn main(mut env: Env) -> i32 {
 }
 
 async fn listen(endpoint: &Endpoint) -> Result<(), AskError> {
-    let channel = rt::input::listen(endpoint)?;
+    let channel = rt::input::listen(endpoint).await?;
     log::info!("listening");
     let (mut bytes, mut handles) = ([0; MAX_BYTES], Handles::new());
     loop {
@@ -71,7 +71,7 @@ async fn listen(endpoint: &Endpoint) -> Result<(), AskError> {
             },
             _ => continue,
         };
-        ask(endpoint, &request)?;
+        ask(endpoint, &request).await?;
         log::info!("asked");
     }
 }

@@ -72,6 +72,14 @@ impl Placement {
             Self::Resident => "resident",
         }
     }
+
+    /// What the word says.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Isolated, Self::Resident]
+            .into_iter()
+            .find(|placement| placement.word() == word)
+    }
 }
 
 /// A unit.

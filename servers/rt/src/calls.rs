@@ -3,11 +3,11 @@
 //! A task starts its call and waits for the packet that brings the answer ([`reactor::StartedCall`]): one thread has as many calls under way
 //! as it likes. A resident server has no port: its calls are the kernel's futures.
 
-use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::time::Duration;
 
-use abi::{Error, FOREVER};
+use abi::message::Lengths;
+use abi::{Error, FOREVER, Handle};
 use proto::contract::{SHORT_BYTES, from_words, to_words};
 use zerocopy::IntoBytes;
 
@@ -49,15 +49,18 @@ pub fn exchange_blocking(
 /// As there; [`Error::LimitReached`] at [`MAX_STARTED_CALLS`](abi::message::MAX_STARTED_CALLS); [`Error::BadState`] in a program without an
 /// executor.
 pub async fn exchange(
-    endpoint: &Arc<Endpoint>,
+    endpoint: &Endpoint,
     deadline_ns: u64,
     request: &[u8],
     answer: &mut [u8],
 ) -> Result<usize, Error> {
     if let Some(resident) = gate::resident() {
-        let call = (resident.begin_call)(endpoint.handle(), deadline_ns, request, answer.len())?;
-        let call = UnderWay { resident, call };
-        return poll_fn(|context| (resident.answer)(call.call, answer, context.waker())).await;
+        let (handle, max_bytes) = (endpoint.handle(), answer.len());
+        let call = (resident.begin_call)(handle, deadline_ns, request, None, max_bytes)?;
+        let lengths = UnderWay { resident, call }
+            .answered(answer, &mut [])
+            .await?;
+        return Ok(lengths.bytes as usize);
     }
     let short = answer.len() <= SHORT_BYTES;
     let mut send = Handles::new();
@@ -99,7 +102,7 @@ pub async fn exchange(
 /// answer are in `receive`. Dropped before it is ready, it gives the call up.
 ///
 /// # Errors
-/// As [`exchange`]; [`Error::Unsupported`] in a resident server.
+/// As [`exchange`].
 pub async fn exchange_handles(
     endpoint: &Endpoint,
     request: &[u8],
@@ -107,8 +110,15 @@ pub async fn exchange_handles(
     answer: &mut [u8],
     receive: &mut Handles,
 ) -> Result<usize, Error> {
-    if gate::is_resident() {
-        return Err(Error::Unsupported);
+    if let Some(resident) = gate::resident() {
+        let numbers = Some(send.numbers());
+        let (handle, max_bytes) = (endpoint.handle(), answer.len());
+        let call = (resident.begin_call)(handle, FOREVER, request, numbers, max_bytes)?;
+        send.forget();
+        let places = receive.places();
+        let lengths = UnderWay { resident, call }.answered(answer, places).await?;
+        receive.set_len(lengths.handles);
+        return Ok(lengths.bytes as usize);
     }
     let mut call = StartedCall::new(endpoint, FOREVER, Message::Long(request, send))?;
     match call.answered().await? {
@@ -125,6 +135,12 @@ pub async fn exchange_handles(
 struct UnderWay {
     resident: &'static Resident,
     call: u64,
+}
+
+impl UnderWay {
+    async fn answered(&self, answer: &mut [u8], handles: &mut [Handle]) -> Result<Lengths, Error> {
+        poll_fn(|context| (self.resident.answer)(self.call, answer, handles, context.waker())).await
+    }
 }
 
 impl Drop for UnderWay {

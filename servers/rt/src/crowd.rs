@@ -1,4 +1,6 @@
 //! Any number of futures in one task: for servers with many sockets or clients, as a process has few tasks.
+//!
+//! In a resident server each is a task of its own: those are the core's, and the kernel wakes nothing smaller.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -10,7 +12,8 @@ use executor::sync::Notify;
 use futures_util::stream::{FuturesUnordered, Stream};
 use spin::Mutex;
 
-use crate::tasks::NotStarted;
+use crate::sys::gate;
+use crate::tasks::{NotStarted, spawn};
 
 type Member = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -31,11 +34,14 @@ impl Crowd {
     /// Adds one.
     ///
     /// # Errors
-    /// [`NotStarted`] without memory; the future is dropped.
+    /// [`NotStarted`] without memory, or at the most tasks that a resident server may have; the future is dropped.
     pub fn join(
         &self,
         member: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), NotStarted> {
+        if gate::is_resident() {
+            return spawn("member", member);
+        }
         let mut joining = self.joining.lock();
         joining.try_reserve(1).map_err(|_| NotStarted)?;
         joining.push(Box::pin(member));

@@ -15,6 +15,7 @@ use ring::layout::memory_bytes;
 use ring::{AtomicU32, AtomicU64, Receiver, Sender};
 use spin::mutex::SpinMutex;
 
+use crate::sys::gate;
 use crate::sys::heap::Yield;
 use crate::sys::memory::{Mapping, copy_into, copy_out_of};
 use crate::sys::message::Handles;
@@ -159,8 +160,14 @@ impl Bell {
                     }
                 }
                 Err(bad) if bad.error == Error::WouldWait => {
-                    let mut context = Context::from_waker(&self.waker);
-                    match self.channel.poll_changed(Signals::READABLE, &mut context) {
+                    // A resident server's tasks wait for themselves.
+                    let waker = if gate::is_resident() {
+                        context.waker()
+                    } else {
+                        &self.waker
+                    };
+                    let mut bell = Context::from_waker(waker);
+                    match self.channel.poll_changed(Signals::READABLE, &mut bell) {
                         Poll::Ready(Ok(_)) => {}
                         Poll::Ready(Err(error)) => break Err(error),
                         Poll::Pending => break Ok(()),

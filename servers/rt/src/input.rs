@@ -2,13 +2,13 @@
 
 use core::fmt;
 
-use abi::{Error, FOREVER};
+use abi::Error;
 use proto::Text;
 use proto::input::{Answer, MAX_BYTES, Request, from_bytes, to_bytes};
 
-use crate::Watched;
 use crate::sys::message::Handles;
 use crate::sys::object::{Channel, Endpoint, Owned};
+use crate::{Watched, calls};
 
 /// Why the input server did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,18 +36,17 @@ impl From<Error> for AskError {
     }
 }
 
-/// Asks, and gives the handle that came with the answer. The whole thread waits, as the input server answers at once.
+/// Asks, and gives the handle that came with the answer.
 ///
 /// # Errors
 /// [`AskError`].
-pub fn ask(endpoint: &Endpoint, request: &Request) -> Result<Option<Owned>, AskError> {
+pub async fn ask(endpoint: &Endpoint, request: &Request) -> Result<Option<Owned>, AskError> {
     let (mut buffer, mut answer) = ([0; MAX_BYTES], [0; MAX_BYTES]);
     let request = to_bytes(request, &mut buffer).ok_or(Error::OutOfRange)?;
     let (mut send, mut receive) = (Handles::new(), Handles::new());
-    let lengths = endpoint
-        .call_long_blocking(FOREVER, request, &mut send, &mut answer, &mut receive)
-        .map_err(|bad| bad.error)?;
-    match from_bytes(answer.get(..lengths.bytes as usize).unwrap_or_default()) {
+    let len =
+        calls::exchange_handles(endpoint, request, &mut send, &mut answer, &mut receive).await?;
+    match from_bytes(answer.get(..len).unwrap_or_default()) {
         Some(Answer::Done) => Ok(receive.pop_front()),
         Some(Answer::Refused(why)) => Err(AskError::Refused(why)),
         None => Err(Error::BadArgument.into()),
@@ -58,8 +57,10 @@ pub fn ask(endpoint: &Endpoint, request: &Request) -> Result<Option<Owned>, AskE
 ///
 /// # Errors
 /// [`AskError`].
-pub fn listen(endpoint: &Endpoint) -> Result<Watched<Channel>, AskError> {
-    let handle = ask(endpoint, &Request::Listen)?.ok_or(Error::BadArgument)?;
+pub async fn listen(endpoint: &Endpoint) -> Result<Watched<Channel>, AskError> {
+    let handle = ask(endpoint, &Request::Listen)
+        .await?
+        .ok_or(Error::BadArgument)?;
     let channel = handle.cast().map_err(|_| Error::BadArgument)?;
     Ok(Watched::channel(channel)?)
 }

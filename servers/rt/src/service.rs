@@ -128,7 +128,7 @@ pub async fn say_ready(manager: Endpoint) -> Result<(), Error> {
     // A short message of so many zero bytes is that number in the first word.
     let request = [0; READY as usize];
     let mut answer = [0; SHORT_BYTES];
-    calls::exchange(&Arc::new(manager), FOREVER, &request, &mut answer)
+    calls::exchange(&manager, FOREVER, &request, &mut answer)
         .await
         .map(drop)
 }

@@ -11,10 +11,12 @@ use core::ops::Range;
 
 use abi::message::WORDS;
 use abi::{Error, FOREVER, Signals};
+use proto::contract::SHORT_BYTES;
 use proto::manager::{ALIVE, Answer, Grant, MAX_GRANT_BYTES, MAX_REQUEST_BYTES, READY, Request};
 use proto::table::Reader;
 use proto::{Cursor, Refused};
 
+use crate::calls;
 use crate::service::Reconnect;
 use crate::sys::message::Handles;
 use crate::sys::object::{Channel, Endpoint, Object, Owned};
@@ -82,6 +84,23 @@ impl Manager {
         self.say(READY)
     }
 
+    /// [`say_ready`](Self::say_ready) for tasks: also those of a resident server, which cannot wait otherwise.
+    ///
+    /// # Errors
+    /// Those of a call.
+    pub async fn tell_ready(&self) -> Result<bool, Error> {
+        // A short message of so many zero bytes is that number in the first word.
+        let request = [0; READY as usize];
+        loop {
+            let mut answer = [0; SHORT_BYTES];
+            match calls::exchange(&self.0, FOREVER, &request, &mut answer).await {
+                Ok(done) => return Ok(done == 0),
+                Err(error) if self.died_over(error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Says that the unit is well; `false` as there.
     ///
     /// # Errors
@@ -139,30 +158,34 @@ impl Manager {
         receive: &mut Handles,
     ) -> Result<(Answer, Range<usize>), AskError> {
         let mut buffer = [0; MAX_REQUEST_BYTES];
-        let request = request
-            .encode(&mut buffer)
-            .map_err(|bad| AskError::Refused(Box::new(bad.into())))?;
+        let request = encode(request, &mut buffer)?;
         let lengths = self
             .0
             .call_long_blocking(FOREVER, request, send, bytes, receive)
             .map_err(|bad| bad.error)?;
-        let answered = bytes
-            .get(..lengths.bytes as usize)
-            .ok_or(AskError::Unexpected)?;
-        let (answer, rows) = Answer::decode(answered).map_err(|_| AskError::Unexpected)?;
-        let rows = answered.len() - rows.len()..answered.len();
-        match answer {
-            Answer::Refused(refused) => Err(AskError::Refused(Box::new(refused))),
-            answer => Ok((answer, rows)),
-        }
+        decode(bytes, lengths.bytes as usize)
+    }
+
+    /// The same for tasks.
+    async fn exchange(
+        &self,
+        request: &Request<'_>,
+        send: &mut Handles,
+        bytes: &mut [u8],
+        receive: &mut Handles,
+    ) -> Result<(Answer, Range<usize>), AskError> {
+        let mut buffer = [0; MAX_REQUEST_BYTES];
+        let request = encode(request, &mut buffer)?;
+        let len = calls::exchange_handles(&self.0, request, send, bytes, receive).await?;
+        decode(bytes, len)
     }
 
     /// What the manifest of the unit whose connection to `service` has this badge grants it there; only for who offers the service. At most
-    /// `words.len()` entries, and how many there are. Waits with the whole thread, but for nothing that takes long.
+    /// `words.len()` entries, and how many there are. For tasks.
     ///
     /// # Errors
     /// See [`AskError`].
-    pub fn granted(
+    pub async fn granted(
         &self,
         service: &str,
         badge: u32,
@@ -176,7 +199,14 @@ impl Manager {
                 badge,
                 after,
             };
-            let (answer, rows) = self.ask_blocking(&request, &mut bytes, &mut Handles::new())?;
+            let (mut send, mut receive) = (Handles::new(), Handles::new());
+            let asked = self
+                .exchange(&request, &mut send, &mut bytes, &mut receive)
+                .await;
+            let (answer, rows) = match asked {
+                Err(AskError::Call(error)) if self.again(&request, error) => continue,
+                asked => asked?,
+            };
             let Answer::Rows {
                 after: behind,
                 count: 1..,
@@ -247,7 +277,10 @@ impl Manager {
             let mut send = Handles::new();
             // The first of sixteen places.
             let _ = send.push(theirs.into_owned());
-            match self.ask_once(request, &mut send, &mut bytes, receive)? {
+            match self
+                .exchange(request, &mut send, &mut bytes, receive)
+                .await?
+            {
                 (Answer::Later, _) => {}
                 (Answer::Done, _) => return Ok(()),
                 _ => return Err(AskError::Unexpected),
@@ -262,6 +295,21 @@ impl Manager {
             Ok((Answer::Refused(refused), _)) => Err(AskError::Refused(Box::new(refused))),
             _ => Err(AskError::Unexpected),
         }
+    }
+}
+
+fn encode<'a>(request: &Request<'_>, buffer: &'a mut [u8]) -> Result<&'a [u8], AskError> {
+    let encoded = request.encode(buffer);
+    encoded.map_err(|bad| AskError::Refused(Box::new(bad.into())))
+}
+
+/// The answer at the front of `bytes`, and where its rows are.
+fn decode(bytes: &[u8], len: usize) -> Result<(Answer, Range<usize>), AskError> {
+    let answered = bytes.get(..len).ok_or(AskError::Unexpected)?;
+    let (answer, rows) = Answer::decode(answered).map_err(|_| AskError::Unexpected)?;
+    match answer {
+        Answer::Refused(refused) => Err(AskError::Refused(Box::new(refused))),
+        answer => Ok((answer, len - rows.len()..len)),
     }
 }
 

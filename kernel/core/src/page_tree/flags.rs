@@ -40,11 +40,21 @@ pub enum UserCache {
     Uncached,
 }
 
+/// Whose code reaches a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ring {
+    /// A program's, in ring 3. With SMAP and SMEP on, ring 0 does not but by user copies.
+    Three,
+    /// A resident server's, in ring 0.
+    Zero,
+}
+
 /// Flags of a user mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserFlags {
     access: UserAccess,
     cache: UserCache,
+    ring: Ring,
 }
 
 impl UserFlags {
@@ -60,6 +70,7 @@ impl UserFlags {
         Self {
             access,
             cache: UserCache::WriteBack,
+            ring: Ring::Three,
         }
     }
 
@@ -68,6 +79,7 @@ impl UserFlags {
         Self {
             access: UserAccess::ReadWrite,
             cache,
+            ring: Ring::Three,
         }
     }
 
@@ -75,7 +87,18 @@ impl UserFlags {
     pub const fn read_only(self) -> Self {
         Self {
             access: UserAccess::Read,
-            cache: self.cache,
+            ..self
+        }
+    }
+
+    /// The same for code in ring 0 alone, and without the right to execute: `None` for what is to be executed.
+    pub const fn for_ring_0(self) -> Option<Self> {
+        match self.access {
+            UserAccess::Read | UserAccess::ReadWrite => Some(Self {
+                ring: Ring::Zero,
+                ..self
+            }),
+            UserAccess::ReadExecute => None,
         }
     }
 
@@ -91,7 +114,10 @@ impl UserFlags {
 
     /// The flags of a leaf entry, on a CPU that has the NX bit or not.
     pub(super) const fn encode(self, has_nx: bool) -> u64 {
-        let mut bits = bit::PRESENT | bit::USER;
+        let mut bits = bit::PRESENT;
+        if matches!(self.ring, Ring::Three) {
+            bits |= bit::USER;
+        }
         match self.access {
             UserAccess::Read => {}
             UserAccess::ReadWrite => bits |= bit::WRITABLE,
@@ -125,6 +151,15 @@ impl UserFlags {
         } else {
             UserCache::WriteBack
         };
-        Self { access, cache }
+        let ring = if entry & bit::USER != 0 {
+            Ring::Three
+        } else {
+            Ring::Zero
+        };
+        Self {
+            access,
+            cache,
+            ring,
+        }
     }
 }

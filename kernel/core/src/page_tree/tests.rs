@@ -180,6 +180,28 @@ fn flags_say_what_was_meant_with_and_without_nx() {
 }
 
 #[test]
+fn what_is_for_ring_0_is_not_for_ring_3_and_never_executed() {
+    assert_eq!(UserFlags::READ_EXECUTE.for_ring_0(), None);
+    for flags in [
+        UserFlags::READ,
+        UserFlags::READ_WRITE,
+        UserFlags::device(UserCache::Uncached),
+        UserFlags::device(UserCache::WriteCombining).read_only(),
+    ] {
+        let of_kernel = flags.for_ring_0().unwrap();
+        let bits = of_kernel.encode(true);
+        assert_eq!(bits | bit::USER, flags.encode(true));
+        assert_eq!(bits & bit::USER, 0);
+        assert_ne!(bits & bit::NO_EXECUTE, 0);
+        assert_eq!(UserFlags::decode(bits), of_kernel);
+        assert_eq!(
+            UserFlags::decode(of_kernel.read_only().encode(true)),
+            of_kernel.read_only()
+        );
+    }
+}
+
+#[test]
 fn the_first_page_takes_three_tables_and_gives_them_back() {
     let (mut memory, root) = Memory::new(3);
     let mut tree = PageTree::new(root, true);

@@ -42,7 +42,7 @@ pub(crate) fn name(vector: u64) -> (&'static str, &'static str) {
 }
 
 /// Handles an exception taken in ring 0 where the core was in `here` ([`super::percpu::PerCpu::here`]); and, of those taken in ring 3, #DF and
-/// #MC. Returns from a breakpoint, a fault of a user copy, and one that ends contained work: in `frame` is where to go on.
+/// #MC. Returns from a breakpoint, a fault of a user copy, one that brings a page, and one that ends contained work: in `frame` is where to go on.
 pub(super) fn handle(frame: &mut TrapFrame, here: u32) {
     if user::copy::fix_up(frame) {
         return;
@@ -52,7 +52,9 @@ pub(super) fn handle(frame: &mut TrapFrame, here: u32) {
         return;
     }
     let fatal = matches!(frame.vector, DOUBLE_FAULT | MACHINE_CHECK);
-    if !fatal && user::contain::abandon_exception(frame, here) {
+    if !fatal
+        && (user::touch::redirect(frame, here) || user::contain::abandon_exception(frame, here))
+    {
         return;
     }
     let mut report = Report::begin();

@@ -39,6 +39,7 @@ pub struct Arena {
     bytes: AtomicU64,
     owner: u64,
     pay: fn(u64, u64) -> bool,
+    bring: fn(u64, u64, bool) -> bool,
 }
 
 struct Inner {
@@ -50,9 +51,14 @@ struct Inner {
 
 impl Arena {
     /// An empty one of this owner's. `pay` is asked before it grows, with the owner and by how many bytes, on the core that runs
-    /// the server: may it? What was paid for is [`bytes`](Self::bytes) until it is reclaimed.
+    /// the server: may it? What was paid for is [`bytes`](Self::bytes) until it is reclaimed. `bring` is asked when the server touches an
+    /// address of the user half that this core has no page for, with the owner, the address, and whether it is a write: `true` once it has.
     #[must_use]
-    pub const fn new(owner: u64, pay: fn(u64, u64) -> bool) -> Self {
+    pub const fn new(
+        owner: u64,
+        pay: fn(u64, u64) -> bool,
+        bring: fn(u64, u64, bool) -> bool,
+    ) -> Self {
         let none = Frames {
             start: kerncore::frames::Frame::from_number(0),
             count: 0,
@@ -66,7 +72,13 @@ impl Arena {
             bytes: AtomicU64::new(0),
             owner,
             pay,
+            bring,
         }
+    }
+
+    /// Has the page at `address` brought, which its server touches.
+    pub(crate) fn bring(&self, address: u64, write: bool) -> bool {
+        (self.bring)(self.owner, address, write)
     }
 
     /// Whose it is: a number of whoever made it.

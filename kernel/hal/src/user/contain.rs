@@ -351,8 +351,7 @@ pub fn why_abandoned() -> Abandoned {
 
 /// The [owner](Arena::owner) of the arena that work on this core is contained in, also while it is in a kernel section.
 pub fn owner() -> Option<u64> {
-    // SAFETY: as in `arena_in_use`.
-    unsafe { percpu::this().user.contain.arena.get().as_ref() }.map(Arena::owner)
+    arena_lent().map(Arena::owner)
 }
 
 /// The arena that this core allocates in now.
@@ -372,14 +371,29 @@ pub fn runs_in_arena() -> bool {
     percpu::here_word() & IN_INTERRUPT == 0 && arena_in_use().is_some()
 }
 
+/// The arena that work on this core is contained in, also while it is in a kernel section.
+pub(super) fn arena_lent() -> Option<&'static Arena> {
+    // SAFETY: as in `arena_in_use`.
+    unsafe { percpu::this().user.contain.arena.get().as_ref() }
+}
+
+/// If it is work in an arena, outside of all [`KernelSection`]s, that stands at this stack pointer: how many bytes it has below there.
+pub(super) fn room_of_arena_work(core: &PerCpu, here: u32, stack_pointer: u64) -> Option<u64> {
+    let point = way_out(core, here)?;
+    let contain = &core.user.contain;
+    if contain.arena.get().is_null() || stack_pointer >= point {
+        return None;
+    }
+    stack_pointer.checked_sub(contain.stack_bottom.get())
+}
+
 /// Takes back a block that is not the kernel heap's.
 ///
 /// # Safety
 /// It was allocated with this alignment, in the arena that this core uses or has lent itself from.
 #[cold]
 pub(crate) unsafe fn free_in_arena(block: NonNull<u8>, align: usize) {
-    // SAFETY: as in `arena_in_use`.
-    match unsafe { percpu::this().user.contain.arena.get().as_ref() } {
+    match arena_lent() {
         // SAFETY: the caller's promise.
         Some(arena) => unsafe { arena.free(block, align) },
         None => log::error!("memory: a block at {block:p} is freed that is not the kernel's"),
@@ -452,10 +466,15 @@ pub fn copy_out(to: u64, from: &[u8]) -> Result<(), CopyFault> {
 
 /// Ends the contained work that calls this, as a failure would.
 pub fn leave() -> ! {
+    abandon(Reason::Left)
+}
+
+/// Ends the contained work that calls this, for that reason.
+pub(super) fn abandon(reason: Reason) -> ! {
     let core = percpu::this();
     match way_out(core, core.here.load(Ordering::Relaxed)) {
         Some(point) => {
-            record(&core.user.contain, Reason::Left);
+            record(&core.user.contain, reason);
             interrupts::disable();
             // SAFETY: as in `abandon_panic`.
             unsafe { contain_jump(point, FLAGS_TASK) }

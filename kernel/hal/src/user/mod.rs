@@ -9,7 +9,7 @@
 //! - [`copy`] moves bytes between kernel and user memory and survives faults.
 //! - [`snippets`] is code for ring 3, for the test suite.
 //! - [`at_once`]: calls that a resident server answers inside the gate.
-//! - [`contain`] runs code of the kernel's own image whose failure must not be the kernel's.
+//! - [`contain`] runs code of the kernel's own image whose failure must not be the kernel's; `touch` has pages come that it touches.
 //!
 //! # How a stay in ring 3 goes
 //! With interrupts off ([`InterruptsOff`]) the caller opens its preemption window and makes sure that nothing more urgent
@@ -37,6 +37,7 @@ pub mod entry;
 pub mod extended;
 pub mod fast;
 pub mod snippets;
+pub(crate) mod touch;
 
 use core::fmt;
 use core::marker::PhantomData;

@@ -183,13 +183,13 @@ async fn unpack(
     memory::copy_out(space, handles, place.as_bytes()).await
 }
 
-/// Calls with a message and waits for the answer: a message, or if there is none, the words in the caller's registers.
+/// Calls with a message, into which the handles `taken` go, and waits for the answer: a message, or if there is none, the words in the caller's registers.
 pub async fn send_and_wait(
     thread: &Ref<Thread>,
     entry: &Entry,
     deadline_ns: u64,
     mut message: Box<Message<Object>>,
-    taken: Taken<'_, Object>,
+    taken: Option<Taken<'_, Object>>,
 ) -> Result<Option<Box<Message<Object>>>, Error> {
     let Object::Endpoint(endpoint) = entry.object() else {
         return Err(Error::WrongType);
@@ -202,7 +202,9 @@ pub async fn send_and_wait(
         let mut place = thread.message.lock();
         let Called { in_flight, handed } =
             endpoint.call(&caller, entry.badge(), deadline_ns, core)?;
-        message.put_handles(taken)?;
+        if let Some(taken) = taken {
+            message.put_handles(taken)?;
+        }
         let lengths = message.lengths();
         *place = Some(message);
         (in_flight, handed, lengths)
@@ -238,7 +240,7 @@ pub(super) async fn call_long(
     let entry = typed(thread, handle, ObjectType::Endpoint, Rights::CALL)?;
     let args: LongArgs = memory::read(&thread.process.space, args).await?;
     let (message, taken) = pack(thread, &args).await?;
-    let answer = send_and_wait(thread, &entry, deadline_ns, message, taken).await?;
+    let answer = send_and_wait(thread, &entry, deadline_ns, message, Some(taken)).await?;
     let Some(answer) = answer else {
         // Answered with words alone: they are the bytes.
         let words = *thread.context.lock().words();

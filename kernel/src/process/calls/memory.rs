@@ -129,9 +129,6 @@ pub(super) async fn call(
         }
         Call::Map => {
             let target = process(thread, first, Rights::MANAGE)?;
-            if target.resident().is_some() {
-                return Err(Error::Unsupported);
-            }
             let args: MapArgs = memory::read(space, second).await?;
             map(thread, &target.space, &args).await.map(|at| (at, 0))
         }
@@ -147,6 +144,7 @@ pub(super) async fn call(
                 return Err(Error::BadArgument);
             }
             let access = Access::from_flags(flags)?;
+            check_resident(&target.space, access)?;
             target.space.protect(second, third, access).await?;
             Ok((0, 0))
         }
@@ -181,16 +179,29 @@ pub(super) async fn call(
     }
 }
 
+/// Resident servers execute the kernel's image alone.
+fn check_resident(space: &memory::AddressSpace, access: Access) -> Result<(), Error> {
+    if space.tables().is_resident() && access == Access::ReadExecute {
+        return Err(Error::Unsupported);
+    }
+    Ok(())
+}
+
 async fn map(thread: &Thread, space: &memory::AddressSpace, args: &MapArgs) -> Result<u64, Error> {
     let flags = flags(u64::from(args.flags))?;
     if args.reserved != 0 || (!flags.contains(MapFlags::FIXED) && args.address != 0) {
         return Err(Error::BadArgument);
     }
     let access = Access::from_flags(flags)?;
+    check_resident(space, access)?;
     let entry = typed(thread, args.vmo, ObjectType::Vmo, Rights::MAP)?;
     let Object::Vmo(vmo) = entry.object() else {
         return Err(Error::WrongType);
     };
+    if space.tables().is_resident() && vmo.may_wait_for_pager() {
+        // Its poll cannot wait.
+        return Err(Error::Unsupported);
+    }
     if flags.contains(MapFlags::CONSTANT) && !vmo.is_constant() {
         return Err(Error::Unsupported);
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::pin::pin;
 use core::task::Poll;
 
-use abi::message::{Kind, Words};
+use abi::message::{Kind, Lengths, Words};
 use abi::{Error, Handle, ObjectType, Rights};
 use executor::TaskId;
 use hal::platform::KernelPlatform;
@@ -76,14 +76,15 @@ fn with_resident<R>(thread: &Thread, with: impl FnOnce(&Resident) -> R) -> Resul
         .ok_or(Error::Unknown)
 }
 
-/// Calls an endpoint on behalf of the running task. The call's number.
+/// Calls an endpoint on behalf of the running task, at length if with `handles`, which leave then. The call's number.
 ///
 /// # Errors
-/// As `call_long`; [`Error::LimitReached`] at 64 calls.
+/// As `call_long`; [`Error::LimitReached`] at 64 calls. The handles stay.
 pub fn begin(
     handle: Handle,
     deadline_ns: u64,
     request: &[u8],
+    handles: Option<&[Handle]>,
     max_answer_bytes: usize,
 ) -> Result<u64, Error> {
     let (thread, waiter) =
@@ -99,7 +100,9 @@ pub fn begin(
         }
         calls.list.try_reserve(1).map_err(|_| Error::NoMemory)
     })??;
-    let mut message = Message::new(process.account(), request.len(), 0)?;
+    let is_long = handles.is_some() || max_answer_bytes > SHORT_BYTES;
+    let handles = handles.unwrap_or_default();
+    let mut message = Message::new(process.account(), request.len(), handles.len())?;
     message.bytes_mut().copy_from_slice(request);
     let context = UserContext::new(0, 0).map_err(|_| Error::BadAddress)?;
     let caller = Thread::create(process, thread.core, context, false)?;
@@ -108,8 +111,9 @@ pub fn begin(
         waiter,
     }))?;
     let place = answer.clone();
+    message.put_handles(process.handles.take(handles)?)?;
     let call = async move {
-        let result = exchange(&caller, entry, deadline_ns, message, max_answer_bytes).await;
+        let result = exchange(&caller, entry, deadline_ns, message, is_long).await;
         let waiter = {
             let mut coming = place.lock();
             coming.answer = Some(result);
@@ -142,12 +146,11 @@ async fn exchange(
     entry: Entry,
     deadline_ns: u64,
     message: Box<Message<Object>>,
-    max_answer_bytes: usize,
+    is_long: bool,
 ) -> Result<Answered, Error> {
-    if max_answer_bytes > SHORT_BYTES {
-        let taken = caller.process.handles.take(&[])?;
+    if is_long {
         return Ok(
-            match send_and_wait(caller, &entry, deadline_ns, message, taken).await? {
+            match send_and_wait(caller, &entry, deadline_ns, message, None).await? {
                 Some(answer) => Answered::Message(answer),
                 None => Answered::Words(*caller.context.lock().words()),
             },
@@ -179,8 +182,9 @@ async fn exchange(
     }
 }
 
-/// The answer to a call, put at the front of `to`; its length. Ends the call.
-pub fn answer(number: u64, to: &mut [u8]) -> Poll<Result<usize, Error>> {
+/// The answer to a call, put at the front of `to`, and its handles at that of `handles`; how much there is of both. Handles that do not fit are
+/// closed. Ends the call.
+pub fn answer(number: u64, to: &mut [u8], handles: &mut [Handle]) -> Poll<Result<Lengths, Error>> {
     let running = running::with(|running| (running.thread.clone(), running.task));
     let Some((thread, task)) = running else {
         return Poll::Ready(Err(Error::Unknown));
@@ -204,15 +208,36 @@ pub fn answer(number: u64, to: &mut [u8]) -> Poll<Result<usize, Error>> {
         Ok(Some(Err(error))) | Err(error) => return Poll::Ready(Err(error)),
     };
     Poll::Ready(match answered {
-        Answered::Words(words) => from_words(&words, to).ok_or(Error::OutOfRange),
-        Answered::Message(message) => match to.get_mut(..message.bytes().len()) {
-            Some(place) => {
-                place.copy_from_slice(message.bytes());
-                Ok(place.len())
-            }
-            None => Err(Error::BufferTooSmall),
-        },
+        Answered::Words(words) => from_words(&words, to)
+            .map(|len| Lengths {
+                bytes: len as u32,
+                handles: 0,
+            })
+            .ok_or(Error::OutOfRange),
+        Answered::Message(message) => unpack(&thread, message, to, handles),
     })
+}
+
+fn unpack(
+    thread: &Thread,
+    mut message: Box<Message<Object>>,
+    to: &mut [u8],
+    handles: &mut [Handle],
+) -> Result<Lengths, Error> {
+    let place = to
+        .get_mut(..message.bytes().len())
+        .ok_or(Error::BufferTooSmall)?;
+    place.copy_from_slice(message.bytes());
+    let mut lengths = message.lengths();
+    lengths.handles = lengths.handles.min(handles.len() as u32);
+    let mut room = thread.process.handles.reserve(lengths.handles as usize)?;
+    let mut places = handles.iter_mut();
+    message.install_handles(&mut room, |handle| {
+        if let Some(place) = places.next() {
+            *place = handle;
+        }
+    });
+    Ok(lengths)
 }
 
 /// Nobody wants the answer to a call any more.

@@ -7,6 +7,7 @@ use core::task::{Context, Poll, Waker};
 
 use abi::process::ExitReport;
 use abi::{AT_ONCE, Call, Error, Handle, Signals};
+use hal::time;
 use hal::user::{KernelSection, contain};
 use objects::refs::Ref;
 use rt::sys::gate::{Answer, Answers, Frame, Own, Task};
@@ -37,15 +38,36 @@ pub static TABLE: rt::sys::gate::Resident = rt::sys::gate::Resident {
 const STACK_BYTES: u64 = 16 << 10;
 /// How often a system call that yields to others is polled on the spot.
 const MOST_POLLS: usize = 100;
+/// How long one is that changes mappings, whose steps are as many as the pages, and which waits for other cores.
+const LONGEST_NS: u64 = 100_000_000;
+
+/// While it exists, the kernel is at work for a server; then the server's memory is in place again.
+struct Inside(KernelSection);
+
+impl Drop for Inside {
+    #[inline]
+    fn drop(&mut self) {
+        let activate = |thread: &Ref<Thread>| {
+            if let Some(resident) = thread.process.resident() {
+                resident.activate();
+            }
+        };
+        if running::with(|running| activate(&running.thread)).is_none()
+            && let Some(thread) = running::thread()
+        {
+            activate(&thread);
+        }
+    }
+}
 
 /// Enters the kernel; ends the server if there is not stack enough for that.
 #[inline]
-fn enter() -> KernelSection {
+fn enter() -> Inside {
     assert!(
         contain::stack_left_bytes() >= STACK_BYTES,
         "the stack is used up but for what a system call needs"
     );
-    KernelSection::new()
+    Inside(KernelSection::new())
 }
 
 fn call(frame: &mut Frame) {
@@ -132,10 +154,17 @@ fn ask_now(thread: &Ref<Thread>, frame: &mut Frame) -> Result<bool, Error> {
 fn now(thread: &Ref<Thread>, call: Call, arguments: system::Arguments) -> Result<Results, Error> {
     let mut answer = pin!(system::long(thread, call, arguments));
     let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..MOST_POLLS {
+    let is_long = matches!(
+        call,
+        Call::Map | Call::Unmap | Call::Protect | Call::VmoOp | Call::VmoResize | Call::VmoClone
+    );
+    let until_ticks = time::now_ticks().saturating_add(time::ns_to_ticks(LONGEST_NS));
+    let mut polls = 0;
+    while polls < MOST_POLLS || (is_long && time::now_ticks() < until_ticks) {
         if let Poll::Ready(results) = answer.as_mut().poll(&mut context) {
             return results;
         }
+        polls += 1;
     }
     Err(Error::WouldWait)
 }
@@ -184,16 +213,17 @@ fn begin_call(
     handle: Handle,
     deadline_ns: u64,
     request: &[u8],
+    handles: Option<&[Handle]>,
     max_answer_bytes: usize,
 ) -> Result<u64, Error> {
     let _section = enter();
-    calls::begin(handle, deadline_ns, request, max_answer_bytes)
+    calls::begin(handle, deadline_ns, request, handles, max_answer_bytes)
 }
 
-fn answer(call: u64, answer: &mut [u8], waker: &Waker) -> Answer {
+fn answer(call: u64, answer: &mut [u8], handles: &mut [Handle], waker: &Waker) -> Answer {
     let _section = enter();
     match is_own(waker) {
-        Ok(()) => calls::answer(call, answer),
+        Ok(()) => calls::answer(call, answer, handles),
         Err(error) => Poll::Ready(Err(error)),
     }
 }

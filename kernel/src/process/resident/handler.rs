@@ -257,6 +257,7 @@ pub fn call(thread: &Thread, context: &mut Context) -> Result<bool, Error> {
     let began_ticks = time::now_ticks();
     let request = *context.words();
     let mut answer = [0; abi::message::WORDS];
+    handler.resident.activate();
     let answered = contain_in(&handler.resident.arena, || {
         (handler.function)(picked.badge, &request, &mut answer)
     });
@@ -308,7 +309,11 @@ impl AtOnce for InGate<'_> {
         inject::at(inject::Point::ResidentCall);
         let known = self.known.as_mut()?;
         let process = &self.thread.process;
-        if known.changes != process.handles.changes() || !known.handler.enter() {
+        // In the gate the page tables stay the caller's.
+        if known.changes != process.handles.changes()
+            || known.handler.resident.has_maps()
+            || !known.handler.enter()
+        {
             return None;
         }
         known.calls = known.calls.wrapping_add(1);

@@ -1,14 +1,14 @@
 //! Resident servers: processes whose code is part of the kernel's image and runs in ring 0.
 //!
 //! Such a process has a handle table, a job that pays, signals and an exit code like any other. In place of an address space it has
-//! an *arena*: what its code allocates comes from there, paid by its job. Its tasks are the core's, each polled within
-//! [`hal::user::contain::contain_in`].
+//! an *arena*: what its code allocates comes from there, paid by its job. It maps vmos like any other process, for ring 0 alone. Its tasks
+//! are the core's, each polled within [`hal::user::contain::contain_in`].
 //!
 //! - [`registry`]: which servers there are.
 //! - [`task`]: a task's life: the kernel's future around the server's.
 //! - [`gate`]: the functions that a server's system calls and waits are ([`rt::sys::gate::Resident`]).
 //! - [`handler`]: calls that a server answers where they are made.
-//! - [`driving`]: threads that a server drives.
+//! - [`maps`]: memory that a server maps. [`driving`]: threads that a server drives.
 //! - [`running`]: whose poll this core is in. [`waits`]: what a task waits for. [`calls`]: calls that a server makes.
 //!
 //! # What is promised
@@ -21,8 +21,8 @@
 //!
 //! # What is not
 //! Resident code is contained against failure, not against malice. It is trusted not to scribble: rights, handles and the
-//! buffers of system calls are checked as for ring 3, and buffers must lie in the arena, on the stack above the call, or (to be read) in the
-//! kernel's image; but nothing keeps a wild write of its own from kernel memory. It may not loop without end either: a
+//! buffers of system calls are checked as for ring 3, and buffers must lie in the arena, on the stack above the call, in what it maps, or (to be
+//! read) in the kernel's image; but nothing keeps a wild write of its own from kernel memory. It may not loop without end either: a
 //! poll that takes too long is named by the log and the watchdog, and holds its core for as long as it lasts.
 //!
 //! # What must hold
@@ -35,6 +35,7 @@ pub mod calls;
 mod driving;
 mod gate;
 pub mod handler;
+mod maps;
 mod registry;
 mod running;
 mod speech;
@@ -57,6 +58,7 @@ use spin::{Mutex, Once};
 use zerocopy::IntoBytes;
 
 use super::cpu;
+use super::memory::ProcessTables;
 use super::process::Process;
 use super::reservation::ReservationObject;
 use super::thread::Thread;
@@ -72,6 +74,8 @@ const MOST_TASKS: usize = 1024;
 pub struct Resident {
     core: CoreId,
     arena: Arena,
+    /// Its process's: what it maps.
+    tables: Ref<ProcessTables>,
     /// By [`Own`].
     own: [u64; Own::NAMES.len()],
     /// What its tasks run in.
@@ -170,7 +174,8 @@ pub fn start(
     };
     let resident = Ref::try_new(Resident {
         core,
-        arena: Arena::new(process.id(), pay),
+        arena: Arena::new(process.id(), pay, maps::bring),
+        tables: process.space.tables().clone(),
         own,
         reservation: Mutex::new(reservation),
         tasks: Mutex::new(Vec::new()),

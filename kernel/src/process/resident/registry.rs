@@ -20,6 +20,10 @@ static SERVERS: &[Server] = &[
         main: |env| Box::pin(echo::main(env)),
     },
     Server {
+        name: "servers/net",
+        main: |env| Box::pin(net_server::main(env)),
+    },
+    Server {
         name: "servers/personality",
         main: |env| Box::pin(personality::main(env)),
     },

@@ -229,6 +229,7 @@ fn run(resident: &Resident, task: TaskId, work: &mut Work) -> Result<Poll<()>, A
         Work::New(future) | Work::Task(future) => future,
         Work::Done => return Ok(Poll::Ready(())),
     };
+    resident.activate();
     let waker = contain::waker_of(task);
     let left = contain_in(&resident.arena, move || {
         let mut future = future;

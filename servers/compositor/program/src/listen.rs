@@ -55,7 +55,7 @@ impl Listener {
     }
 
     async fn listen(&self, endpoint: &Endpoint) -> Result<(), AskError> {
-        let channel = listen(endpoint)?;
+        let channel = listen(endpoint).await?;
         let mut bytes = [0; MAX_BYTES];
         let mut handles = Handles::new();
         loop {
@@ -76,7 +76,7 @@ impl Listener {
                 Either::B(()) => {
                     let keymap = self.shared.lock().keymap.take();
                     if let Some(word) = keymap {
-                        match ask(endpoint, &Request::SetKeymap(word)) {
+                        match ask(endpoint, &Request::SetKeymap(word)).await {
                             Err(refused @ AskError::Refused(_)) => log::warn!("{refused}"),
                             asked => drop(asked?),
                         }

@@ -113,7 +113,8 @@ async fn start(env: &mut Env) -> Result<(), CannotBegin> {
     let shared = Arc::new(shared);
     serve(env, &shared, &manager, &system)?;
     manager
-        .say_ready()
+        .tell_ready()
+        .await
         .map_err(|error| CannotBegin::Step("saying that it is ready", error))?;
     // Frames come before what programs ask for, and input before both.
     let over = Arc::new(Notify::new());

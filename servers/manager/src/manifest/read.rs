@@ -237,8 +237,8 @@ fn top_level(manifest: &mut Manifest, entry: &Entry<'_>) -> Read<()> {
         "enabled" => manifest.enabled = entry.flag()?,
         "placement" => {
             let choices = [
-                ("isolated", Placement::Isolated),
-                ("resident", Placement::Resident),
+                (Placement::Isolated.word(), Placement::Isolated),
+                (Placement::Resident.word(), Placement::Resident),
             ];
             manifest.placement = entry.choice("\"isolated\", \"resident\"", &choices)?;
         }

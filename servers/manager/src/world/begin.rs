@@ -13,7 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use loader::Archive;
 use proto::table::{MAX_ROW_BYTES, Reader};
-use proto::{Cursor, HandleRow};
+use proto::{Cursor, HandleRow, Placement};
 use rt::Env;
 use rt::launch::{read_all, time_page};
 use rt::sys::clock;
@@ -340,7 +340,8 @@ fn sweep(system: Handle, known: &[u64]) {
     }
 }
 
-/// What the archive's manifests say, with these units, and all that they need, enabled. What is wrong is named in the log.
+/// What the archive's manifests say, with these units, and all that they need, enabled; `UNIT=resident` and `UNIT=isolated` place a unit otherwise
+/// than its manifest does. What is wrong is named in the log.
 fn plan(archive: &'static [u8], added: &[&str]) -> Plan {
     let mut manifests = Vec::new();
     let mut errors: Vec<String> = Vec::new();
@@ -357,8 +358,25 @@ fn plan(archive: &'static [u8], added: &[&str]) -> Plan {
         }),
         Err(bad) => errors.push(bad.to_string()),
     }
-    let mut added: Vec<String> = added.iter().map(|name| (*name).into()).collect();
-    while let Some(name) = added.pop() {
+    let mut enabled: Vec<String> = Vec::new();
+    for word in added {
+        match word.split_once('=') {
+            None => enabled.push((*word).into()),
+            Some((name, word)) => {
+                let manifest = manifests.iter_mut().find(|manifest| manifest.name == name);
+                match (manifest, Placement::from_word(word)) {
+                    (Some(manifest), Some(placement)) => manifest.placement = placement,
+                    (None, _) => errors.push(alloc::format!(
+                        "the archive has no unit {name}, which init places"
+                    )),
+                    (_, None) => errors.push(alloc::format!(
+                        "init has {name}={word}: a unit is resident or isolated"
+                    )),
+                }
+            }
+        }
+    }
+    while let Some(name) = enabled.pop() {
         let Some(manifest) = manifests.iter_mut().find(|manifest| manifest.name == name) else {
             errors.push(alloc::format!(
                 "the archive has no unit {name}, which init asks for"
@@ -368,11 +386,11 @@ fn plan(archive: &'static [u8], added: &[&str]) -> Plan {
         if core::mem::replace(&mut manifest.enabled, true) {
             continue;
         }
-        added.extend(manifest.after.clone());
+        enabled.extend(manifest.after.clone());
         let uses = manifest.uses.clone();
         let offers_one =
             |other: &&Manifest| other.offers.iter().any(|service| uses.contains(service));
-        added.extend(
+        enabled.extend(
             manifests
                 .iter()
                 .filter(offers_one)

@@ -41,11 +41,11 @@ impl Service {
     pub async fn serve(&self, endpoint: &Watched<Endpoint>) -> Result<(), Error> {
         loop {
             let call = endpoint.receive().await?;
-            self.answer(call);
+            self.answer(call).await;
         }
     }
 
-    fn answer(&self, call: Incoming) {
+    async fn answer(&self, call: Incoming) {
         let Body::Long(_) = call.body else {
             // Dropped, the call is answered with that.
             return;
@@ -61,6 +61,7 @@ impl Service {
         let answer = match request {
             Some(request) => self
                 .request(call.badge, request, &mut handles)
+                .await
                 .unwrap_or_else(Answer::Refused),
             None => Answer::Refused(NetError::Malformed),
         };
@@ -70,7 +71,7 @@ impl Service {
         }
     }
 
-    fn request(
+    async fn request(
         &self,
         badge: u32,
         request: Request,
@@ -80,8 +81,8 @@ impl Service {
             Request::Open {
                 what: Open::Listen { port, backlog },
                 ring_bytes,
-            } => self.listen(badge, port, backlog, ring_bytes, handles),
-            Request::Open { what, ring_bytes } => self.open(badge, what, ring_bytes, handles),
+            } => self.listen(badge, port, backlog, ring_bytes, handles).await,
+            Request::Open { what, ring_bytes } => self.open(badge, what, ring_bytes, handles).await,
             Request::Resolve { name } => self.resolve(&name, handles),
             Request::Row { table, index } => {
                 let row = self.shared.lock().row(table, index, now());
@@ -91,7 +92,7 @@ impl Service {
                 })
             }
             Request::SetUp { interface, setup } => {
-                self.book.check(badge, Right::Configure)?;
+                self.book.check(badge, Right::Configure).await?;
                 let mut stack = self.shared.lock();
                 stack.set_up(&interface, setup)?;
                 for number in 0..stack.interfaces() {
@@ -104,7 +105,7 @@ impl Service {
         }
     }
 
-    fn open(
+    async fn open(
         &self,
         badge: u32,
         what: Open,
@@ -115,7 +116,7 @@ impl Service {
             Open::Bind { port: port @ 1.. } => Right::Listen(Protocol::Udp, Some(port)),
             _ => Right::Connect,
         };
-        self.book.check(badge, right)?;
+        self.book.check(badge, right).await?;
         let mut stack = self.shared.lock();
         let (key, port, turn, kind) = match what {
             Open::Connect(to) => {
@@ -151,7 +152,7 @@ impl Service {
         Ok(Answer::Opened { port })
     }
 
-    fn listen(
+    async fn listen(
         &self,
         badge: u32,
         port: u16,
@@ -161,7 +162,8 @@ impl Service {
     ) -> Result<Answer, NetError> {
         let wanted = (port > 0).then_some(port);
         self.book
-            .check(badge, Right::Listen(Protocol::Tcp, wanted))?;
+            .check(badge, Right::Listen(Protocol::Tcp, wanted))
+            .await?;
         let ring_bytes = if ring_bytes == 0 {
             DEFAULT_RING_BYTES
         } else {

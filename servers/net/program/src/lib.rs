@@ -13,11 +13,10 @@
 //! # Urgency
 //! The server's reservation has a deadline of its own, and calls lend it that of their callers; a socket's bell wakes it within that.
 //!
-//! # Not in the kernel
-//! The server maps memory: the registers of cards, what they read and write, and for each socket the rings that it shares with its program. A resident
-//! process has no address space to map a vmo into: its memory is one arena, which a poll that is abandoned leaves to the kernel as a whole
-//! (`kernel/src/process/resident/`). It would take windows in the kernel's own address space that are bounded for each process, and closed on all cores
-//! before the pages behind them are freed. So the kernel carries no `servers/net`, and `placement = "resident"` is refused with an error that says so.
+//! # In the kernel
+//! The kernel carries this library: with `placement = "resident"` in the manifest, or `net=resident` among the manager's arguments, the same server runs in
+//! ring 0. It maps what it maps in ring 3 (registers of cards, what they read and write, the rings of sockets), and its polls are as short: a turn of an
+//! interface or of a socket moves a bounded number of frames, and then others have theirs.
 //!
 //! What must hold: no lock is held over a wait; a program can only damage its own sockets.
 #![no_std]
@@ -125,7 +124,8 @@ async fn run(env: &mut Env) -> Result<String, CannotBegin> {
     service
         .book
         .manager()
-        .say_ready()
+        .tell_ready()
+        .await
         .map_err(step("saying that it is ready"))?;
     match first(shared.failed(), service.serve(&endpoint)).await {
         Either::A(why) => Ok(why),

@@ -38,28 +38,42 @@ impl Book {
     ///
     /// # Errors
     /// [`NetError::NoRight`].
-    pub fn check(&self, badge: u32, wanted: Right) -> Result<(), NetError> {
-        let mut known = self.known.lock();
-        if !known.iter().any(|(other, _)| *other == badge) {
-            let rights = self.ask(badge);
-            if known.len() >= MOST_CLIENTS {
-                known.remove(0);
+    pub async fn check(&self, badge: u32, wanted: Right) -> Result<(), NetError> {
+        let covered = match self.covers(badge, wanted) {
+            Some(covered) => covered,
+            None => {
+                let rights = self.ask(badge).await;
+                self.remember(badge, rights)?;
+                self.covers(badge, wanted) == Some(true)
             }
-            if known.try_reserve(1).is_err() {
-                return Err(NetError::NoMemory);
-            }
-            known.push((badge, rights));
-        }
-        let own = known.iter().find(|(other, _)| *other == badge);
-        match own {
-            Some((_, rights)) if rights.iter().any(|right| right.covers(wanted)) => Ok(()),
-            _ => Err(NetError::NoRight(wanted)),
+        };
+        if covered {
+            Ok(())
+        } else {
+            Err(NetError::NoRight(wanted))
         }
     }
 
-    fn ask(&self, badge: u32) -> Rights {
+    /// Whether a client may, if its rights are known.
+    fn covers(&self, badge: u32, wanted: Right) -> Option<bool> {
+        let known = self.known.lock();
+        let (_, rights) = known.iter().find(|(other, _)| *other == badge)?;
+        Some(rights.iter().any(|right| right.covers(wanted)))
+    }
+
+    fn remember(&self, badge: u32, rights: Rights) -> Result<(), NetError> {
+        let mut known = self.known.lock();
+        if known.len() >= MOST_CLIENTS {
+            known.remove(0);
+        }
+        known.try_reserve(1).map_err(|_| NetError::NoMemory)?;
+        known.push((badge, rights));
+        Ok(())
+    }
+
+    async fn ask(&self, badge: u32) -> Rights {
         let mut words = [const { Grant::new() }; MOST];
-        match self.manager.granted(SERVICE, badge, &mut words) {
+        match self.manager.granted(SERVICE, badge, &mut words).await {
             Ok(count) => words
                 .iter()
                 .take(count)

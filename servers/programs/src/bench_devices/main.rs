@@ -102,7 +102,7 @@ async fn measure(env: &mut Env) -> Outcome {
         return Err(Failed::Because("it needs the input server"));
     };
     let keyboard = env.argument(1).unwrap_or("ps2");
-    let channel = listen(&endpoint)?;
+    let channel = listen(&endpoint).await?;
     for name in ["idle", "load"] {
         let load = (name == "load").then(Load::start).transpose()?;
         let mut samples = Vec::new();

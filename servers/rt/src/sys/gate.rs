@@ -11,7 +11,7 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
 
-use abi::message::Words;
+use abi::message::{Lengths, Words};
 use abi::process::ExitReport;
 use abi::time::TimePage;
 use abi::{Handle, Signals};
@@ -86,11 +86,12 @@ pub struct Resident {
     pub spawn: fn(&'static str, Task) -> Result<(), Task>,
     /// Wakes the calling task when the clock reaches this tick, or before.
     pub wake_at: fn(u64, &Waker) -> Result<(), abi::Error>,
-    /// Calls an endpoint by a deadline in nanoseconds with the bytes of a contract's message, for an answer of so many bytes at
-    /// most. If that is no more than fits into words, the message goes in words. The call's number.
-    pub begin_call: fn(Handle, u64, &[u8], usize) -> Result<u64, abi::Error>,
-    /// The answer to a call, once; or wakes the calling task when it comes.
-    pub answer: fn(u64, &mut [u8], &Waker) -> Answer,
+    /// Calls an endpoint by a deadline in nanoseconds with the bytes of a contract's message and with handles, which leave the process if the call
+    /// is begun, for an answer of so many bytes at most. Without handles and with an answer that fits into words, the message goes in words. The
+    /// call's number.
+    pub begin_call: BeginCall,
+    /// The answer to a call, bytes and handles, once; or wakes the calling task when it comes. Handles that do not fit are closed.
+    pub answer: fn(u64, &mut [u8], &mut [Handle], &Waker) -> Answer,
     /// The answer to a call is not wanted any more.
     pub give_up: fn(u64),
     /// What the calling server knows about itself; 0 for what it was not given.
@@ -107,8 +108,11 @@ pub struct Resident {
     pub end_run: fn(Handle),
 }
 
+/// See [`Resident::begin_call`].
+pub type BeginCall = fn(Handle, u64, &[u8], Option<&[Handle]>, usize) -> Result<u64, abi::Error>;
+
 /// What [`Resident::answer`] gives: how long the answer is.
-pub type Answer = Poll<Result<usize, abi::Error>>;
+pub type Answer = Poll<Result<Lengths, abi::Error>>;
 
 /// Answers a call, by its badge and words, in words that are zero before; or says `false`, having done nothing: the call is one for the server's
 /// tasks. It runs on the server's core while none of its tasks does, in the caller's time: short, and it waits for nothing, so a lock that a task

@@ -62,6 +62,17 @@ impl Handles {
         self.len == 0
     }
 
+    /// Their numbers.
+    pub(crate) fn numbers(&self) -> &[Handle] {
+        self.list.get(..self.len).unwrap_or_default()
+    }
+
+    /// Where to put received ones; those in it are closed. See [`set_len`](Self::set_len).
+    pub(crate) fn places(&mut self) -> &mut [Handle] {
+        *self = Self::new();
+        &mut self.list
+    }
+
     pub(super) fn as_ptr(&self) -> u64 {
         self.list.as_ptr() as u64
     }
@@ -71,12 +82,12 @@ impl Handles {
     }
 
     /// The kernel took them all.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.len = 0;
     }
 
     /// The kernel put `len` there.
-    pub(super) fn set_len(&mut self, len: u32) {
+    pub(crate) fn set_len(&mut self, len: u32) {
         self.len = (len as usize).min(MAX_HANDLES);
     }
 }

@@ -210,6 +210,12 @@ impl<M: Machine> Vmo<M> {
         }
     }
 
+    /// Whether a touch of it may have to wait until a pager brings a page.
+    #[must_use]
+    pub fn may_wait_for_pager(&self) -> bool {
+        matches!(self.kind, Kind::Paged(_) | Kind::Copy { .. })
+    }
+
     /// Whether it is a device's memory.
     #[must_use]
     pub fn is_physical(&self) -> bool {
