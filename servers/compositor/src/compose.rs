@@ -139,7 +139,7 @@ pub fn strips(part: &Rect) -> impl Iterator<Item = Rect> + use<> {
 /// Paints scenes.
 #[derive(Debug)]
 pub struct Painter {
-    fonts: Option<Fonts>,
+    fonts: Fonts,
     pieces: Vec<(Rect, usize)>,
     row: Vec<Pixel>,
 }
@@ -155,7 +155,7 @@ impl Painter {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            fonts: Fonts::new(),
+            fonts: Fonts::default(),
             pieces: Vec::new(),
             row: Vec::new(),
         }
@@ -175,8 +175,10 @@ impl Painter {
             self.paint(scene, *lowest, &mut canvas.clipped(piece), pictures);
         }
         self.pieces = pieces;
-        if let (Some((rect, overlay)), Some(fonts)) = (&scene.overlay, &mut self.fonts) {
-            overlay::draw(overlay, rect, &mut fonts.overlay, &mut canvas.clipped(part));
+        if let Some((rect, overlay)) = &scene.overlay
+            && let Some(font) = self.fonts.overlay()
+        {
+            overlay::draw(overlay, rect, font, &mut canvas.clipped(part));
         }
         if let Some((picture, x, y)) = scene.pointer {
             picture.draw(&mut canvas.clipped(part), x, y);
@@ -205,7 +207,7 @@ impl Painter {
                 decor::draw_shadow(canvas, &outer);
             }
             if sheet.is_framed() && !outer.and(&part).is_empty() {
-                decor::draw_frame(canvas, sheet, &scene.palette, self.fonts.as_mut());
+                decor::draw_frame(canvas, sheet, &scene.palette, &mut self.fonts);
             }
             draw_content(canvas, sheet, pictures, scene.palette.ground, &mut self.row);
         }

@@ -17,20 +17,30 @@ const SHADOW_ALPHA: i32 = 70;
 /// Radius of a title bar's upper corners.
 pub const CORNER_PX: i32 = 8;
 
-/// The compositor's letters.
-#[derive(Debug)]
+/// The compositor's letters. A font's file is read, which takes long, when something is first written with it.
+#[derive(Debug, Default)]
 pub(crate) struct Fonts {
-    pub title: Font,
-    pub overlay: Font,
+    title: Option<Font>,
+    overlay: Option<Font>,
 }
 
 impl Fonts {
-    pub fn new() -> Option<Self> {
-        Some(Self {
-            title: Font::new(Face::Ui, TITLE_TEXT_PX)?,
-            overlay: Font::new(Face::Mono, OVERLAY_TEXT_PX)?,
-        })
+    /// For titles. `None` if the file cannot be read, which a test shows it can; so below.
+    pub fn title(&mut self) -> Option<&mut Font> {
+        read(&mut self.title, Face::Ui, TITLE_TEXT_PX)
     }
+
+    /// For the overlay.
+    pub fn overlay(&mut self) -> Option<&mut Font> {
+        read(&mut self.overlay, Face::Mono, OVERLAY_TEXT_PX)
+    }
+}
+
+fn read(place: &mut Option<Font>, face: Face, size_px: u16) -> Option<&mut Font> {
+    if place.is_none() {
+        *place = Font::new(face, size_px);
+    }
+    place.as_mut()
 }
 
 /// The pointer's pictures.
@@ -261,7 +271,7 @@ pub(crate) fn draw_frame(
     canvas: &mut Canvas<'_>,
     sheet: &Sheet,
     palette: &Palette,
-    fonts: Option<&mut Fonts>,
+    fonts: &mut Fonts,
 ) {
     let (place, look, focused) = (&sheet.place, &sheet.look, sheet.is_focused);
     let outer = place.outer(look);
@@ -321,12 +331,12 @@ pub(crate) fn draw_frame(
         };
         draw_mark(canvas, &rect, button, mark);
     }
-    if let Some(fonts) = fonts {
+    if let Some(font) = fonts.title() {
         let room = title.width() - 3 * BUTTON_PX - 24;
-        let text = fonts.title.fitting(&sheet.title, room);
-        let y = title.top + (TITLE_PX - fonts.title.height_px()) / 2 + 1;
+        let text = font.fitting(&sheet.title, room);
+        let y = title.top + (TITLE_PX - font.height_px()) / 2 + 1;
         let colour = if focused { palette.text } else { palette.faint };
-        fonts.title.draw(
+        font.draw(
             &mut canvas.clipped(&title),
             title.left + 12,
             y,

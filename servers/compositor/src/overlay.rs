@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn lines_are_as_high_as_their_letters() {
-        let fonts = Fonts::new().expect("the fonts come along");
-        assert_eq!(fonts.overlay.height_px(), LINE_PX);
+        let mut fonts = Fonts::default();
+        let font = fonts.overlay().expect("the font comes along");
+        assert_eq!(font.height_px(), LINE_PX);
     }
 }

@@ -214,13 +214,13 @@ pub fn answer(number: u64, to: &mut [u8], handles: &mut [Handle]) -> Poll<Result
                 handles: 0,
             })
             .ok_or(Error::OutOfRange),
-        Answered::Message(message) => unpack(&thread, message, to, handles),
+        Answered::Message(mut message) => unpack(&thread, &mut message, to, handles),
     })
 }
 
 fn unpack(
     thread: &Thread,
-    mut message: Box<Message<Object>>,
+    message: &mut Message<Object>,
     to: &mut [u8],
     handles: &mut [Handle],
 ) -> Result<Lengths, Error> {

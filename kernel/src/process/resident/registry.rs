@@ -16,6 +16,10 @@ pub struct Server {
 
 static SERVERS: &[Server] = &[
     Server {
+        name: "servers/compositor",
+        main: |env| Box::pin(compositor_server::main(env)),
+    },
+    Server {
         name: "servers/echo",
         main: |env| Box::pin(echo::main(env)),
     },

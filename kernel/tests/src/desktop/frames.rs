@@ -49,6 +49,14 @@ pub fn scenarios() -> Vec<Scenario> {
                 }),
             ],
         ),
+        // The same with the compositor in the kernel.
+        Scenario::alone("qemu.desktop.resident_frames_icount", |lab| {
+            let mut machine = resident_machine(lab);
+            machine.icount = true;
+            machine.cpus = 1;
+            let mut session = Session::boot(&machine)?;
+            none_late(&mut session, &LOAD)
+        }),
     ]
 }
 

@@ -48,11 +48,32 @@ pub fn scenarios() -> Vec<Scenario> {
             Check::new("qemu.desktop.random_input", random_input),
         ],
     ));
+    all.push(Scenario::shared(
+        |lab| Ok(resident_machine(lab)),
+        vec![
+            Check::new("qemu.desktop.resident_shows", |session| {
+                let unit = session.unit("compositor")?;
+                match unit["placement"] == "resident" {
+                    true => shows(session),
+                    false => Err(format!("the compositor is not resident: {unit}").into()),
+                }
+            }),
+            Check::new("qemu.desktop.resident_terminal", terminal),
+            Check::new("qemu.desktop.resident_dies", compositor_dies),
+            Check::new("qemu.desktop.resident_hostile", hostile),
+            Check::new("qemu.desktop.resident_overlay", overlay),
+        ],
+    ));
     all
 }
 
 fn machine(lab: &Lab) -> Machine {
     lab.script_machine(&format!("{MANAGER} screen=desktop"))
+}
+
+/// The same with the compositor in the kernel.
+fn resident_machine(lab: &Lab) -> Machine {
+    lab.script_machine("init=\"servers/manager compositor=resident\" screen=desktop")
 }
 
 /// Wallpaper, panel, and nothing else.
