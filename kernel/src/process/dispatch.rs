@@ -94,6 +94,9 @@ fn answer(
             let waited = port_wait(thread, context, second, abi::FOREVER);
             return Ok(and_back(context, back, waited));
         }
+        Call::IoRead | Call::IoWrite | Call::InterruptAck | Call::InterruptWait => {
+            return device(thread, call, context);
+        }
         // Answered before.
         Call::Call | Call::ReplyReceive => return Err(Error::Unknown),
         Call::ProcessExit => {
@@ -105,6 +108,40 @@ fn answer(
         other => return Ok(Outcome::Long(other)),
     };
     context.set_results(rax, 0);
+    Ok(Outcome::Set)
+}
+
+/// What drivers ask for most.
+fn device(thread: &Thread, call: Call, context: &mut UserContext) -> Result<Outcome, Error> {
+    let [first, second, third, fourth, ..] = context.arguments();
+    let handles = &thread.process.handles;
+    let handle = Handle(first);
+    let results = match call {
+        Call::IoRead => {
+            let range = handles.pick(handle, Rights::READ, Object::as_io_range)?;
+            (0, range.object.read(second, third)?.into())
+        }
+        Call::IoWrite => {
+            let range = handles.pick(handle, Rights::WRITE, Object::as_io_range)?;
+            range.object.write(second, third, fourth)?;
+            (0, 0)
+        }
+        Call::InterruptAck => {
+            let interrupt = handles.pick(handle, Rights::SIGNAL, Object::as_interrupt)?;
+            interrupt.object.acknowledge();
+            (0, 0)
+        }
+        Call::InterruptWait => {
+            let interrupt = handles.pick(handle, Rights::READ, Object::as_interrupt)?;
+            match interrupt.object.take() {
+                Some(event) => (event.count.into(), event.stamp_ticks),
+                None if second == abi::AT_ONCE => return Err(Error::WouldWait),
+                None => return Ok(Outcome::Long(call)),
+            }
+        }
+        _ => return Err(Error::Unknown),
+    };
+    context.set_results(results.0, results.1);
     Ok(Outcome::Set)
 }
 

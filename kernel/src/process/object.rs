@@ -274,6 +274,22 @@ impl Object {
         }
     }
 
+    /// An owner of the ports of a device, if it is some.
+    pub fn as_io_range(&self) -> Option<Ref<IoRange>> {
+        match self {
+            Self::IoRange(range) => Some(range.clone()),
+            _ => None,
+        }
+    }
+
+    /// An owner of the interrupt, if it is one.
+    pub fn as_interrupt(&self) -> Option<Ref<InterruptObject>> {
+        match self {
+            Self::Interrupt(interrupt) => Some(interrupt.clone()),
+            _ => None,
+        }
+    }
+
     /// An owner of the notification, if it is one.
     #[inline]
     pub fn as_notification(&self) -> Option<Ref<Notification>> {

@@ -384,6 +384,13 @@ fn run(riders: &mut Riders, mut ask: bool, end: u64, waker: &Waker) -> Next {
                 return Next::Take;
             }
             Outcome::Long(call) => {
+                let top = riders.top();
+                let arguments = top.context.lock().arguments();
+                if let Some(results) = calls::at_once(top, call, arguments, waker) {
+                    let (rax, rdx) = results.unwrap_or_else(|error: Error| (error.to_raw(), 0));
+                    top.context.lock().set_results(rax, rdx);
+                    continue;
+                }
                 if riders.send_all_home(Resume::Ask) {
                     return Next::Answer;
                 }

@@ -126,20 +126,42 @@ const KEYS: [(KeyCode, u16); 120] = [
     (KeyCode::WWWHome, 172),
 ];
 
+/// By number.
+const KEY_OF: [Option<KeyCode>; 256] = {
+    let mut table = [None; 256];
+    let mut index = KEYS.len();
+    // From the end, so that the first of two counts.
+    while index > 0 {
+        index -= 1;
+        let (key, number) = KEYS[index];
+        table[number as usize] = Some(key);
+    }
+    table
+};
+
+/// By key; 0: none, as no key has that number.
+const NUMBER_OF: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < KEYS.len() {
+        let (key, number) = KEYS[index];
+        table[key as u8 as usize] = number as u8;
+        index += 1;
+    }
+    table
+};
+
 /// The number of a key; `None` for codes that are no key's.
 #[must_use]
 pub fn number_of(code: KeyCode) -> Option<u16> {
-    KEYS.iter()
-        .find(|(key, _)| *key == code)
-        .map(|(_, number)| *number)
+    let number = *NUMBER_OF.get(usize::from(code as u8))?;
+    (number != 0).then_some(u16::from(number))
 }
 
 /// The key of this number, if a PC's keyboard has it.
 #[must_use]
 pub fn key_of(number: u16) -> Option<KeyCode> {
-    KEYS.iter()
-        .find(|(_, other)| *other == number)
-        .map(|(key, _)| *key)
+    *KEY_OF.get(usize::from(number))?
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use pc_keyboard::KeyState;
 use proto::input::{KeyChange, What};
 use proto::key::KeyPress;
 
-use crate::codes::{key_of, number_of};
+use crate::codes::key_of;
 use crate::keyboard::{Locks, Meaning};
 use crate::keymap::Keymap;
 
@@ -39,22 +39,23 @@ pub struct Keys {
 /// A key that does nothing by being held.
 fn is_modifier(code: u16) -> bool {
     use pc_keyboard::KeyCode as K;
-    [
-        K::LShift,
-        K::RShift,
-        K::LControl,
-        K::RControl,
-        K::LAlt,
-        K::RAltGr,
-        K::LWin,
-        K::RWin,
-        K::CapsLock,
-        K::NumpadLock,
-        K::ScrollLock,
-        K::PauseBreak,
-    ]
-    .into_iter()
-    .any(|key| number_of(key) == Some(code))
+    matches!(
+        key_of(code),
+        Some(
+            K::LShift
+                | K::RShift
+                | K::LControl
+                | K::RControl
+                | K::LAlt
+                | K::RAltGr
+                | K::LWin
+                | K::RWin
+                | K::CapsLock
+                | K::NumpadLock
+                | K::ScrollLock
+                | K::PauseBreak
+        )
+    )
 }
 
 impl Keys {

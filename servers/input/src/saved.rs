@@ -70,16 +70,13 @@ impl Saved {
         let keymap = keymap.map_or(0, |place| place as u8);
         let head = [VERSION, flags, mouse, keymap, k0, k1, d0, d1, i0, i1];
         let mut bytes = [0; SAVED_BYTES];
-        let parts = [
-            (0, head.as_slice()),
-            (BUTTONS, &self.buttons),
-            (KEYS, &self.keys.held),
-        ];
-        for (start, part) in parts {
-            for (to, from) in bytes.iter_mut().skip(start).zip(part) {
-                *to = *from;
-            }
+        let (front, held) = bytes.split_at_mut(KEYS);
+        let (front, buttons) = front.split_at_mut(BUTTONS);
+        for (to, from) in front.iter_mut().zip(head) {
+            *to = from;
         }
+        buttons.copy_from_slice(&self.buttons);
+        held.copy_from_slice(&self.keys.held);
         bytes
     }
 

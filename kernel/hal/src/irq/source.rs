@@ -303,6 +303,11 @@ impl Interrupt {
         self.try_take().map_or(Poll::Pending, Poll::Ready)
     }
 
+    /// Wakes who waits, though nothing came: something else that the task waits for has happened.
+    pub fn wake(&self) {
+        self.slot().hot.waker.wake();
+    }
+
     /// Takes what is pending, without waiting.
     pub fn try_take(&self) -> Option<IrqEvent> {
         let hot = &self.slot().hot;

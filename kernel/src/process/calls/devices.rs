@@ -17,17 +17,10 @@ fn device(thread: &Thread, handle: u64, rights: Rights) -> Result<Ref<DeviceObje
     }
 }
 
-fn io_range(thread: &Thread, handle: u64, rights: Rights) -> Result<Ref<IoRange>, Error> {
-    match typed(thread, handle, ObjectType::IoRange, rights)?.into_object() {
-        Object::IoRange(range) => Ok(range),
-        _ => Err(Error::WrongType),
-    }
-}
-
 pub(super) async fn call(
     thread: &Ref<Thread>,
     call: Call,
-    [first, second, third, fourth, ..]: Arguments,
+    [first, second, third, ..]: Arguments,
 ) -> Result<Results, Error> {
     let account = thread.process.account();
     match call {
@@ -94,21 +87,6 @@ pub(super) async fn call(
             let lease = entry.lease().map(|lease| &**lease);
             let event = interrupt.wait(second, lease).await?;
             Ok((event.count.into(), event.stamp_ticks))
-        }
-        Call::InterruptAck => {
-            let entry = typed(thread, first, ObjectType::Interrupt, Rights::SIGNAL)?;
-            if let Object::Interrupt(interrupt) = entry.object() {
-                interrupt.acknowledge();
-            }
-            Ok((0, 0))
-        }
-        Call::IoRead => {
-            let value = io_range(thread, first, Rights::READ)?.read(second, third)?;
-            Ok((0, value.into()))
-        }
-        Call::IoWrite => {
-            io_range(thread, first, Rights::WRITE)?.write(second, third, fourth)?;
-            Ok((0, 0))
         }
         _ => Err(Error::Unknown),
     }

@@ -1,4 +1,6 @@
 //! System calls that may take long, wait, or touch the caller's memory: each an async function of its area.
+//!
+//! Many of them could wait and hardly ever do: [`at_once`] answers those where they are asked.
 
 mod channels;
 mod devices;
@@ -10,6 +12,9 @@ mod ports;
 mod resident;
 mod system;
 mod threads;
+
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 
 use abi::{Call, Error, Handle, ObjectType, Rights};
 use objects::memory::Touch;
@@ -105,10 +110,7 @@ pub async fn long(
         | Call::DmaCreate
         | Call::DmaRelease
         | Call::DeviceConfig
-        | Call::InterruptWait
-        | Call::InterruptAck
-        | Call::IoRead
-        | Call::IoWrite => devices::call(thread, call, arguments).await,
+        | Call::InterruptWait => devices::call(thread, call, arguments).await,
         Call::RandomGet
         | Call::LogWrite
         | Call::SystemQuery
@@ -126,9 +128,42 @@ pub async fn long(
         | Call::ReplyReceive
         | Call::PortWait
         | Call::PortReplyWait
+        | Call::InterruptAck
+        | Call::IoRead
+        | Call::IoWrite
         | Call::ProcessExit
         | Call::ThreadExit
         | Call::ThreadRun => Err(Error::Unknown),
+    }
+}
+
+/// Answers a system call that takes few instructions, unless it must wait after all, as for a page of the caller's: `None` then,
+/// nothing has happened, and [`long`] answers it.
+///
+/// These are calls that change nothing before the last place where they can wait.
+pub fn at_once(
+    thread: &Ref<Thread>,
+    call: Call,
+    arguments: Arguments,
+    waker: &Waker,
+) -> Option<Result<Results, Error>> {
+    let mut context = Context::from_waker(waker);
+    let answered = match call {
+        Call::ChannelWrite | Call::ChannelRead => {
+            pin!(channels::call(thread, call, arguments)).poll(&mut context)
+        }
+        Call::ReplyLong | Call::CallStart | Call::CallEnd => {
+            pin!(endpoints::call(thread, call, arguments)).poll(&mut context)
+        }
+        Call::PortBind | Call::PortUnbind | Call::PortPost | Call::TimerSet => {
+            pin!(ports::call(thread, call, arguments)).poll(&mut context)
+        }
+        Call::HandleDuplicate => pin!(handles::call(thread, call, arguments)).poll(&mut context),
+        _ => return None,
+    };
+    match answered {
+        Poll::Ready(results) => Some(results),
+        Poll::Pending => None,
     }
 }
 

@@ -3,10 +3,13 @@
 //! A task of the kernel's waits for each, as the interrupt itself may wake nothing but a task: it notes the event and shows
 //! the signal. It goes when the last handle does.
 
-use abi::{Error, ObjectType, Signals};
+use core::future::poll_fn;
 use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll};
+
+use abi::{Error, ObjectType, Signals};
 use executor::CoreId;
-use executor::sync::Notify;
 use hal::irq::{self, Interrupt, IrqError, IrqEvent};
 use hal::platform::KernelPlatform;
 use objects::job::Job;
@@ -29,7 +32,7 @@ pub struct InterruptObject {
     /// [`Signals::INTERRUPT`] while one is there to be taken.
     pub signals: SignalState,
     arrived: Mutex<Option<IrqEvent>>,
-    closed: Notify,
+    closed: AtomicBool,
     /// The device is told to be silent before the vector is free.
     message: Option<(Ref<DeviceObject>, u16)>,
     interrupt: Interrupt,
@@ -86,7 +89,7 @@ impl InterruptObject {
             header: Header::new(ObjectType::Interrupt, job, bytes)?,
             signals: SignalState::new(Signals::empty()),
             arrived: Mutex::new(None),
-            closed: Notify::new(),
+            closed: AtomicBool::new(false),
             message,
             interrupt,
         })?;
@@ -101,24 +104,29 @@ impl InterruptObject {
 
     /// Notes interrupts until the last handle is closed.
     async fn pump(this: Ref<Self>) {
-        loop {
-            match rt::first(this.closed.notified(), this.interrupt.wait()).await {
-                rt::Either::A(()) => return,
-                rt::Either::B(event) => {
-                    #[cfg(feature = "inject")]
-                    inject::at(inject::Point::Interrupt);
-                    {
-                        let arrived = &mut *this.arrived.lock();
-                        let count = arrived.map_or(0, |before| before.count);
-                        *arrived = Some(IrqEvent {
-                            count: event.count.saturating_add(count),
-                            ..event
-                        });
-                    }
-                    this.signals.raise(Signals::INTERRUPT).tell();
-                }
+        while let Some(event) = poll_fn(|context| this.poll_next(context)).await {
+            #[cfg(feature = "inject")]
+            inject::at(inject::Point::Interrupt);
+            {
+                let arrived = &mut *this.arrived.lock();
+                let count = arrived.map_or(0, |before| before.count);
+                *arrived = Some(IrqEvent {
+                    count: event.count.saturating_add(count),
+                    ..event
+                });
             }
+            this.signals.raise(Signals::INTERRUPT).tell();
         }
+    }
+
+    /// The next interrupt, or `None` once nobody can wait for it any more.
+    fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<IrqEvent>> {
+        // It registers the waker first: a close after this look wakes it.
+        let event = self.interrupt.poll_wait(context);
+        if self.closed.load(Ordering::Acquire) {
+            return Poll::Ready(None);
+        }
+        event.map(Some)
     }
 
     /// What every object has.
@@ -127,7 +135,7 @@ impl InterruptObject {
     }
 
     /// Takes what has arrived.
-    fn take(&self) -> Option<IrqEvent> {
+    pub fn take(&self) -> Option<IrqEvent> {
         let event = self.arrived.lock().take();
         if event.is_some() {
             self.signals.clear(Signals::INTERRUPT);
@@ -142,15 +150,12 @@ impl InterruptObject {
     /// Waits for an interrupt: how many came, and when the last one did.
     ///
     /// # Errors
-    /// [`Error::WouldWait`] for [`AT_ONCE`](abi::AT_ONCE), [`Error::TimedOut`], [`Error::Revoked`], [`Error::BadHandle`] once its last
+    /// [`Error::TimedOut`], [`Error::Revoked`], [`Error::BadHandle`] once its last
     /// handle was closed.
     pub async fn wait(&self, deadline_ns: u64, lease: Option<&Lease>) -> Result<IrqEvent, Error> {
         loop {
             if let Some(event) = self.take() {
                 return Ok(event);
-            }
-            if deadline_ns == abi::AT_ONCE {
-                return Err(Error::WouldWait);
             }
             let awaited = Signals::INTERRUPT | Signals::PEER_CLOSED;
             let shown = until(deadline_ns, pin!(self.signals.wait(awaited, lease))).await;
@@ -171,7 +176,8 @@ impl InterruptObject {
     /// Nobody can wait for it any more.
     pub fn close(&self) {
         self.signals.raise(Signals::PEER_CLOSED).tell();
-        self.closed.notify_one();
+        self.closed.store(true, Ordering::Release);
+        self.interrupt.wake();
     }
 }
 

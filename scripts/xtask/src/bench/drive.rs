@@ -21,8 +21,7 @@ const LOST: Duration = Duration::from_millis(500);
 const MOST_LOST: u64 = 60;
 /// A key arrives sooner, on any host.
 const KEY_LIMIT: Duration = Duration::from_secs(60);
-/// Between two keys, and so much more after each of a handful: no period of the machine's is met each time.
-const PAUSE: Duration = Duration::from_millis(3);
+/// After the machine's rest, once more for each of a handful of keys: no period of the machine's is met each time.
 const MORE: Duration = Duration::from_micros(370);
 
 /// Ports of the host that are the machine's, for datagrams and for connections; 0 where there are none.
@@ -164,17 +163,25 @@ fn connections(port: u16, results: &mut Results) -> Result<()> {
 fn keys(vm: &mut Vm, events: u64) -> Result<Vec<u64>> {
     let mut samples = Vec::new();
     for number in 0..events {
-        thread::sleep(PAUSE + MORE * (number % 7) as u32);
+        if number > 0 {
+            console(vm, number, b'r', "the reader's rest")?;
+        }
+        thread::sleep(MORE * (number % 7) as u32);
         let began = Instant::now();
         vm.qmp.input_keys(&[("a", number % 2 == 0)])?;
-        let debug = vm.debug_console.as_mut();
-        let debug = debug.ok_or_else(|| Error::Qemu("the machine has no debug console".into()))?;
-        let told = debug.wait_until("a key at its reader", KEY_LIMIT, |unread| {
-            let place = unread.iter().position(|byte| *byte == b'k')?;
-            Some((place + 1, ()))
-        });
-        told.map_err(|error| Error::Qemu(format!("key event {number}: {error}")))?;
+        console(vm, number, b'k', "a key at its reader")?;
         samples.push(began.elapsed().as_nanos() as u64);
     }
     Ok(samples)
+}
+
+/// Waits for a byte on the debug console.
+fn console(vm: &mut Vm, number: u64, byte: u8, what: &'static str) -> Result<()> {
+    let debug = vm.debug_console.as_mut();
+    let debug = debug.ok_or_else(|| Error::Qemu("the machine has no debug console".into()))?;
+    let told = debug.wait_until(what, KEY_LIMIT, |unread| {
+        let place = unread.iter().position(|&other| other == byte)?;
+        Some((place + 1, ()))
+    });
+    told.map_err(|error| Error::Qemu(format!("key event {number}: {error}")))
 }

@@ -8,13 +8,15 @@ use alloc::sync::Arc;
 use abi::{Error, Signals};
 use executor::sync::Notify;
 use i8042::Mouse;
-use input::{Keymap, RepeatTicks, SAVED_BYTES, Saved, Seat};
+use input::{Keymap, RepeatTicks, Saved, Seat};
 use proto::input::{MAX_BYTES, to_bytes};
 use rt::sys::clock;
 use rt::sys::message::Handles;
-use rt::sys::object::{Channel, Vmo};
+use rt::sys::object::Channel;
 use rt::{Clock, Either, MonotonicClock, Watched, first};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+use crate::kept::Kept;
 
 type Listener = Arc<Watched<Channel>>;
 
@@ -22,12 +24,18 @@ struct State {
     seat: Seat,
     saved: Saved,
     listener: Option<Listener>,
+    kept: Kept,
+}
+
+impl State {
+    fn keep(&mut self) {
+        self.kept.store(&self.saved);
+    }
 }
 
 /// The meeting place.
 pub struct Hub {
     state: SpinMutex<State>,
-    kept: Vmo,
     /// Something waits for the listener, or there is another one.
     backlog: Notify,
     /// Another key repeats.
@@ -48,12 +56,7 @@ fn ticks(milliseconds: (u16, u16)) -> RepeatTicks {
 
 impl Hub {
     /// Goes on from what an instance before left in `kept`; if there was none, with this layout.
-    pub fn new(kept: Vmo, keymap: Option<Keymap>) -> Self {
-        let mut bytes = [0; SAVED_BYTES];
-        let before = match kept.read(0, &mut bytes) {
-            Ok(_) => Saved::from_bytes(&bytes),
-            Err(_) => None,
-        };
+    pub fn new(kept: Kept, before: Option<Saved>, keymap: Option<Keymap>) -> Self {
         let saved = before.unwrap_or(Saved::new(keymap.unwrap_or_default()));
         let mut seat = Seat::new(saved.keymap, ticks(saved.repeat_ms));
         seat.restore(&saved, clock::now_ticks());
@@ -62,8 +65,8 @@ impl Hub {
                 seat,
                 saved,
                 listener: None,
+                kept,
             }),
-            kept,
             backlog: Notify::new(),
             repeats: Notify::new(),
             room: Notify::new(),
@@ -97,9 +100,10 @@ impl Hub {
             seat,
             saved,
             listener,
+            kept,
         } = &mut **state;
         if seat.save(saved) {
-            self.keep(saved);
+            kept.store(saved);
         }
         let had_room = seat.has_room();
         let mut buffer = [0; MAX_BYTES];
@@ -124,12 +128,6 @@ impl Hub {
         }
     }
 
-    fn keep(&self, saved: &Saved) {
-        if let Err(error) = self.kept.write(0, &saved.to_bytes()) {
-            log::warn!("what is held cannot be kept for the next instance: {error}");
-        }
-    }
-
     /// Makes the holder of the other end of `channel` the listener; the one before is cut off.
     pub fn listen(&self, channel: Listener) {
         let mut state = self.state.lock();
@@ -149,7 +147,7 @@ impl Hub {
         let mut state = self.state.lock();
         state.seat.set_keymap(keymap);
         state.saved.keymap = keymap;
-        self.keep(&state.saved);
+        state.keep();
     }
 
     /// Other times for repetitions.
@@ -157,7 +155,7 @@ impl Hub {
         let mut state = self.state.lock();
         state.saved.repeat_ms = (delay_ms, interval_ms);
         state.seat.set_repeat(ticks((delay_ms, interval_ms)));
-        self.keep(&state.saved);
+        state.keep();
         self.repeats.notify_one();
     }
 
@@ -171,7 +169,7 @@ impl Hub {
         let mut state = self.state.lock();
         if state.saved.controller != controller {
             state.saved.controller = controller;
-            self.keep(&state.saved);
+            state.keep();
         }
     }
 }

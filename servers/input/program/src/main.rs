@@ -13,6 +13,7 @@
 extern crate alloc;
 
 mod hub;
+mod kept;
 mod ps2;
 mod service;
 mod virtio;
@@ -29,6 +30,7 @@ use rt::unit::Manager;
 use rt::{Env, Watched};
 
 use hub::Hub;
+use kept::Kept;
 
 rt::entry!(async main);
 
@@ -73,8 +75,10 @@ async fn start(env: &mut Env) -> Result<(), CannotBegin> {
         .take_blocking(abi::AT_ONCE)
         .ok()
         .and_then(Keymap::from_bits);
-    let kept: Vmo = take(env, "held")?;
-    let hub = Arc::new(Hub::new(kept, keymap));
+    let held: Vmo = take(env, "held")?;
+    let (kept, before) = Kept::open(&held)
+        .map_err(|error| CannotBegin::Step("mapping what the one before left", error))?;
+    let hub = Arc::new(Hub::new(kept, before, keymap));
     let endpoint = Watched::endpoint(take(env, SERVICE)?)
         .map_err(|error| CannotBegin::Step("watching the endpoint", error))?;
     let spawned = [

@@ -3,7 +3,7 @@
 //!
 //! Handles: `system`, `manager`, and `input` or `net`. Argument: the keyboard that the harness presses keys of, `ps2` or `virtio`; or `net`. Each phase
 //! asks the harness for what it does on COM2 (`ready`), so many key events for instance, each of which is told at port 0xe9 by a `k`, and is over with
-//! the harness's `go`.
+//! the harness's `go`. An `r` there says that the machine has had its rest since the last key ([`REST`]).
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -30,7 +30,7 @@ use rt::sys::clock;
 use rt::sys::message::Handles;
 use rt::sys::object::Channel;
 use rt::unit::Manager;
-use rt::{Env, Watched, sleep};
+use rt::{Clock, Either, Env, MonotonicClock, Watched, first, sleep};
 
 use load::Load;
 use report::Report;
@@ -39,6 +39,8 @@ rt::entry!(async main);
 
 /// As long as a budget is remembered that was used up.
 const SETTLE: Duration = Duration::from_millis(400);
+/// Keys come no faster than that, by the machine's own clock: nobody's fingers do, and the input server's budget is for fingers.
+const REST: Duration = Duration::from_millis(1);
 /// Key events in each phase.
 const EVENTS: usize = 300;
 
@@ -111,10 +113,20 @@ async fn measure(env: &mut Env) -> Outcome {
         // What was told until now took of the budget; by then that is forgotten.
         sleep(SETTLE).await;
         report.ready(&format!("input.{keyboard}.{name}"), EVENTS)?;
+        let mut rest_ends = None;
         while samples.len() < EVENTS {
-            let age_ticks = next_key(&channel).await?;
-            samples.push(age_ticks);
-            report.tell(b'k')?;
+            let key = next_key(&channel);
+            match first(key, rest_until(rest_ends)).await {
+                Either::A(age_ticks) => {
+                    samples.push(age_ticks?);
+                    report.tell(b'k')?;
+                    rest_ends = Some(clock::now_ticks() + clock::ticks_in(REST.as_nanos() as u64));
+                }
+                Either::B(()) => {
+                    rest_ends = None;
+                    report.tell(b'r')?;
+                }
+            }
         }
         report.wait_go()?;
         load.map(Load::stop).transpose()?;
@@ -124,6 +136,14 @@ async fn measure(env: &mut Env) -> Outcome {
         )?;
     }
     report.done()
+}
+
+/// Until that tick, or for ever.
+async fn rest_until(ends_ticks: Option<u64>) {
+    match ends_ticks {
+        Some(ends_ticks) => MonotonicClock.sleep_until(ends_ticks).await,
+        None => core::future::pending().await,
+    }
 }
 
 /// Ticks from the interrupt of the next change of a key until now.

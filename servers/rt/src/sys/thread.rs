@@ -16,7 +16,7 @@ use super::process::{this_process, thread_create};
 /// Stack of a thread that names no other size: committed as it is touched, guarded below and above.
 pub const STACK_BYTES: u64 = 64 << 10;
 
-/// A thread whose stack goes when it is joined. Dropped unjoined, the thread goes on and its stack stays for ever.
+/// A thread whose stack is free for others when it is joined. Dropped unjoined, the thread goes on and its stack stays for ever.
 #[derive(Debug)]
 pub struct Joinable {
     thread: Thread,
@@ -81,8 +81,7 @@ fn start_on_new_stack(
     reservation: Option<&Reservation>,
     body: *mut Body,
 ) -> Result<Joinable, Error> {
-    let vmo = Vmo::create(stack_bytes)?;
-    let stack = vmo.map(0, stack_bytes, MapFlags::WRITE | MapFlags::GUARDS)?;
+    let stack = stacks::take(stack_bytes)?;
     let arguments = ThreadArgs {
         entry: first_instruction as *const () as u64,
         // As after a call: a multiple of 16 less 8.
@@ -93,11 +92,63 @@ fn start_on_new_stack(
         ..ThreadArgs::default()
     };
     // SAFETY: the function below runs on a stack that is its own, and stays until it is joined.
-    let thread = unsafe { thread_create(&this_process(), &arguments)? };
-    Ok(Joinable {
-        thread,
-        stack: core::mem::ManuallyDrop::new(stack),
-    })
+    match unsafe { thread_create(&this_process(), &arguments) } {
+        Ok(thread) => Ok(Joinable {
+            thread,
+            stack: core::mem::ManuallyDrop::new(stack),
+        }),
+        Err(error) => {
+            stacks::put(stack);
+            Err(error)
+        }
+    }
+}
+
+/// Stacks of threads that were joined, for the next ones: making one and giving it back costs more than all else about a thread.
+mod stacks {
+    use spin::mutex::SpinMutex;
+
+    use super::*;
+
+    /// Most that are kept.
+    const KEPT: usize = 4;
+    static SPARE: SpinMutex<[Option<Mapping>; KEPT]> = SpinMutex::new([const { None }; KEPT]);
+
+    /// One of this size, guarded below and above.
+    pub fn take(bytes: u64) -> Result<Mapping, Error> {
+        let spare = SPARE
+            .lock()
+            .iter_mut()
+            .find_map(|place| place.take_if(|stack| stack.len() as u64 == bytes));
+        match spare {
+            Some(stack) => Ok(stack),
+            None => make(bytes).or_else(|error| {
+                // What is kept for later may be what there is no room for now.
+                let others = core::mem::take(&mut *SPARE.lock());
+                if others.iter().all(Option::is_none) {
+                    return Err(error);
+                }
+                drop(others);
+                make(bytes)
+            }),
+        }
+    }
+
+    fn make(bytes: u64) -> Result<Mapping, Error> {
+        let vmo = Vmo::create(bytes)?;
+        vmo.map(0, bytes, MapFlags::WRITE | MapFlags::GUARDS)
+    }
+
+    /// Keeps a stack that nobody runs on any more, if there is room.
+    pub fn put(stack: Mapping) {
+        let mut left = Some(stack);
+        let mut spare = SPARE.lock();
+        if let Some(place) = spare.iter_mut().find(|place| place.is_none()) {
+            *place = left.take();
+        }
+        drop(spare);
+        drop(left);
+    }
 }
 
 /// # Safety
@@ -125,8 +176,8 @@ impl Joinable {
     /// [`Error::TimedOut`], with which the thread is left to itself.
     pub fn join_blocking(self, deadline_ns: u64) -> Result<(), Error> {
         self.thread.wait_blocking(Signals::ENDED, deadline_ns)?;
-        // It never runs again, so its stack can go.
-        drop(core::mem::ManuallyDrop::into_inner(self.stack));
+        // It never runs again, so its stack is free.
+        stacks::put(core::mem::ManuallyDrop::into_inner(self.stack));
         Ok(())
     }
 }
