@@ -5,11 +5,15 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::mem::arena::Arena;
-use hal::provoke::{Fault, provoke};
+use hal::mem::user_tables::UserFlags;
+use hal::provoke::{Fault, Touched, provoke, touch};
 use hal::user::contain::{Reason, contain_in};
 use hal::user::{KernelSection, contain};
 
+use spin::Mutex;
+
 use super::Outcome;
+use super::space::{NOWHERE, PAGE, Space};
 
 /// More often than there are stacks to lose.
 const TIMES: usize = 50;
@@ -29,6 +33,7 @@ pub fn all() -> Outcome {
     drop(KernelSection::new());
     exception(Fault::PageFault, 14)?;
     nested()?;
+    touched()?;
     arena()
 }
 
@@ -90,6 +95,62 @@ fn nested() -> Outcome {
         Err(Reason::Exception { vector: 13, .. }) => Ok(()),
         _ => Err("nested containment goes wrong"),
     }
+}
+
+/// Where a page comes from that contained work touches, and what is in it.
+static SPACE: Mutex<Option<Space>> = Mutex::new(None);
+const TOUCHED: u64 = 0x80_0000;
+const WORD: u64 = 0x0123_4567_89ab_cdef;
+
+fn bring(owner: u64, address: u64, _write: bool) -> bool {
+    let mut space = SPACE.lock();
+    let (Some(space), Some(flags)) = (space.as_mut(), UserFlags::READ_WRITE.for_ring_0()) else {
+        return false;
+    };
+    let page = address / PAGE * PAGE;
+    let mapped =
+        owner == OWNER && page == TOUCHED && space.map(page, &WORD.to_le_bytes(), flags).is_ok();
+    if mapped {
+        space.activate();
+    }
+    mapped
+}
+
+/// A page that contained work touches comes, and the work notices nothing; if it does not come, the work ends.
+fn touched() -> Outcome {
+    *SPACE.lock() = Some(Space::new()?);
+    let arena = Arena::new(OWNER, pay, bring);
+    let expected = Some(Touched {
+        word: WORD,
+        all_kept: true,
+    });
+    let mut outcome = Ok(());
+    // The second time it is there.
+    for _ in 0..2 {
+        match contain_in(&arena, || touch(TOUCHED)) {
+            Ok(found) if found == expected => {}
+            Ok(_) => {
+                outcome = Err("a page that is brought has wrong contents, or changes the toucher")
+            }
+            Err(_) => outcome = Err("a page that could be brought was not"),
+        }
+    }
+    let missing = contain_in(&arena, || touch(NOWHERE));
+    match missing.map_err(|abandoned| abandoned.reason) {
+        Err(Reason::Exception {
+            vector: 14,
+            address: NOWHERE,
+            ..
+        }) => {}
+        _ => outcome = Err("a touch of what cannot be brought does not end contained work"),
+    }
+    if !interrupts_are_on() {
+        outcome = Err("interrupts stay off behind a touch");
+    }
+    arena.reclaim();
+    let space = SPACE.lock().take();
+    drop(space);
+    outcome
 }
 
 /// What an arena is paid for.

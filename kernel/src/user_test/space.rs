@@ -56,7 +56,13 @@ impl Space {
         Ok(space)
     }
 
-    fn map(&mut self, address: u64, contents: &[u8], flags: UserFlags) -> Result<(), &'static str> {
+    /// Maps a page with these contents.
+    pub fn map(
+        &mut self,
+        address: u64,
+        contents: &[u8],
+        flags: UserFlags,
+    ) -> Result<(), &'static str> {
         let slot = self
             .frames
             .iter_mut()
