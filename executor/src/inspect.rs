@@ -54,6 +54,8 @@ pub struct TaskInfo<'a> {
     pub spawned_at: u64,
     /// Jobs that were late.
     pub misses: u32,
+    /// Jobs that had to wait because their reservation's budget was used up.
+    pub throttles: u32,
     /// Polls longer than allowed.
     pub overruns: u32,
     /// What all tasks of its name and place did on this core: latency histogram, misses by cause. For places beyond
@@ -159,6 +161,7 @@ impl<P: Platform> Fleet<P> {
             longest_poll_ticks: record.map_or(0, |record| record.longest_poll.get()),
             spawned_at: record.map_or(0, |record| record.spawned_at.get()),
             misses: record.map_or(0, |record| record.misses.get()),
+            throttles: record.map_or(0, |record| record.throttles.get()),
             overruns: record.map_or(0, |record| record.overruns.get()),
             site: home.sites.get(site).map(|(record, _)| record),
         })

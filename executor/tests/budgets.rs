@@ -277,6 +277,33 @@ fn every_miss_has_a_cause() {
 }
 
 #[test]
+fn jobs_that_wait_for_their_budget_are_counted_once_each() {
+    start(CoreConfig::new());
+    let go = Rc::new(Notify::new());
+    let wait = go.clone();
+    let task = Task::<Virtual>::new("jobs")
+        .reservation(Reservation::new(us(1000), us(10_000)))
+        .spawn_local(async move {
+            loop {
+                wait.notified().await;
+                busy(3 * MS, 50 * US).await;
+                wait.notified().await;
+                busy(100 * US, 50 * US).await;
+            }
+        })
+        .expect("spawns");
+    let look = || Virtual::fleet().task(task.id()).expect("lives").throttles;
+    for round in 1..4 {
+        go.notify_one();
+        run_until(NOW.get() + 100 * MS);
+        assert_eq!(look(), round, "the long one");
+        go.notify_one();
+        run_until(NOW.get() + 100 * MS);
+        assert_eq!(look(), round, "the short one");
+    }
+}
+
+#[test]
 fn ten_thousand_sleepers_wake_in_order() {
     start(CoreConfig {
         tasks: 10_000,

@@ -201,6 +201,7 @@ fn pci_row(info: &hal::pci::DeviceInfo) -> PciRow {
 
 fn process_row(process: &Process) -> ProcessRow {
     let info = process.info();
+    let (late_jobs, throttled_jobs) = process.late_and_throttled_jobs();
     ProcessRow {
         id: info.id,
         name: Text::from_start(process.name()),
@@ -224,7 +225,8 @@ fn process_row(process: &Process) -> ProcessRow {
             period_ns: terms.period_ns,
             soft: terms.soft,
         }),
-        late_jobs: process.late_jobs(),
+        late_jobs,
+        throttled_jobs,
     }
 }
 

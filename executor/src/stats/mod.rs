@@ -23,6 +23,9 @@ pub(crate) struct TaskRecord {
     pub(crate) called_at: P64,
     pub(crate) misses: P32,
     pub(crate) overruns: P32,
+    pub(crate) throttles: P32,
+    /// Since when the job was ready that was counted last as throttled.
+    pub(crate) throttled_job: P64,
 }
 
 impl TaskRecord {
@@ -34,6 +37,8 @@ impl TaskRecord {
         self.longest_poll.set(0);
         self.misses.set(0);
         self.overruns.set(0);
+        self.throttles.set(0);
+        self.throttled_job.set(u64::MAX);
         self.spawned_at.set(now);
     }
 }

@@ -14,6 +14,7 @@
 //! - [`tlb`]: keeping the translation caches of all cores honest.
 //! - [`acpi`]: the tables that say which processors, interrupt controllers and registers there are.
 //! - [`tsc_calibration`], [`tsc_scale`]: how fast the time-stamp counter runs; ticks to nanoseconds and back.
+//! - [`bridge_window`]: addresses for what is plugged in behind a bridge.
 //! - [`civil_time`]: the date that the CMOS clock's registers mean.
 //! - [`log_ring`]: the log that `dmesg` reads.
 //! - [`trace`]: what the cores did, moment by moment.
@@ -31,6 +32,7 @@ extern crate std;
 
 pub mod acpi;
 pub mod boot_info;
+pub mod bridge_window;
 pub mod civil_time;
 pub mod cmdline;
 pub mod entropy;

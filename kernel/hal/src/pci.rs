@@ -4,8 +4,10 @@
 //! interrupts, the right to write to memory) and never sees a configuration register. [`init`] finds configuration
 //! space, walks all buses once and keeps a list of what it found, which [`for_each_device`] shows.
 //!
-//! Not done here: assigning addresses or bus numbers that the firmware left open, hot-plug, and root buses that only
-//! AML knows of.
+//! What is plugged into a [`Slot`] later, or taken out, comes on that list and goes from it.
+//!
+//! Not done here: assigning addresses that the firmware left open (but to what is plugged in) or bus numbers, hot-plug by ACPI, and root
+//! buses that only AML knows of.
 
 mod bar;
 pub mod class;
@@ -13,6 +15,7 @@ mod config;
 mod msi;
 mod reset;
 mod scan;
+mod slot;
 
 use core::fmt;
 
@@ -25,6 +28,7 @@ pub use bar::{Bar, MAX_BARS};
 pub use msi::MsixTable;
 pub use pci_types::PciAddress;
 pub use reset::{RESET_MS, Resetting};
+pub use slot::{Happened, Indicator, Slot};
 
 use crate::io::PortRange;
 use crate::irq::Interrupt;
@@ -186,7 +190,30 @@ pub fn init() -> usize {
     found
 }
 
-/// Function number `index` of the list, in order of address within each segment.
+/// Puts a function on the list, in the order of addresses; whether there was room.
+fn remember(info: DeviceInfo) -> bool {
+    let mut devices = DEVICES.lock();
+    let known = |known: &DeviceInfo| known.address >= info.address;
+    let place = devices.iter().position(known).unwrap_or(devices.len());
+    let is_known = devices
+        .get(place)
+        .is_some_and(|known| known.address == info.address);
+    let room = is_known || devices.insert(place, info).is_ok();
+    if !room {
+        log::warn!(target: "pci", "{} is not listed: there are {MAX_DEVICES} others", info.address);
+    }
+    room
+}
+
+/// Takes functions off the list.
+fn forget(gone: impl Fn(PciAddress) -> bool) {
+    let mut devices = DEVICES.lock();
+    while let Some(place) = devices.iter().position(|known| gone(known.address)) {
+        devices.remove(place);
+    }
+}
+
+/// Function number `index` of the list, in order of address within each segment. One that comes or goes moves those behind it.
 pub fn device_info(index: usize) -> Option<DeviceInfo> {
     DEVICES.lock().get(index).copied()
 }
@@ -297,8 +324,8 @@ impl Device {
     }
 
     fn capabilities(&self) -> impl Iterator<Item = PciCapability> {
-        EndpointHeader::from_header(PciHeader::new(self.info.address), Config)
-            .map(|header| header.capabilities(Config))
+        EndpointHeader::from_header(PciHeader::new(self.info.address), config::AsEndpoint)
+            .map(|header| header.capabilities(config::AsEndpoint))
             .into_iter()
             .flatten()
             .take(MAX_CAPABILITIES)

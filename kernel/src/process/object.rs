@@ -176,9 +176,9 @@ impl KernelObject for Object {
             Self::Lease(object) => object.signals(),
             Self::Pager(object) => object.signals(),
             Self::Interrupt(object) => &object.signals,
+            Self::Device(object) => object.signals(),
             Self::Vmo(_)
             | Self::Reservation(_)
-            | Self::Device(_)
             | Self::Dma(_)
             | Self::IoRange(_)
             | Self::Simple(_) => return None,

@@ -345,18 +345,19 @@ impl Process {
         self.terms.get().copied()
     }
 
-    /// Late jobs of the threads it has.
-    pub fn late_jobs(&self) -> u32 {
-        let mut late = 0_u32;
+    /// Of the threads it has: jobs that were late, and jobs that waited for their reservation's next period.
+    pub fn late_and_throttled_jobs(&self) -> (u32, u32) {
+        let (mut late, mut throttled) = (0_u32, 0_u32);
         let mut from = 0;
         while let Some((next, thread)) = self.threads.visit(from) {
             from = next;
             let task = thread
                 .task()
                 .and_then(|task| crate::exec::fleet().task(task));
-            late = late.saturating_add(task.map_or(0, |task| task.misses));
+            late = late.saturating_add(task.as_ref().map_or(0, |task| task.misses));
+            throttled = throttled.saturating_add(task.map_or(0, |task| task.throttles));
         }
-        late
+        (late, throttled)
     }
 
     /// Processor time up to now, in ticks.

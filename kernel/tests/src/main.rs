@@ -40,6 +40,7 @@ mod executor;
 mod faults;
 mod graphics;
 mod hardening;
+mod hot_plug;
 mod http;
 mod input;
 mod interrupts;
@@ -95,6 +96,7 @@ fn scenarios() -> Vec<Scenario> {
         bad_input::scenarios(),
         screen::scenarios(),
         seat::scenarios(),
+        hot_plug::scenarios(),
         graphics::scenarios(),
         network::scenarios(),
         terminal::scenarios(),

@@ -16,13 +16,15 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-type Done = Result<(), Box<dyn Error>>;
+/// Of a step.
+pub type Done = Result<(), Box<dyn Error>>;
 
 /// A booted machine whose input events are logged on the serial port.
-struct Seat(Prompt);
+pub struct Seat(pub Prompt);
 
 impl Seat {
-    fn boot(machine: &Machine) -> Result<Self, Box<dyn Error>> {
+    /// Boots it.
+    pub fn boot(machine: &Machine) -> Result<Self, Box<dyn Error>> {
         let mut prompt = Prompt::boot(machine)?;
         prompt.type_line("svc stop compositor")?;
         prompt.vm.serial.send("svc enable test.input\r")?;
@@ -32,7 +34,7 @@ impl Seat {
     }
 
     /// Waits for a log line with this in it.
-    fn sees(&mut self, what: &str) -> Result<String, Box<dyn Error>> {
+    pub fn sees(&mut self, what: &str) -> Result<String, Box<dyn Error>> {
         Ok(self.0.vm.serial.wait_line(what, COMMAND_LIMIT)?)
     }
 
@@ -41,18 +43,21 @@ impl Seat {
         what.iter().try_for_each(|line| self.sees(line).map(drop))
     }
 
-    fn keys(&mut self, keys: &[(&str, bool)]) -> Done {
+    /// Presses (`true`) and releases keys, at the keyboard that came last.
+    pub fn keys(&mut self, keys: &[(&str, bool)]) -> Done {
         Ok(self.0.vm.qmp.input_keys(keys)?)
     }
 
-    fn events(&mut self, events: &[Value]) -> Done {
+    /// Sends what else QEMU's input devices can do.
+    pub fn events(&mut self, events: &[Value]) -> Done {
         let events = json!({ "events": events });
         self.0.vm.qmp.execute("input-send-event", events)?;
         Ok(())
     }
 }
 
-fn relative(axis: &str, value: i32) -> Value {
+/// Motion.
+pub fn relative(axis: &str, value: i32) -> Value {
     json!({ "type": "rel", "data": { "axis": axis, "value": value } })
 }
 
@@ -60,7 +65,8 @@ fn absolute(axis: &str, value: i32) -> Value {
     json!({ "type": "abs", "data": { "axis": axis, "value": value } })
 }
 
-fn button(button: &str, down: bool) -> Value {
+/// A button pressed or released.
+pub fn button(button: &str, down: bool) -> Value {
     json!({ "type": "btn", "data": { "button": button, "down": down } })
 }
 

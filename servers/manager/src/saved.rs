@@ -27,6 +27,8 @@ pub struct SavedUnit {
     pub process: u64,
     /// Our end of what it puts out; 0 if it was closed.
     pub output: u64,
+    /// Our end of the channel by which it gets devices; 0 if its manifest does not want that.
+    pub plugs: u64,
     /// What asks it to end; 0 if its manifest does not want that.
     pub stop: u64,
     /// Its reservation; 0 for best effort.
@@ -71,6 +73,7 @@ impl Saved {
                 unit.job,
                 unit.process,
                 unit.output,
+                unit.plugs,
                 unit.stop,
                 unit.reservation,
             ];

@@ -75,6 +75,8 @@ pub struct ProcessRow {
     pub reserved: Option<Reserved>,
     /// Jobs of its threads (from a wake to the next wait) that were done after their deadline.
     pub late_jobs: u32,
+    /// Jobs of its threads that had to wait for the next period because the reservation's budget was used up.
+    pub throttled_jobs: u32,
 }
 
 /// Processor time that was promised: `budget_ns` in each `period_ns`.

@@ -210,6 +210,7 @@ fn process_row() -> impl Strategy<Value = ProcessRow> {
                 soft: code > 0,
             }),
             late_jobs: numbers.2,
+            throttled_jobs: numbers.3,
         })
 }
 

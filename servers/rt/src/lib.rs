@@ -16,7 +16,7 @@
 //! * [`duplex`]: two rings, one each way, with one bell: what sockets are made of.
 //! * [`service`]: contracts over endpoints. [`calls`]: how a task calls and only itself waits.
 //! * [`framebuffer`]: the screen's pixels, for who is given them. [`input`]: keyboard and pointer, for who listens.
-//! * [`tables`]: the system's figures.
+//! * [`tables`]: the system's figures. [`plugged`]: devices that come and go while a unit runs.
 //! * [`unit`]: what a unit says to the manager and asks of it.
 //! * [`launch`]: starting a program. [`start`]: the start block it finds. [`sys`]: the ring-3 side: system calls, and what makes a crate a program ([`entry!`]).
 //!
@@ -38,6 +38,7 @@ pub mod input;
 pub mod io;
 pub mod launch;
 pub mod pipe;
+pub mod plugged;
 pub mod race;
 pub mod ring;
 pub mod service;

@@ -59,6 +59,7 @@ fn with_units() -> Bench {
                 placement: Placement::Isolated,
                 reserved: None,
                 late_jobs: 0,
+                throttled_jobs: 0,
                 core: (id != 0).then_some(1),
             })
             .collect();

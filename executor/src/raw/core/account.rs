@@ -47,6 +47,14 @@ impl<P: Platform> Core<P> {
             self.missed(local, slot, start, deadline);
             noted = true;
         }
+        if record.has(flag::THROTTLED) {
+            // Once for a job, however many periods it takes.
+            let job = counters.woken_at.get();
+            if counters.throttled_job.get() != job {
+                counters.throttled_job.set(job);
+                counters.throttles.add(1);
+            }
+        }
         local.last = Last {
             task: record.id().to_bits(),
             start,
@@ -54,6 +62,10 @@ impl<P: Platform> Core<P> {
             deadline,
         };
         if local.rewoken {
+            if counters.throttled_job.get() == counters.woken_at.get() {
+                // It goes on: the same job.
+                counters.throttled_job.set(local.now);
+            }
             counters.wakes.add(1);
             counters.woken_at.set(local.now);
         }

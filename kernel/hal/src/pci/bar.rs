@@ -73,6 +73,21 @@ pub(super) fn read_all(
     bars
 }
 
+/// Gives memory register `index` an address. The function must not answer at it meanwhile.
+pub(super) fn write(
+    config: Config,
+    address: PciAddress,
+    index: usize,
+    value: u64,
+    is_64_bit: bool,
+) {
+    let offset = FIRST + index as u16 * 4;
+    config.write32(address, offset, value as u32);
+    if is_64_bit {
+        config.write32(address, offset + 4, (value >> 32) as u32);
+    }
+}
+
 /// Reads and sizes register `index`; also says how many registers it takes.
 fn read_one(
     config: Config,

@@ -164,6 +164,22 @@ impl Config {
             bus.write32(window_offset(address, offset), value);
         }
     }
+
+    /// Writes the two bytes at `offset` (rounded down to 2), and none beside them: for registers whose ones clear.
+    pub(super) fn write16(self, address: PciAddress, offset: u16, value: u16) {
+        if is_by_ports() {
+            if let Some(word) = port_address(address, offset) {
+                let _pair = PORTS.lock();
+                ports().write_u32(0, word);
+                ports().write_u16(4 + (offset & 2), value);
+            }
+        } else if let Some(bus) = bus_registers(address) {
+            bus.write16(
+                window_offset(address, offset) | usize::from(offset & 2),
+                value,
+            );
+        }
+    }
 }
 
 impl ConfigRegionAccess for Config {
@@ -173,5 +189,29 @@ impl ConfigRegionAccess for Config {
 
     unsafe fn write(&self, address: PciAddress, offset: u16, value: u32) {
         self.write32(address, offset, value);
+    }
+}
+
+/// Configuration space in which every function looks like an endpoint: bridges have their capabilities in the same places, and
+/// `pci_types` shows only those of endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AsEndpoint;
+
+/// Where the kind of header is, and its bits (PCI local bus specification 3.0 §6.2.1).
+const HEADER_TYPE: u16 = 0x0c;
+const HEADER_TYPE_BITS: u32 = 0x7f << 16;
+
+impl ConfigRegionAccess for AsEndpoint {
+    unsafe fn read(&self, address: PciAddress, offset: u16) -> u32 {
+        let hidden = if offset == HEADER_TYPE {
+            HEADER_TYPE_BITS
+        } else {
+            0
+        };
+        Config.read32(address, offset) & !hidden
+    }
+
+    unsafe fn write(&self, address: PciAddress, offset: u16, value: u32) {
+        Config.write32(address, offset, value);
     }
 }

@@ -41,28 +41,34 @@ fn walk_segment(segment: u16, root: u8, found: &mut impl FnMut(DeviceInfo)) {
     let mut next = 0;
     while let Some(&bus) = waiting.get(next) {
         next += 1;
-        for device in 0..DEVICES_PER_BUS {
-            let first = PciHeader::new(PciAddress::new(segment, bus, device, 0));
-            if first.id(Config).0 == NO_VENDOR {
-                continue;
-            }
-            let functions = if first.has_multiple_functions(Config) {
-                FUNCTIONS_PER_DEVICE
-            } else {
-                1
-            };
-            for function in 0..functions {
-                let address = PciAddress::new(segment, bus, device, function);
-                let Some(info) = examine(address) else {
-                    continue;
-                };
-                match info.header {
-                    Header::Bridge { secondary_bus: 0 } => {
-                        log::warn!(target: "pci", "the firmware numbered no bus behind the bridge at {address}: not looked at");
-                    }
-                    Header::Bridge { secondary_bus } => visit_later(secondary_bus, &mut waiting),
-                    Header::Endpoint | Header::Other => {}
+        walk_bus(segment, bus, |info| {
+            match info.header {
+                Header::Bridge { secondary_bus: 0 } => {
+                    let address = info.address;
+                    log::warn!(target: "pci", "the firmware numbered no bus behind the bridge at {address}: not looked at");
                 }
+                Header::Bridge { secondary_bus } => visit_later(secondary_bus, &mut waiting),
+                Header::Endpoint | Header::Other => {}
+            }
+            found(info);
+        });
+    }
+}
+
+/// Calls `found` for every function of a bus.
+pub(super) fn walk_bus(segment: u16, bus: u8, mut found: impl FnMut(DeviceInfo)) {
+    for device in 0..DEVICES_PER_BUS {
+        let first = PciHeader::new(PciAddress::new(segment, bus, device, 0));
+        if first.id(Config).0 == NO_VENDOR {
+            continue;
+        }
+        let functions = if first.has_multiple_functions(Config) {
+            FUNCTIONS_PER_DEVICE
+        } else {
+            1
+        };
+        for function in 0..functions {
+            if let Some(info) = examine(PciAddress::new(segment, bus, device, function)) {
                 found(info);
             }
         }

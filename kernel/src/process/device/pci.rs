@@ -12,8 +12,10 @@ use objects::job::{Charge, Job};
 use objects::memory::machine::{Cache, Frame};
 use objects::object::Header;
 use objects::refs::Ref;
+use objects::signals::SignalState;
 use spin::Mutex;
 
+use super::release::Presence;
 use super::{IoRange, Owner, release};
 use crate::process::memory::{Memory, VmoObject};
 use crate::process::object::{Capability, Object};
@@ -74,6 +76,7 @@ pub struct DeviceObject {
     header: Header,
     /// Taken only at the end.
     device: Option<Device>,
+    presence: Ref<Presence>,
     state: Mutex<State>,
 }
 
@@ -111,6 +114,7 @@ impl DeviceObject {
         let object = Ref::try_new(Self {
             header,
             device: Some(device),
+            presence: claim.presence()?,
             state: Mutex::new(State {
                 messages: Messages::Off,
                 routed: 0,
@@ -127,14 +131,22 @@ impl DeviceObject {
         &self.header
     }
 
+    /// [`Signals::PEER_CLOSED`](abi::Signals::PEER_CLOSED) once it was taken out.
+    pub fn signals(&self) -> &SignalState {
+        &self.presence.signals
+    }
+
     fn device(&self) -> Result<&Device, Error> {
+        if self.presence.is_gone() {
+            return Err(Error::PeerClosed);
+        }
         self.device.as_ref().ok_or(Error::BadState)
     }
 
     /// What it is and has.
     ///
     /// # Errors
-    /// None while it lives.
+    /// [`Error::PeerClosed`] once it was taken out, as everything here.
     pub fn info(&self) -> Result<DeviceInfo, Error> {
         let info = self.device()?.info();
         let at = info.address;
@@ -247,6 +259,7 @@ impl DeviceObject {
     pub(super) fn unroute(&self, index: u16) {
         let state = &mut *self.state.lock();
         match (&state.messages, &self.device) {
+            _ if self.presence.is_gone() => {}
             (Messages::Table(table), _) => table.mask(index),
             (Messages::Single, Some(device)) => device.disable_messages(),
             _ => {}
@@ -266,7 +279,9 @@ fn messages(device: &Device) -> u32 {
 impl Drop for DeviceObject {
     fn drop(&mut self) {
         if let Some(device) = self.device.take() {
-            device.quiesce();
+            if !self.presence.is_gone() {
+                device.quiesce();
+            }
             let buffers = core::mem::take(&mut self.state.get_mut().buffers);
             release::released(device, buffers);
         }

@@ -52,7 +52,7 @@ const TABLE: &[Row] = &[
     ("ready", |given| {
         Capability::new(Object::Notification(given.ready.clone()))
     }),
-    // Messages with a handle each, whose name are the bytes: see `renew`.
+    // Messages with a handle each, whose name are the bytes: see `renew` and `tell`.
     ("resources", |given| {
         Capability::new(Object::Channel(given.theirs.clone()))
     }),
@@ -144,7 +144,7 @@ fn simple(given: &Given, object: ObjectType) -> Result<Capability, Error> {
 pub async fn renew(name: &str, capability: Capability) -> Result<(), Error> {
     let renewals = RENEWALS.get().ok_or(Error::BadState)?;
     let handle = renewals.handles.insert(capability)?;
-    let sent = send(renewals, name, handle).await;
+    let sent = send(renewals, name, &[handle]).await;
     if sent.is_err() {
         // It was not sent, so it is still there.
         let _ = renewals.handles.close(handle);
@@ -152,11 +152,20 @@ pub async fn renew(name: &str, capability: Capability) -> Result<(), Error> {
     sent
 }
 
-async fn send(renewals: &Renewals, name: &str, handle: Handle) -> Result<(), Error> {
+/// Tells the first process that what has this name changed: a message as [`renew`]'s, without a handle.
+///
+/// # Errors
+/// As [`renew`].
+pub async fn tell(name: &str) -> Result<(), Error> {
+    let renewals = RENEWALS.get().ok_or(Error::BadState)?;
+    send(renewals, name, &[]).await
+}
+
+async fn send(renewals: &Renewals, name: &str, handles: &[Handle]) -> Result<(), Error> {
     loop {
-        let mut message = Message::new(root_job()?.job(), name.len(), 1)?;
+        let mut message = Message::new(root_job()?.job(), name.len(), handles.len())?;
         message.bytes_mut().copy_from_slice(name.as_bytes());
-        let taken = renewals.handles.take(&[handle])?;
+        let taken = renewals.handles.take(handles)?;
         match renewals.channel.write(message, taken) {
             Err(Error::QueueFull) => {
                 let room = abi::Signals::WRITABLE | abi::Signals::PEER_CLOSED;

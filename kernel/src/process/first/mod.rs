@@ -27,8 +27,8 @@ use super::object::{Capability, Object};
 use super::process::Process;
 use crate::{exec, terminal};
 
-pub use given::renew;
 use given::{Given, MOST};
+pub use given::{renew, tell};
 
 /// The programs this kernel carries.
 static ARCHIVE: Pages<{ FILE.len() }> = Pages(*FILE);

@@ -1,4 +1,5 @@
-//! The page of reservations: what processor time is promised to whom, and what became of it in the last second.
+//! The page of reservations: what processor time is promised to whom, and what became of it in the last second. `late` counts jobs that
+//! were done after their deadline, `held` those that waited for the next period with their budget used up.
 
 use alloc::format;
 
@@ -29,8 +30,8 @@ pub fn draw(page: &mut Page<'_, '_, '_>, processes: &[Process]) {
     let text = page.palette().text;
     let (_, height) = page.line_heights();
     let head = format!(
-        "{:<20} {:>9} {:>9} {:>7} {:>7} {:>5}  {:<6}",
-        "process", "budget", "period", "share", "used", "late", "then"
+        "{:<20} {:>9} {:>9} {:>7} {:>7} {:>5} {:>5}  {:<6}",
+        "process", "budget", "period", "share", "used", "late", "held", "then"
     );
     let rest = page.rest();
     page.mono_at(rest.left + 6, rest.top, &head, faint);
@@ -41,7 +42,7 @@ pub fn draw(page: &mut Page<'_, '_, '_>, processes: &[Process]) {
         }
         let share = terms.budget_ns * 1000 / terms.period_ns.max(1);
         let row = format!(
-            "{:<20} {:>9} {:>9} {:>4}.{} % {:>3}.{} % {:>5}  {:<6}",
+            "{:<20} {:>9} {:>9} {:>4}.{} % {:>3}.{} % {:>5} {:>5}  {:<6}",
             &*process.row.name,
             short(terms.budget_ns),
             short(terms.period_ns),
@@ -50,6 +51,7 @@ pub fn draw(page: &mut Page<'_, '_, '_>, processes: &[Process]) {
             process.load / 10,
             process.load % 10,
             process.row.late_jobs,
+            process.row.throttled_jobs,
             if terms.soft { "yields" } else { "waits" },
         );
         page.mono_at(rest.left + 6, top, &row, text);

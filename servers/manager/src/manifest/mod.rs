@@ -10,6 +10,7 @@
 //! placement = "isolated"             # or "resident"
 //! needs = ["terminal.serial", "system"] # handles by name, from those that the kernel gave to the manager
 //! devices = ["virtio-net", "8086:10d3"] # devices it drives: see below
+//! hot-plug = false                   # also those that are plugged in while it runs, by the channel `devices` (false)
 //! uses = ["echo"]                    # services of other units, which are then ready first; a handle by that name
 //! may-use = ["net"]                  # services that it may connect to later, if they are there: nothing waits for them
 //! offers = ["prompt"]                # services: an endpoint by that name
@@ -58,6 +59,8 @@
 //!
 //! A device has one driver: of the units that are enabled, the one that names it most exactly, and of several the first by order of
 //! start. An instance gets it when the one before is gone and the device was reset. What is not there keeps no unit from starting.
+//! What is plugged in later goes to the next instance, or, with `hot-plug`, to the one that runs: a message for each through the channel
+//! `devices`, whose bytes are the name and whose handle is the device. What is taken out shows its driver that the other side closed.
 //!
 //! What must hold: a key that is not known is an error, as is a value that cannot be meant; every error names file, line and key.
 
@@ -141,6 +144,8 @@ pub struct Manifest {
     pub needs: Vec<String>,
     /// Devices that it drives.
     pub devices: Vec<DeviceName>,
+    /// Whether it also drives those that come while it runs.
+    pub hot_plug: bool,
     /// Services of other units.
     pub uses: Vec<String>,
     /// Services that it may connect to.
@@ -185,6 +190,7 @@ impl Manifest {
             placement: Placement::Isolated,
             needs: Vec::new(),
             devices: Vec::new(),
+            hot_plug: false,
             uses: Vec::new(),
             may_use: Vec::new(),
             offers: Vec::new(),

@@ -21,8 +21,8 @@ use super::{
 const SECOND_NS: u64 = 1_000_000_000;
 const HOUR_NS: u64 = 3600 * SECOND_NS;
 /// Names that every process has for itself.
-const RESERVED: [&str; 7] = [
-    "process", "thread", "job", "log", "manager", "output", "stop",
+const RESERVED: [&str; 8] = [
+    "process", "thread", "job", "log", "manager", "output", "stop", "devices",
 ];
 
 /// Where errors are.
@@ -244,6 +244,7 @@ fn top_level(manifest: &mut Manifest, entry: &Entry<'_>) -> Read<()> {
         }
         "needs" => manifest.needs = entry.names(&RESERVED)?,
         "devices" => manifest.devices = devices(entry)?,
+        "hot-plug" => manifest.hot_plug = entry.flag()?,
         "uses" => manifest.uses = entry.names(&RESERVED)?,
         "may-use" => manifest.may_use = entry.names(&RESERVED)?,
         "offers" => manifest.offers = entry.names(&RESERVED)?,

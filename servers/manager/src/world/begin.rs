@@ -271,6 +271,7 @@ fn adopt_unit(saved: &SavedUnit) -> Option<Live> {
         job: adopt::<Job>(saved.job)?,
         process: adopt::<Process>(saved.process)?,
         output: adopt(saved.output),
+        plugs: adopt(saved.plugs),
         stop: adopt::<Notification>(saved.stop),
         reservation: adopt::<Reservation>(saved.reservation),
         offers: offers

@@ -1,7 +1,8 @@
 //! Devices that units drive: opened for a unit that could start otherwise, and handed to it when it does.
 //!
 //! A device has one holder. When that is gone the kernel stops it, resets it and only then opens it again, which takes a moment; so
-//! a unit whose last instance had some waits for them, and nobody waits with it.
+//! a unit whose last instance had some waits for them, and nobody waits with it. What is plugged in while a unit runs that wants it is
+//! opened at once and sent to it.
 
 use alloc::format;
 use alloc::string::String;
@@ -12,6 +13,7 @@ use abi::{Error, Rights};
 use i8042::{FIRST_PORT, PORTS};
 use proto::{PciAddress, PciRow, Text};
 use rt::sys::clock;
+use rt::sys::message::Handles;
 use rt::sys::object::{Device, Interrupt, IoRange, Object, Owned, System};
 use rt::tables;
 
@@ -27,6 +29,10 @@ const MOST_HANDLES: usize = 32;
 /// The i8042's interrupt lines.
 const KEYBOARD_LINE: u8 = 1;
 const MOUSE_LINE: u8 = 12;
+/// What the kernel says, without a handle, when functions came or went.
+pub(super) const CHANGED: &str = "devices";
+/// The handle by which a unit gets devices while it runs.
+pub(super) const CHANNEL: &str = "devices";
 /// Lines are taken by the first core.
 const CORE: u32 = 0;
 
@@ -121,11 +127,7 @@ impl Manager {
 
     /// Opens what is not open yet of a unit's devices; else why not all are.
     fn open_all(&self, unit: usize, open: &mut Vec<(String, Owned)>) -> Result<(), Reason> {
-        let known = self.resources.iter().find(|known| known.name == "system");
-        let handle = known
-            .and_then(|known| known.handle.as_ref())
-            .ok_or_else(|| Text::from_start("devices are opened by the handle system"))?;
-        let system: System = duplicate_as(handle.handle(), Rights::MANAGE | Rights::READ)?;
+        let system = self.opener()?;
         for (name, part) in self.parts(unit, &system)? {
             if open.iter().any(|(known, _)| *known == name) || open.len() == MOST_HANDLES {
                 continue;
@@ -139,6 +141,48 @@ impl Manager {
                 }
                 // It is not there, or is no device to drive: the unit sees what it got.
                 Err(error) => log::warn!("{}: {name} is not opened: {error}", self.name(unit)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What devices are opened by.
+    fn opener(&self) -> Result<System, Reason> {
+        let known = self.resources.iter().find(|known| known.name == "system");
+        let handle = known
+            .and_then(|known| known.handle.as_ref())
+            .ok_or_else(|| Text::from_start("devices are opened by the handle system"))?;
+        duplicate_as(handle.handle(), Rights::MANAGE | Rights::READ)
+    }
+
+    /// Functions came or went: those that are free and a running unit's are sent to it.
+    pub(super) fn plugged(&mut self) {
+        for unit in 0..self.units.len() {
+            if let Err(reason) = self.send_devices(unit) {
+                log::error!("{}: {reason}", self.name(unit));
+            }
+        }
+    }
+
+    fn send_devices(&self, unit: usize) -> Result<(), Reason> {
+        let live = self.units.get(unit).and_then(|unit| unit.live.as_ref());
+        let Some(channel) = live.and_then(|live| live.plugs.as_ref()) else {
+            return Ok(());
+        };
+        let system = self.opener()?;
+        for (name, part) in self.parts(unit, &system)? {
+            let Part::Function(_) = part else {
+                continue;
+            };
+            // Those that it has are occupied, and those that went since are not there.
+            let Ok(device) = part.open(&system) else {
+                continue;
+            };
+            let mut handles = Handles::new();
+            if handles.push(device).is_ok() {
+                channel
+                    .write(name.as_bytes(), &mut handles)
+                    .map_err(during("sending it a device"))?;
             }
         }
         Ok(())

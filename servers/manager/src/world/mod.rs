@@ -73,6 +73,8 @@ struct Live {
     job: Job,
     process: Process,
     output: Option<Channel>,
+    /// Where it gets devices that are plugged in.
+    plugs: Option<Channel>,
     stop: Option<Notification>,
     reservation: Option<Reservation>,
     offers: Vec<(String, Endpoint)>,
@@ -136,6 +138,8 @@ impl Manager {
             // Without it the kernel thinks worse of this instance's end than it is.
             let _ = ready.signal(1);
         }
+        // What came while there was no manager.
+        self.plugged();
         loop {
             self.carry_out();
             self.settle_waiters();
@@ -271,12 +275,13 @@ impl Manager {
         let _ = self.port.post(again, &[0; abi::message::WORDS]);
     }
 
-    /// Handles that the kernel made anew come with their names: one message each.
+    /// Handles that the kernel made anew come with their names: one message each. A name alone says that something changed.
     fn renew(&mut self) {
         let Some(channel) = &self.renewals else {
             return;
         };
         let mut renewed = Vec::new();
+        let mut is_plugged = false;
         let mut bytes = [0; 32];
         let mut handles = Handles::new();
         loop {
@@ -284,8 +289,10 @@ impl Manager {
                 Ok(lengths) => {
                     let name = bytes.get(..lengths.bytes as usize).unwrap_or_default();
                     let handle = handles.pop_front();
-                    if let (Ok(name), Some(handle)) = (core::str::from_utf8(name), handle) {
-                        renewed.push((String::from(name), handle));
+                    match (core::str::from_utf8(name), handle) {
+                        (Ok(name), Some(handle)) => renewed.push((String::from(name), handle)),
+                        (Ok(devices::CHANGED), None) => is_plugged = true,
+                        _ => {}
                     }
                 }
                 Err(bad) if bad.error == Error::WouldWait => break,
@@ -299,6 +306,9 @@ impl Manager {
         }
         for (name, handle) in renewed {
             self.add_resource(name, handle);
+        }
+        if is_plugged {
+            self.plugged();
         }
         self.supervisor.tick(clock::now_ns(), &mut self.commands);
     }
@@ -376,6 +386,7 @@ impl Manager {
                 job: number(live.map(|live| live.job.handle().0)),
                 process: number(live.map(|live| live.process.handle().0)),
                 output: number(live.and_then(|live| Some(live.output.as_ref()?.handle().0))),
+                plugs: number(live.and_then(|live| Some(live.plugs.as_ref()?.handle().0))),
                 stop: number(live.and_then(|live| Some(live.stop.as_ref()?.handle().0))),
                 reservation: number(
                     live.and_then(|live| Some(live.reservation.as_ref()?.handle().0)),

@@ -73,6 +73,13 @@ impl Manager {
             }
             None => None,
         };
+        let plugs = if manifest.hot_plug {
+            let (ours, theirs) = Channel::create().map_err(during("making its channel"))?;
+            given.push((devices::CHANNEL, theirs.into_owned(), rights));
+            Some(ours)
+        } else {
+            None
+        };
         let offers = self.give_offers(&manifest, &mut given)?;
         self.give_uses(&manifest, badge, &mut given)?;
         self.give_state(unit, &manifest, &mut given)?;
@@ -117,6 +124,7 @@ impl Manager {
             job,
             process: launched.process,
             output: Some(output),
+            plugs,
             stop,
             reservation,
             offers,

@@ -100,6 +100,7 @@ fn process<O: ByteSink>(row: &ProcessRow, output: &mut crate::output::Output<'_,
         .maybe_number("budget_ns", row.reserved.map(|reserved| reserved.budget_ns))
         .maybe_number("period_ns", row.reserved.map(|reserved| reserved.period_ns))
         .number("late_jobs", row.late_jobs)
+        .number("throttled_jobs", row.throttled_jobs)
         .end();
     debug_assert!(written.is_ok());
     put!(*output, "\n");
