@@ -102,9 +102,9 @@ impl Watch {
                 ::log::error!(target: "pci", "slot {number}: its power failed");
             }
             let changed = happened.contains(Happened::PRESENCE);
-            let (is_occupied, is_up) = (self.slot.is_occupied(), self.slot.is_link_up());
-            if self.in_use {
-                let is_lost = changed || !is_occupied || !is_up;
+            let was_in_use = self.in_use;
+            if was_in_use {
+                let is_lost = changed || !self.slot.is_occupied() || !self.slot.is_link_up();
                 if is_lost || happened.contains(Happened::POWER_FAULT) {
                     ::log::warn!(target: "pci", "slot {number}: what was in it is gone without a word");
                     self.take_out().await;
@@ -113,7 +113,7 @@ impl Watch {
                 }
             }
             let pressed = happened.contains(Happened::BUTTON);
-            if !self.in_use && (changed || pressed && !is_up) && self.slot.is_occupied() {
+            if !self.in_use && (changed || pressed && !was_in_use) && self.slot.is_occupied() {
                 self.put_in().await;
             }
         }
@@ -190,8 +190,9 @@ impl Watch {
             ::log::warn!(target: "pci", "slot {number}: what was put in does not answer");
             return self.command(false, Indicator::Off).await;
         }
-        // Its coming up is no news.
-        self.noted.remove(Happened::LINK);
+        // That it came, and came up, is no news; contacts may say so twice.
+        self.noted |= self.slot.happened();
+        self.noted.remove(Happened::LINK | Happened::PRESENCE);
         self.in_use = self.slot.add() > 0;
         self.command(true, Indicator::On).await;
         self.slot.for_each(|info| {
