@@ -332,7 +332,8 @@ fn in_vmo(bytes: &[u8]) -> Result<Vmo, LaunchError> {
 /// [`Error::NoMemory`], [`Error::NoRight`].
 pub fn read_all(vmo: &Vmo) -> Result<Cow<'static, [u8]>, Error> {
     match vmo.map_constant() {
-        Err(Error::Unsupported) => {}
+        // It may change, or may be read but not mapped.
+        Err(Error::Unsupported | Error::NoRight) => {}
         mapped => return mapped.map(Cow::Borrowed),
     }
     let len = usize::try_from(vmo.sizes()?.size_bytes).map_err(|_| Error::NoMemory)?;
