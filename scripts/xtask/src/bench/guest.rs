@@ -170,7 +170,8 @@ fn follow(mut vm: Vm, ports: drive::Ports, limit: Duration) -> Result<Results> {
     }
 }
 
-fn next_line(vm: &mut Vm, end: Instant) -> Result<String> {
+/// The next line of the protocol.
+pub(super) fn next_line(vm: &mut Vm, end: Instant) -> Result<String> {
     let left = end.saturating_duration_since(Instant::now());
     let com2 = vm
         .com2

@@ -3,7 +3,8 @@
 //! A result is a JSON object as the guest writes it to COM2: `{"metric":NAME,"unit":U,...}` with
 //! either `n min mean p50 p99 p999 max` or one `value`. [`guest`] boots Raede and speaks that
 //! protocol; [`linux`] is the machine that measures Linux by the same protocol, and [`compare`] divides one by the other. [`peers`] runs the host
-//! bench, a program of its own with its own rows. [`wall`] is what is measured by the clock on the wall. [`gate`] judges figures by their goals, [`report`] draws them.
+//! bench, a program of its own with its own rows. [`wall`] is what is measured by the clock on the wall. [`gate`] judges figures by their goals, [`report`] draws them. [`profile`]
+//! shows what a figure consists of.
 
 pub mod compare;
 mod drive;
@@ -11,6 +12,7 @@ pub mod gate;
 pub mod guest;
 pub mod linux;
 pub mod peers;
+pub mod profile;
 pub mod report;
 pub mod wall;
 

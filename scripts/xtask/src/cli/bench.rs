@@ -4,7 +4,7 @@ use super::{number, text};
 use crate::bench::gate::{self, Gate, Verdict};
 use crate::bench::guest::{self, Mode};
 use crate::bench::wall::{self, Plan};
-use crate::bench::{Results, compare, linux, peers, report};
+use crate::bench::{Results, compare, linux, peers, profile, report};
 use crate::build;
 use crate::error::{Error, Result};
 use crate::packages::{self, Tool};
@@ -31,6 +31,9 @@ target/bench/report.html. Without a mode: all three, with Linux beside Raede (ha
                      given several times
   --gate             judge the figures of two runs by bench/goals.toml; fails if one is too bad
   --store            write figures that are better than those in bench/goals.toml there
+  --profile METRIC   where the instructions of one operation of this probe of ring 3 go, by function
+                     of the kernel and in order; measures nothing else
+  --take N           (profile) so many instructions (default 300000)
   --phases P         which probes of the kernel (default all; its bench.phases=)
   --seconds N        how long each periodic probe lasts (default 2)
   --rounds N         (tcg) how often everybody has his turn (default 2)
@@ -72,6 +75,7 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
             .fold("scripts/bench".to_owned(), |line, word| line + " " + &word),
     };
     let (mut beside_peers, mut host_options) = (false, peers::Options::default());
+    let (mut profiled, mut take) = (None, 300_000);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => {
@@ -87,6 +91,8 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
             Long("seconds") => options.seconds = number(parser, "--seconds", 1, 600)?,
             Long("rounds") => options.rounds = number(parser, "--rounds", 1, 100)? as usize,
             Long("only") => options.only.push(text(parser)?),
+            Long("profile") => profiled = Some(text(parser)?),
+            Long("take") => take = number(parser, "--take", 1000, 100_000_000)? as usize,
             Long("quick") => host_options.quick = true,
             Long("instructions") => host_options.instructions = true,
             Long("phases") => options.phases = text(parser)?,
@@ -96,6 +102,12 @@ pub(super) fn main(parser: &mut lexopt::Parser) -> Result<ExitCode> {
             }
             other => return Err(other.unexpected().into()),
         }
+    }
+    if let Some(metric) = profiled {
+        packages::require(&[Tool::Qemu])?;
+        let kernel = build::kernel()?;
+        say!("{}", profile::run(&kernel, &metric, take, options.limit)?);
+        return Ok(ExitCode::SUCCESS);
     }
     if modes.is_empty() && !beside_peers {
         modes = vec![Mode::Icount, Mode::Tcg];
