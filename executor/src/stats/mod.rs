@@ -10,7 +10,6 @@ pub use histogram::Histogram;
 
 /// A task's counters; only kept with [`Platform::STATS`](crate::Platform::STATS).
 #[derive(Debug, Default)]
-#[repr(align(64))]
 pub(crate) struct TaskRecord {
     pub(crate) cpu_ticks: P64,
     pub(crate) polls: P64,
@@ -24,8 +23,8 @@ pub(crate) struct TaskRecord {
     pub(crate) misses: P32,
     pub(crate) overruns: P32,
     pub(crate) throttles: P32,
-    /// Since when the job was ready that was counted last as throttled.
-    pub(crate) throttled_job: P64,
+    /// Since when the job was ready that was counted last as throttled: the low half of that tick, which tells jobs apart well enough.
+    pub(crate) throttled_job: P32,
 }
 
 impl TaskRecord {
@@ -38,7 +37,7 @@ impl TaskRecord {
         self.misses.set(0);
         self.overruns.set(0);
         self.throttles.set(0);
-        self.throttled_job.set(u64::MAX);
+        self.throttled_job.set(u32::MAX);
         self.spawned_at.set(now);
     }
 }

@@ -49,7 +49,7 @@ impl<P: Platform> Core<P> {
         }
         if record.has(flag::THROTTLED) {
             // Once for a job, however many periods it takes.
-            let job = counters.woken_at.get();
+            let job = counters.woken_at.get() as u32;
             if counters.throttled_job.get() != job {
                 counters.throttled_job.set(job);
                 counters.throttles.add(1);
@@ -62,9 +62,9 @@ impl<P: Platform> Core<P> {
             deadline,
         };
         if local.rewoken {
-            if counters.throttled_job.get() == counters.woken_at.get() {
+            if counters.throttled_job.get() == counters.woken_at.get() as u32 {
                 // It goes on: the same job.
-                counters.throttled_job.set(local.now);
+                counters.throttled_job.set(local.now as u32);
             }
             counters.wakes.add(1);
             counters.woken_at.set(local.now);

@@ -2,10 +2,13 @@
 
 use super::{Results, wall};
 use crate::error::{Doing, Error, Result};
+use crate::host;
 use crate::qemu::Vm;
 use serde_json::{Value, json};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +22,8 @@ const BULK_BYTES: usize = 16 << 20;
 /// A datagram that is not back by then is lost; so many may be, as the first ones before the machine has an address.
 const LOST: Duration = Duration::from_millis(500);
 const MOST_LOST: u64 = 60;
+/// How long the machine records itself.
+const RECORDED_MS: u32 = 200;
 /// A key arrives sooner, on any host.
 const KEY_LIMIT: Duration = Duration::from_secs(60);
 /// After the machine's rest, once more for each of a handful of keys: no period of the machine's is met each time.
@@ -31,6 +36,8 @@ pub struct Ports {
     pub udp: u16,
     /// The machine's port 5001.
     pub tcp: u16,
+    /// The machine's status page.
+    pub page: u16,
 }
 
 /// Does what a machine is `ready` for.
@@ -46,6 +53,10 @@ pub fn phase(vm: &mut Vm, ready: &Value, ports: Ports, results: &mut Results) ->
                 .map_err(Error::Qemu)?;
         }
         ["udp_echo", load] => {
+            if load == "load" {
+                // Before the samples are taken: whoever records has less time for others.
+                record(ports).doing(|| "recording the machine".into())?;
+            }
             let samples = datagrams(ports.udp).doing(|| "talking to the machine".into())?;
             let metric = format!("net.udp_echo64.{load}");
             results
@@ -62,6 +73,51 @@ pub fn phase(vm: &mut Vm, ready: &Value, ports: Ports, results: &mut Results) ->
     let com2 = vm.com2.as_mut();
     com2.ok_or_else(|| Error::Qemu("the machine has no COM2".into()))?
         .send("go\n")
+}
+
+/// Where the recording of a measuring machine is.
+pub fn recording() -> PathBuf {
+    host::target_dir().join("bench/trace.pftrace")
+}
+
+/// Has the machine record itself while it echoes datagrams, and keeps that for <https://ui.perfetto.dev>.
+fn record(ports: Ports) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect((Ipv4Addr::LOCALHOST, ports.udp))?;
+    socket.set_read_timeout(Some(LOST))?;
+    let recorder = thread::spawn(move || -> io::Result<Vec<u8>> {
+        let mut page = TcpStream::connect((Ipv4Addr::LOCALHOST, ports.page))?;
+        page.set_read_timeout(Some(KEY_LIMIT))?;
+        write!(
+            page,
+            "GET /trace.pftrace?ms={RECORDED_MS} HTTP/1.1\r\nHost: raede\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        page.read_to_end(&mut answer)?;
+        Ok(answer)
+    });
+    let mut back = [0; 2 * BYTES];
+    while !recorder.is_finished() {
+        socket.send(&[b'x'; BYTES])?;
+        // Lost or not: there is something to see.
+        let _: io::Result<usize> = socket.recv(&mut back);
+    }
+    let answer = recorder
+        .join()
+        .map_err(|_| io::Error::other("the recorder's thread panicked"))??;
+    let head = answer
+        .windows(4)
+        .position(|bytes| bytes == b"\r\n\r\n")
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    if !answer.starts_with(b"HTTP/1.1 200") {
+        let said = String::from_utf8_lossy(&answer[..head]).into_owned();
+        return Err(io::Error::other(format!("the page has no trace: {said}")));
+    }
+    let file = recording();
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(file, &answer[head + 4..])
 }
 
 /// 64 bytes there and back, one datagram in flight; those that get lost are sent again and do not count.

@@ -99,14 +99,19 @@ pub fn sockets(mode: Mode, kernel: &Path, append: &str, limit: Duration) -> Resu
     let words = "init=\"servers/manager test.bench-net\"";
     let mut machine = mode.plain_machine(kernel, words, append);
     let forward = |text: &str| text.parse::<Forward>()?.settled();
-    let (udp, tcp) = (forward("udp:0:7")?, forward("tcp:0:5001")?);
+    let (udp, tcp, page) = (
+        forward("udp:0:7")?,
+        forward("tcp:0:5001")?,
+        forward("tcp:0:80")?,
+    );
     let ports = drive::Ports {
         udp: udp.host,
         tcp: tcp.host,
+        page: page.host,
     };
     machine.network = Some(Network {
         nic: Nic::Virtio,
-        forwards: vec![udp, tcp],
+        forwards: vec![udp, tcp, page],
     });
     follow(machine.spawn_with(Ports::MEASURING)?, ports, limit)
 }

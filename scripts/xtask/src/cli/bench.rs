@@ -23,7 +23,9 @@ target/bench/report.html. Without a mode: all three, with Linux beside Raede (ha
 
   --icount           probes inside Raede under QEMU, in the kernel and in ring 3, counting
                      instructions: one ns is one instruction, figures do not depend on the host
-  --tcg              the same by the clock on the wall, on two processors; boot time, memory, sizes
+  --tcg              the same by the clock on the wall, on two processors; boot time, memory, sizes,
+                     sockets; a moment of it is recorded in target/bench/trace.pftrace, to be opened
+                     at ui.perfetto.dev: tasks, deadlines, wakes, calls
   --linux            (icount, tcg) Linux beside it: Debian's kernels, stock and -rt, downloaded, in
                      a machine like Raede's, with the same probes; each figure's ratio to the better
   --host             the executor beside its peers, on this machine
